@@ -1,0 +1,30 @@
+"""The command line: one group of commands a file."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from fac_datasets.cli import sae
+from fac_datasets.errors import FacDatasetsError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Dataset curation by Feature Activation Coverage.",
+)
+app.add_typer(sae.app, name="sae", help="Train, judge and calibrate sparse autoencoders.")
+
+
+def main() -> None:
+    """Run the command; an expected error becomes one line and exit code 1."""
+    try:
+        app()
+    except FacDatasetsError as error:
+        print(f"fac-datasets: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("fac-datasets: interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,73 @@
+"""Which column of a dataset holds the texts or chats, and reading rows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fac_datasets.errors import ColumnError
+
+CANDIDATES = ("messages", "conversations", "text", "instruction", "prompt")
+"""Columns that are looked for when none is named."""
+
+_PREFERENCE = ("chosen", "rejected")
+_INSTRUCTION_PARTS = ("input", "output")
+
+
+def resolve_column(columns: Mapping[str, Any] | Sequence[str] | None, column: str | None) -> tuple[str, ...]:
+    """The columns that make up a row's text.
+
+    Args:
+        columns: the dataset's features or column names.
+        column: a name given by the user, or None.
+
+    Returns:
+        One column; or `instruction` with those of `input` and `output` that are present.
+
+    Raises:
+        ColumnError: the column is missing or of the wrong type, none is known, or several are.
+
+    Example:
+        >>> resolve_column(["instruction", "output", "id"], None)
+        ('instruction', 'output')
+    """
+    names = list(columns or ())
+    if column is not None:
+        if column not in names:
+            raise ColumnError(f"there is no column {column!r}; the columns are {names}")
+        found = (column,)
+    else:
+        candidates = [name for name in CANDIDATES if name in names]
+        if not candidates and any(name in names for name in _PREFERENCE):
+            raise ColumnError("this is preference data; name the column to read: column='chosen' or column='rejected'")
+        if not candidates:
+            raise ColumnError(
+                f"none of {list(CANDIDATES)} is among the columns {names}; name one with column=... (--column)"
+            )
+        if len(candidates) > 1:
+            raise ColumnError(f"several columns could be meant, {candidates}; name one with column=... (--column)")
+        found = (candidates[0],)
+        if found == ("instruction",):
+            found = ("instruction", *(name for name in _INSTRUCTION_PARTS if name in names))
+    if isinstance(columns, Mapping):
+        for name in found:
+            _check_type(name, columns[name])
+    return found
+
+
+def _check_type(name: str, feature: Any) -> None:
+    kind = getattr(feature, "dtype", None)
+    if kind in ("string", "large_string", "null", "list", "dict", None) or isinstance(feature, list | dict):
+        return
+    raise ColumnError(f"column {name!r} holds {kind}; expected texts or lists of messages")
+
+
+def read_rows(batch: Mapping[str, Sequence[Any]], columns: tuple[str, ...]) -> list[Any]:
+    """The rows of a batch: texts, lists of messages, or None.
+
+    The parts of an instruction are joined by blank lines.
+    """
+    if len(columns) == 1:
+        return list(batch[columns[0]])
+    parts = zip(*(batch[name] for name in columns), strict=True)
+    return ["\n\n".join(part for part in row if part) or None for row in parts]

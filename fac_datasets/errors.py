@@ -1,0 +1,53 @@
+"""The errors that fac-datasets raises: each says which value, which limit and what to do."""
+
+
+class FacDatasetsError(Exception):
+    """Base of every error that fac-datasets raises on purpose."""
+
+
+class BackboneError(FacDatasetsError, ValueError):
+    """A language model that cannot serve as a backbone, or a layer it does not have."""
+
+
+class EmbeddedModelMissing(FacDatasetsError, FileNotFoundError):
+    """The embedded backbone is not in the cache and could not be fetched."""
+
+
+class SAEFormatError(FacDatasetsError, ValueError):
+    """A folder or file that holds no sparse autoencoder in a known format."""
+
+
+class SAEMismatch(FacDatasetsError, ValueError):
+    """A sparse autoencoder that does not belong to the backbone or layer it is used with."""
+
+
+class CalibrationMissing(FacDatasetsError, LookupError):
+    """A quantile threshold was asked for, but the SAE has no calibration for this feature space."""
+
+
+class TrainingError(FacDatasetsError, RuntimeError):
+    """SAE training that cannot start or go on; the last good checkpoint is kept."""
+
+
+class ColumnError(FacDatasetsError, ValueError):
+    """A column that is missing, ambiguous or of the wrong type, or a row in it that cannot be read."""
+
+
+class DatasetError(FacDatasetsError, ValueError):
+    """A dataset that cannot be loaded or that has nothing to measure."""
+
+
+class FeatureSpaceMismatch(FacDatasetsError, ValueError):
+    """Two sets of features from different backbones, layers, SAEs or settings."""
+
+
+class ThresholdBelowStored(FacDatasetsError, ValueError):
+    """A coverage threshold below the cut-off with which the feature columns were stored."""
+
+
+class SynthesisError(FacDatasetsError, ValueError):
+    """A synthesis that cannot start: nothing to aim at, or a generator that does not fit."""
+
+
+class OutputError(FacDatasetsError, OSError):
+    """An output folder that cannot be written or that holds another run."""

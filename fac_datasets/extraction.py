@@ -1,0 +1,322 @@
+"""FeatureExtractor: the `datasets.map` transform that attaches SAE feature activations to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fac_datasets.backbone import EMBEDDED, Backbone, Row, Window, backbone_info, batches_by_tokens
+from fac_datasets.columns import read_rows, resolve_column
+from fac_datasets.errors import BackboneError, CalibrationMissing, SAEMismatch
+from fac_datasets.feature_space import FeatureSpace, Threshold, parse_threshold
+from fac_datasets.sae.calibration import register_calibrations, thresholds_of
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from fac_datasets.sae.model import SparseAutoencoder
+
+_ENCODE_ELEMENTS = 1 << 25
+"""Pre-activations held at once: encoding takes at most four times this many bytes beside the residual stream."""
+
+
+class Peaks(NamedTuple):
+    """The strongest activation of each feature in each row, sorted by row and feature."""
+
+    rows: NDArray[np.int64]
+    """Row of each peak, [n]."""
+    ids: NDArray[np.int64]
+    """Feature of each peak, [n]."""
+    values: NDArray[np.float32]
+    """Activation at the peak, [n]."""
+    positions: NDArray[np.int64]
+    """Index of the peak's token among all own tokens of the batch, [n]."""
+
+
+class FeatureExtractor:
+    """Attach SAE feature activations to a dataset: `dataset.map(extractor, batched=True)`.
+
+    Each row's own tokens pass the backbone up to `layer`, the SAE encodes the residual stream, and each feature is
+    pooled by its maximum over the row. The features above the threshold are stored with the characters of their peak.
+
+    Args:
+        backbone: `"embedded"`, a local folder or a Hub id of a causal language model.
+        sae: `"embedded"`, a local folder or a Hub id.
+        layer: decoder blocks before the residual stream; by default the SAE's.
+        column: column of texts or chats; by default the one known name that is present. For `chosen` / `rejected` data
+            it must be named, and the new columns carry it as prefix.
+        render: `"chat"` or `"raw"`; by default `"chat"` where the tokenizer has a template.
+        roles: roles whose messages are pooled; by default all but `system`.
+        activation: `"sae"`, the SAE's own nonlinearity, or `"relu"` of the pre-activations.
+        threshold: activations above it are stored: a number in the SAE's units, or a quantile such as `"q50"`.
+        spans: store character offsets of each peak.
+        max_length: tokens in a window; longer rows are processed in several.
+        truncate: cut longer rows instead.
+        batch_tokens: tokens in a padded batch.
+        device: torch device; by default CUDA where there is one.
+        dtype: of the backbone.
+
+    Raises:
+        ValueError: an option has no meaning.
+
+    Example:
+        >>> dataset.map(FeatureExtractor(), batched=True)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        backbone: str = EMBEDDED,
+        sae: str = EMBEDDED,
+        layer: int | None = None,
+        *,
+        column: str | None = None,
+        render: str | None = None,
+        roles: Sequence[str] | None = None,
+        activation: str = "sae",
+        threshold: Threshold = "q50",
+        spans: bool = True,
+        max_length: int = 512,
+        truncate: bool = False,
+        batch_tokens: int = 4096,
+        device: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        if render not in (None, "chat", "raw"):
+            raise ValueError(f"render={render!r} is neither 'chat' nor 'raw'")
+        if activation not in ("sae", "relu"):
+            raise ValueError(f"activation={activation!r} is neither 'sae' nor 'relu'")
+        if max_length < 16:
+            raise ValueError(f"max_length={max_length} leaves no room for text; the least is 16 tokens")
+        self.backbone_name = str(backbone)
+        self.sae_name = str(sae)
+        self.layer = layer
+        self.column = column
+        self.render = render
+        self.roles = tuple(roles) if roles else None
+        self.activation = activation
+        self.threshold = parse_threshold(threshold)
+        self.spans = spans
+        self.max_length = max_length
+        self.truncate = truncate
+        self.batch_tokens = batch_tokens
+        self.device = device
+        self.dtype = dtype
+        self._space: FeatureSpace | None = None
+        self._loaded: tuple[Backbone, SparseAutoencoder, NDArray[np.float32]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Options and digests only: the same extractor hashes the same in every process, and pickles without weights."""
+        return {**self.__dict__, "_space": self.feature_space, "_loaded": None}
+
+    @property
+    def feature_space(self) -> FeatureSpace:
+        """The feature space of the columns; reads digests, loads no weights into memory.
+
+        Raises:
+            BackboneError: the backbone is not there, or has fewer blocks than `layer`.
+            SAEMismatch: the SAE is of another layer or width.
+        """
+        if self._space is None:
+            from fac_datasets.sae.model import read_config, sae_digest, sae_folder
+
+            info = backbone_info(self.backbone_name)
+            folder = sae_folder(self.sae_name)
+            config = read_config(folder)
+            layer = config.layer if self.layer is None else self.layer
+            if layer > info.n_layers:
+                raise BackboneError(
+                    f"layer={layer} is past the end of {info.name}, which has {info.n_layers} decoder blocks"
+                )
+            if config.d_in != info.d_model:
+                raise SAEMismatch(
+                    f"SAE {config.name} reads residual vectors of width {config.d_in}, but {info.name} has width "
+                    f"{info.d_model}; it was trained on {config.backbone or 'another backbone'}"
+                )
+            if layer != config.layer:
+                raise SAEMismatch(f"SAE {config.name} was trained on layer {config.layer}, not on layer={layer}")
+            if config.backbone_digest and config.backbone_digest != info.digest:
+                raise SAEMismatch(
+                    f"SAE {config.name} was trained on {config.backbone}@{config.backbone_digest}; this backbone is "
+                    f"{info.name}@{info.digest}"
+                )
+            if self.render == "chat" and not info.has_template:
+                raise BackboneError(f"{info.name} has no chat template; use render='raw'")
+            digest = sae_digest(folder)
+            register_calibrations(folder, digest)
+            self._space = FeatureSpace(
+                backbone=info.name,
+                backbone_digest=info.digest,
+                layer=layer,
+                render=self.render or ("chat" if info.has_template else "raw"),
+                sae=config.name,
+                sae_digest=digest,
+                activation=self.activation,
+                threshold=self.threshold,
+                windowing="cut" if self.truncate else "windows",
+                max_length=self.max_length,
+            )
+        return self._space
+
+    @property
+    def sae(self) -> SparseAutoencoder:
+        """The SAE, loaded on first use."""
+        return self._load()[1]
+
+    @property
+    def backbone(self) -> Backbone:
+        """The cut backbone, loaded on first use."""
+        return self._load()[0]
+
+    def thresholds(self, threshold: Threshold) -> NDArray[np.float32]:
+        """One threshold a feature in this extractor's space, [d_sae]."""
+        return thresholds_of(self.feature_space, parse_threshold(threshold), self.sae.config.d_sae)
+
+    def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+        """Feature columns of a batch, as `datasets.map(batched=True)` expects them.
+
+        Raises:
+            ColumnError: the column is missing or ambiguous, or a row is no text and no chat.
+        """
+        columns = resolve_column(list(batch), self.column)
+        rows = read_rows(batch, columns)
+        chat = columns[0] in ("messages", "conversations") or any(isinstance(row, list) for row in rows)
+        prefix = f"{columns[0]}_" if columns[0] in ("chosen", "rejected") else ""
+        return {prefix + name: column for name, column in self.extract(rows, chat=chat).items()}
+
+    def extract(self, rows: Sequence[Row], *, chat: bool = False) -> dict[str, Any]:
+        """Feature columns of rows, each a list of one array a row.
+
+        Args:
+            rows: texts, lists of messages, or None.
+            chat: add `feature_messages`.
+        """
+        peaks, windows = self.peaks(rows)
+        active = peaks.values > self._load()[2][peaks.ids]
+        return self._columns(Peaks(*(part[active] for part in peaks)), windows, len(rows), chat)
+
+    def peaks(self, rows: Sequence[Row]) -> tuple[Peaks, list[Window]]:
+        """The pooled positive activations of rows before any cut-off, and the windows that they were measured in."""
+        backbone, sae, _ = self._load()
+        windows = backbone.windows(
+            rows,
+            render=self.feature_space.render,
+            max_length=self.max_length,
+            roles=self.roles,
+            truncate=self.truncate,
+        )
+        own_counts = np.array([int(window.own.sum()) for window in windows], dtype=np.int64)
+        first_positions = np.concatenate([[0], own_counts.cumsum()])
+        found = []
+        for indices in batches_by_tokens(windows, self.batch_tokens):
+            group = [windows[i] for i in indices]
+            vectors = _own_vectors(backbone.residual(group).float(), group)
+            token_rows = np.repeat([window.row for window in group], own_counts[indices])
+            positions = np.concatenate([np.arange(first_positions[i], first_positions[i + 1]) for i in indices])
+            found.append(self._encode(sae, vectors, token_rows, positions))
+        return strongest(found, sae.config.d_sae), windows
+
+    def _encode(
+        self, sae: SparseAutoencoder, vectors: torch.Tensor, token_rows: NDArray[np.int64], positions: NDArray[np.int64]
+    ) -> Peaks:
+        """Encode the own tokens of a batch in chunks of bounded memory and keep each row's peaks."""
+        chunk = max(1, _ENCODE_ELEMENTS // sae.config.d_sae)
+        found = []
+        for start in range(0, len(vectors), chunk):
+            part = slice(start, start + chunk)
+            encode = _topk_peaks if self.activation == "sae" else _relu_peaks
+            found.append(encode(sae, vectors[part], token_rows[part], positions[part]))
+        return strongest(found, sae.config.d_sae)
+
+    def _columns(self, peaks: Peaks, windows: Sequence[Window], n_rows: int, chat: bool) -> dict[str, Any]:
+        # datasets keeps the types of numpy arrays, empty ones too, and turns lists of them into Arrow at full speed.
+        boundaries = np.bincount(peaks.rows, minlength=n_rows).cumsum()[:-1]
+
+        def ragged(values: NDArray[Any]) -> list[NDArray[Any]]:
+            return np.split(values, boundaries)
+
+        columns: dict[str, Any] = {
+            "feature_ids": ragged(peaks.ids.astype(np.int32)),
+            "feature_activations": ragged(peaks.values.astype(np.float32)),
+        }
+        if self.spans:
+            columns["feature_starts"] = ragged(_gather([window.starts[window.own] for window in windows], peaks))
+            columns["feature_ends"] = ragged(_gather([window.ends[window.own] for window in windows], peaks))
+            if chat:
+                columns["feature_messages"] = ragged(_gather([w.messages[w.own] for w in windows], peaks))
+        tokens = np.bincount(
+            [window.row for window in windows], weights=[window.own.sum() for window in windows], minlength=n_rows
+        )
+        columns["feature_tokens"] = tokens.astype(np.int32)
+        columns["feature_space"] = [str(self.feature_space)] * n_rows
+        return columns
+
+    def _load(self) -> tuple[Backbone, SparseAutoencoder, NDArray[np.float32]]:
+        if self._loaded is None:
+            from fac_datasets.sae.model import SparseAutoencoder
+
+            space = self.feature_space
+            try:
+                sae = SparseAutoencoder.from_pretrained(self.sae_name)
+                cutoffs = thresholds_of(space, self.threshold, sae.config.d_sae)
+            except CalibrationMissing as error:
+                raise CalibrationMissing(f"threshold={self.threshold!r} cannot be used: {error}") from error
+            backbone = Backbone(self.backbone_name, space.layer, device=self.device, dtype=self.dtype)
+            self._loaded = backbone, sae.to(backbone.device), cutoffs
+        return self._loaded
+
+
+def strongest(found: Sequence[Peaks], d_sae: int) -> Peaks:
+    """The strongest peak of each (row, feature), the earliest where several are equal; sorted by row and feature."""
+    if not found:
+        empty = np.empty(0, dtype=np.int64)
+        return Peaks(empty, empty, empty.astype(np.float32), empty)
+    rows, ids, values, positions = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    key = rows * d_sae + ids
+    order = np.lexsort((positions, -values, key))
+    key = key[order]
+    first = np.ones(len(key), dtype=bool)
+    first[1:] = key[1:] != key[:-1]
+    kept = order[first]
+    return Peaks(rows[kept], ids[kept], values[kept], positions[kept])
+
+
+def _own_vectors(residual: torch.Tensor, group: Sequence[Window]) -> torch.Tensor:
+    """Residual vectors of the own tokens, [n_own, d_model], in the order of the group."""
+    import torch
+
+    own = np.zeros(residual.shape[:2], dtype=bool)
+    for i, window in enumerate(group):
+        own[i, : len(window.own)] = window.own
+    return residual[torch.from_numpy(own).to(residual.device)]
+
+
+def _topk_peaks(
+    sae: SparseAutoencoder, vectors: torch.Tensor, token_rows: NDArray[np.int64], positions: NDArray[np.int64]
+) -> Peaks:
+    values, ids = (part.cpu().numpy() for part in sae.active_features(vectors))
+    positive = values > 0
+    per_token = positive.sum(axis=1)
+    found = Peaks(np.repeat(token_rows, per_token), ids[positive], values[positive], np.repeat(positions, per_token))
+    return strongest([found], sae.config.d_sae)
+
+
+def _relu_peaks(
+    sae: SparseAutoencoder, vectors: torch.Tensor, token_rows: NDArray[np.int64], positions: NDArray[np.int64]
+) -> Peaks:
+    pre = sae.pre_activations(vectors)
+    found = []
+    boundaries = np.flatnonzero(np.diff(token_rows)) + 1
+    for part in np.split(np.arange(len(token_rows)), boundaries):
+        values, where = pre[part[0] : part[-1] + 1].max(dim=0)
+        ids = np.flatnonzero((values > 0).cpu().numpy())
+        peak = part[0] + where.cpu().numpy()[ids]
+        found.append(Peaks(np.full(len(ids), token_rows[part[0]]), ids, values.cpu().numpy()[ids], positions[peak]))
+    return strongest(found, sae.config.d_sae)
+
+
+def _gather(parts: Sequence[NDArray[np.int32]], peaks: Peaks) -> NDArray[np.int32]:
+    values = np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
+    return values[peaks.positions]

@@ -1,0 +1,70 @@
+"""What every text generator offers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Steering:
+    """A direction added to the residual stream while decoding."""
+
+    layer: int
+    """Decoder blocks before the residual stream it is added to."""
+    direction: NDArray[Any]
+    """Unit vector, [d_model]."""
+    strength: float
+    """Length of what is added, as a share of the residual vector's own norm."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One text to generate."""
+
+    messages: tuple[tuple[str, str], ...]
+    """Role and content of each message of the prompt."""
+    seed: int
+    """Of the sampling; the same request gives the same text."""
+    steering: Steering | None = None
+
+    @property
+    def prompt_digest(self) -> str:
+        """First 16 hex digits of the sha256 over the messages."""
+        return hashlib.sha256(json.dumps(self.messages).encode()).hexdigest()[:16]
+
+
+class Completion(NamedTuple):
+    """One generated text."""
+
+    text: str
+    n_tokens: int
+    """Tokens decoded, with the end token."""
+
+
+class TextGenerator(ABC):
+    """Generates texts for prompts."""
+
+    name: str
+    """What generated the texts, for provenance; never a local path."""
+    can_steer: bool = False
+    """Whether requests may carry a steering."""
+
+    @abstractmethod
+    def generate(
+        self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float
+    ) -> list[Completion]:
+        """Generate one text a request, in their order.
+
+        Args:
+            requests: prompts with seeds.
+            max_new_tokens: tokens to decode at most.
+            temperature: of the sampling; 0 takes the likeliest token.
+        """

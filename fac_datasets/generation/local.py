@@ -1,0 +1,195 @@
+"""A language model of transformers on this machine as text generator, with steering."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from fac_datasets.backbone import EMBEDDED, backbone_info, decoder_blocks, default_device, load_model, load_tokenizer
+from fac_datasets.errors import SynthesisError
+from fac_datasets.generation.base import Completion, Request, Steering, TextGenerator
+
+
+class LocalGenerator(TextGenerator):
+    """Samples from a causal language model in batches.
+
+    Requests with the same prompt share one pass over it, each samples with a seed of its own, and each may be steered:
+    the direction is added to the residual stream of decoded tokens, never of the prompt.
+
+    Args:
+        model: `"embedded"`, a local folder or a Hub id.
+        batch_size: texts decoded together.
+        top_k: only this many of the likeliest tokens are sampled from.
+        device: torch device; by default CUDA where there is one.
+        dtype: torch dtype, by name.
+
+    Example:
+        >>> generator = LocalGenerator()  # doctest: +SKIP
+        >>> generator.generate([Request((("user", "Hi."),), seed=0)], max_new_tokens=20, temperature=0.8)  # doctest: +SKIP
+    """
+
+    can_steer = True
+
+    def __init__(
+        self,
+        model: str = EMBEDDED,
+        *,
+        batch_size: int = 32,
+        top_k: int = 50,
+        device: str | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        from transformers import AutoModelForCausalLM
+
+        self.info = backbone_info(model)
+        self.name = f"{self.info.name}@{self.info.digest}"
+        self.batch_size = batch_size
+        self.top_k = top_k
+        self.tokenizer = load_tokenizer(self.info.path)
+        self.model = load_model(AutoModelForCausalLM, self.info.path, dtype).to(device or default_device())
+        self.end_tokens = self._end_tokens()
+
+    def generate(self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float) -> list[Completion]:
+        """See `TextGenerator.generate`.
+
+        Raises:
+            SynthesisError: a steering has another width than the model.
+        """
+        for request in requests:
+            if request.steering is not None and request.steering.direction.shape != (self.info.d_model,):
+                raise SynthesisError(
+                    f"a steering direction of shape {request.steering.direction.shape} does not fit {self.info.name}, "
+                    f"whose residual stream has width {self.info.d_model}"
+                )
+        # Requests of one prompt stand together so that a batch shares as many prompt passes as it can.
+        order = sorted(range(len(requests)), key=lambda i: (requests[i].messages, i))
+        completions: list[Completion | None] = [None] * len(requests)
+        for start in range(0, len(order), self.batch_size):
+            indices = order[start : start + self.batch_size]
+            decoded = self._decode([requests[i] for i in indices], max_new_tokens, temperature)
+            for i, token_ids in zip(indices, decoded, strict=True):
+                text = self.tokenizer.decode(token_ids, skip_special_tokens=True)
+                completions[i] = Completion(text.strip(), len(token_ids))
+        return [completion for completion in completions if completion is not None]
+
+    @torch.inference_mode()
+    def _decode(self, requests: Sequence[Request], max_new_tokens: int, temperature: float) -> list[list[int]]:
+        prompts = sorted({request.messages for request in requests})
+        tokens, mask = self._prompt_tokens(prompts)
+        output = self.model(
+            input_ids=tokens,
+            attention_mask=mask,
+            position_ids=_positions(mask),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        rows = torch.tensor([prompts.index(request.messages) for request in requests], device=self.model.device)
+        cache, logits, mask = output.past_key_values, output.logits[rows, -1], mask[rows]
+        cache.reorder_cache(rows)
+        uniforms = np.stack([np.random.default_rng(request.seed).random(max_new_tokens) for request in requests])
+        running = np.arange(len(requests))
+        decoded: list[list[int]] = [[] for _ in requests]
+        with self._steered(requests) as steer:
+            for step in range(max_new_tokens):
+                chosen = _sample(logits, uniforms[running, step], temperature, self.top_k)
+                for index, token in zip(running, chosen.tolist(), strict=True):
+                    decoded[index].append(token)
+                going = torch.tensor([token not in self.end_tokens for token in chosen.tolist()], device=mask.device)
+                if step + 1 == max_new_tokens or not going.any():
+                    break
+                if not going.all():
+                    kept = going.nonzero()[:, 0]
+                    cache.reorder_cache(kept)
+                    chosen, mask, running = chosen[kept], mask[kept], running[going.cpu().numpy()]
+                mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+                steer(running)
+                output = self.model(
+                    input_ids=chosen[:, None],
+                    attention_mask=mask,
+                    position_ids=_positions(mask)[:, -1:],
+                    past_key_values=cache,
+                    use_cache=True,
+                )
+                logits = output.logits[:, -1]
+        return decoded
+
+    def _prompt_tokens(self, prompts: Sequence[tuple[tuple[str, str], ...]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rendered prompts, padded on the left: token ids and attention mask, [n, longest]."""
+        encoded = [self._encode(prompt) for prompt in prompts]
+        longest = max(len(token_ids) for token_ids in encoded)
+        tokens = torch.zeros(len(prompts), longest, dtype=torch.int64)
+        mask = torch.zeros_like(tokens)
+        for i, token_ids in enumerate(encoded):
+            tokens[i, longest - len(token_ids) :] = torch.tensor(token_ids)
+            mask[i, longest - len(token_ids) :] = 1
+        return tokens.to(self.model.device), mask.to(self.model.device)
+
+    def _encode(self, prompt: tuple[tuple[str, str], ...]) -> list[int]:
+        if not self.info.has_template:
+            text = "\n\n".join(content for _, content in prompt) + "\n\n"
+            return list(self.tokenizer(text)["input_ids"])
+        messages = [{"role": role, "content": content} for role, content in prompt]
+        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _end_tokens(self) -> set[int]:
+        configured = self.model.generation_config.eos_token_id
+        tokens = configured if isinstance(configured, list) else [configured, self.tokenizer.eos_token_id]
+        return {token for token in tokens if token is not None}
+
+    @contextmanager
+    def _steered(self, requests: Sequence[Request]) -> Iterator[Any]:
+        """While open, add each running request's direction behind its layer; yields a setter of the running requests."""
+        layers = {request.steering.layer for request in requests if request.steering is not None}
+        running = np.arange(len(requests))
+
+        def set_running(now: np.ndarray[Any, Any]) -> None:
+            nonlocal running
+            running = now
+
+        def hook_for(layer: int) -> Any:
+            additions = torch.zeros(len(requests), self.info.d_model)
+            for i, request in enumerate(requests):
+                if request.steering is not None and request.steering.layer == layer:
+                    additions[i] = _scaled_direction(request.steering)
+            additions = additions.to(self.model.device, self.model.dtype)
+
+            def add(_module: Any, _inputs: Any, output: Any) -> Any:
+                residual = output[0] if isinstance(output, tuple) else output
+                step = additions[torch.from_numpy(running)][:, None]
+                steered = residual + step * residual.norm(dim=-1, keepdim=True)
+                return (steered, *output[1:]) if isinstance(output, tuple) else steered
+
+            return add
+
+        blocks = decoder_blocks(self.model)
+        handles = [blocks[layer - 1].register_forward_hook(hook_for(layer)) for layer in layers]
+        try:
+            yield set_running
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _scaled_direction(steering: Steering) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(steering.direction, dtype=np.float32)) * steering.strength
+
+
+def _positions(mask: torch.Tensor) -> torch.Tensor:
+    """Position of each token, counted from the first that is no padding."""
+    return (mask.cumsum(dim=1) - 1).clamp(min=0)
+
+
+def _sample(logits: torch.Tensor, uniforms: np.ndarray[Any, Any], temperature: float, top_k: int) -> torch.Tensor:
+    """One token a row by inverse transform sampling from its top-k, [n, vocabulary] -> [n]."""
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    values, ids = logits.float().topk(min(top_k, logits.shape[-1]), dim=-1)
+    cumulative = (values / temperature).softmax(dim=-1).cumsum(dim=-1)
+    draws = torch.from_numpy(uniforms).to(cumulative)[:, None]
+    place = (cumulative < draws * cumulative[:, -1:]).sum(dim=-1, keepdim=True).clamp(max=ids.shape[-1] - 1)
+    return ids.gather(-1, place)[:, 0]

@@ -1,0 +1,64 @@
+"""What a dataset is: the name, size and fingerprint that every score carries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import datasets
+
+
+class DatasetIdentity(NamedTuple):
+    """What a dataset is, so that others can check a score."""
+
+    id: str
+    """Name given by the user, or the builder's."""
+    revision: str
+    split: str
+    rows: int
+    tokens: int | None
+    """Own tokens; None where the features were given as ids only."""
+    fingerprint: str
+    """First 16 hex digits of the sha256 over the rows without their feature columns."""
+
+
+def identify(dataset: datasets.Dataset, name: str | None = None, prefix: str = "") -> DatasetIdentity:
+    """Describe a dataset.
+
+    Args:
+        dataset: with or without feature columns.
+        name: what to call it; by default what its builder is called.
+        prefix: of the feature columns.
+    """
+    tokens = f"{prefix}feature_tokens"
+    info = dataset.info
+    return DatasetIdentity(
+        id=name or info.dataset_name or info.builder_name or "dataset",
+        revision=str(info.version or ""),
+        split=str(dataset.split or ""),
+        rows=len(dataset),
+        tokens=int(sum(dataset.with_format("numpy")[tokens])) if tokens in dataset.column_names else None,
+        fingerprint=content_fingerprint(dataset),
+    )
+
+
+def content_fingerprint(dataset: datasets.Dataset) -> str:
+    """First 16 hex digits of the sha256 over the rows; equal rows give equal fingerprints, wherever they are stored."""
+    columns = source_columns(dataset) or sorted(dataset.column_names)
+    digest = hashlib.sha256(json.dumps(columns).encode())
+    for batch in dataset.select_columns(columns).with_format("arrow").iter(batch_size=10_000):
+        for row in batch.to_pylist():
+            digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:16]
+
+
+def source_columns(dataset: datasets.Dataset) -> list[str]:
+    """The columns that are no feature columns, sorted."""
+    from fac_datasets.feature_space import feature_columns
+
+    added = {
+        name for prefix in ("", "chosen_", "rejected_") for name in feature_columns(prefix, spans=True, chat=True)
+    }
+    return sorted(name for name in dataset.column_names if name not in added)

@@ -1,0 +1,78 @@
+"""Pictures of coverage."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fac_datasets.caching import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from fac_datasets.coverage import CoverageReport
+
+
+def plot_rarefaction(reports: Mapping[str, CoverageReport], path: Path) -> None:
+    """Expected coverage against the number of rows drawn, a curve a report."""
+    figure = _figure(6.4)
+    _rarefaction(figure.subplots(), reports)
+    _save(figure, path)
+
+
+def plot_gain(before: Mapping[str, CoverageReport], after: Mapping[str, Mapping[str, CoverageReport]], path: Path) -> None:
+    """Coverage of several anchors before and after, with intervals, and rarefaction on the last anchor.
+
+    Args:
+        before: report of the seed, by anchor.
+        after: by what was added, reports by anchor.
+        path: of the picture.
+    """
+    figure = _figure(11.0)
+    bars, curves = figure.subplots(1, 2)
+    series = {"seed": before, **{f"seed + {name}": reports for name, reports in after.items()}}
+    width = 0.8 / len(series)
+    for place, (label, reports) in enumerate(series.items()):
+        x = [i + (place - (len(series) - 1) / 2) * width for i in range(len(reports))]
+        heights = [report.fac for report in reports.values()]
+        errors = [
+            [report.fac - (report.fac if report.low is None else report.low) for report in reports.values()],
+            [(report.fac if report.high is None else report.high) - report.fac for report in reports.values()],
+        ]
+        drawn = bars.bar(x, heights, width * 0.92, yerr=errors, capsize=3, label=label)
+        bars.bar_label(drawn, [f"{height:.3f}" for height in heights], padding=3, fontsize=8)
+    bars.set_xticks(range(len(before)), [f"anchor {name}" for name in before])
+    bars.set_ylabel("feature activation coverage (95 % interval)")
+    bars.set_ylim(0, min(1.0, 1.25 * max(bars.get_ylim()[1], 0.01)))
+    bars.legend(frameon=False, fontsize=8, loc="upper left")
+    last = list(before)[-1]
+    _rarefaction(curves, {label: reports[last] for label, reports in series.items()})
+    curves.set_title(f"rarefaction, anchor {last}", fontsize=10)
+    _save(figure, path)
+
+
+def _rarefaction(axes: Axes, reports: Mapping[str, CoverageReport]) -> None:
+    for label, report in reports.items():
+        points = report.rarefaction()
+        axes.plot([point.n_rows for point in points], [point.fac for point in points], label=label)
+    axes.set_xlabel("rows drawn at random")
+    axes.set_ylabel("expected coverage")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _figure(width: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, 4.2), dpi=120, layout="constrained")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_atomically(path, buffer.getvalue())

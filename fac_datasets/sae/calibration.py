@@ -1,0 +1,243 @@
+"""Calibration: what activations of each feature are usual, measured once on text and kept with the SAE.
+
+It turns a threshold such as `"q90"` into one number a feature: the quantile of the feature's own positive token
+activations. It is keyed by backbone, layer, render and activation, and is read without loading any weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import save
+
+from fac_datasets.caching import cache_folder, write_atomically
+from fac_datasets.errors import CalibrationMissing, DatasetError
+from fac_datasets.feature_space import QUANTILES, FeatureSpace, Threshold, format_threshold
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fac_datasets.backbone import Backbone, Row
+
+RARE = 10
+"""A feature with fewer positive token activations than this takes the quantile pooled over all features."""
+
+_BINS = 512
+_LOWEST, _HIGHEST = 1e-3, 1e4
+"""Activations are counted in bins of equal ratio (3 %) between these, and quantiles interpolated within a bin."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Quantiles and firing rates of an SAE's features on calibration text."""
+
+    quantiles: NDArray[np.float32]
+    """Of each feature's positive token activations, [len(QUANTILES), d_sae]."""
+    firing_rates: NDArray[np.float32]
+    """Share of tokens in which each feature is positive, [d_sae]."""
+    sae_digest: str
+    backbone_digest: str
+    layer: int
+    render: str
+    activation: str
+    n_tokens: int
+    """Own tokens measured."""
+    n_rare: int
+    """Features that took the pooled quantile."""
+
+    def fits(self, space: FeatureSpace) -> bool:
+        """Whether this was measured in a space, whatever its cut-off."""
+        return calibration_key(space) == calibration_key(self) and self.sae_digest == space.sae_digest
+
+    def thresholds(self, threshold: Threshold) -> NDArray[np.float32]:
+        """One threshold a feature, [d_sae]."""
+        if isinstance(threshold, str):
+            return self.quantiles[QUANTILES.index(threshold)]
+        return np.full(self.quantiles.shape[1], threshold, dtype=np.float32)
+
+    def save(self, path: Path) -> None:
+        """Write one safetensors file."""
+        metadata = {
+            name: str(getattr(self, name))
+            for name in (
+                "sae_digest", "backbone_digest", "layer", "render", "activation", "n_tokens", "n_rare"
+            )
+        }  # fmt: skip
+        tensors = {"quantiles": self.quantiles, "firing_rates": self.firing_rates}
+        write_atomically(path, save(tensors, metadata))
+
+    @classmethod
+    def load(cls, path: Path) -> Calibration:
+        """Read a file written by `save`.
+
+        Raises:
+            CalibrationMissing: the file is damaged.
+        """
+        from safetensors import safe_open
+
+        try:
+            with safe_open(path, "numpy") as stream:
+                metadata: dict[str, Any] = dict(stream.metadata())
+                tensors = {name: stream.get_tensor(name) for name in ("quantiles", "firing_rates")}
+            for name in ("layer", "n_tokens", "n_rare"):
+                metadata[name] = int(metadata[name])
+            return cls(**tensors, **metadata)
+        except (SafetensorError, TypeError, KeyError, ValueError) as error:
+            raise CalibrationMissing(
+                f"{path} is damaged ({error}); write it anew with: fac-datasets sae calibrate"
+            ) from error
+
+
+def calibration_key(space: FeatureSpace | Calibration) -> str:
+    """The name under which a calibration is stored."""
+    return f"{space.backbone_digest}-layer{space.layer}-{space.render}-{space.activation}"
+
+
+def find_calibration(space: FeatureSpace) -> Calibration:
+    """The calibration of a feature space: the embedded SAE's, or one that an extractor or `calibrate_sae` registered.
+
+    Raises:
+        CalibrationMissing: there is none.
+    """
+    from fac_datasets.embedded import EMBEDDED_SAE_FOLDER
+
+    file = f"{calibration_key(space)}.safetensors"
+    for path in (EMBEDDED_SAE_FOLDER / "calibration" / file, cache_folder("calibrations") / space.sae_digest / file):
+        if path.exists():
+            calibration = Calibration.load(path)
+            if calibration.fits(space):
+                return calibration
+    raise CalibrationMissing(
+        f"SAE {space.sae} has no calibration for layer {space.layer}, render {space.render!r}, activation "
+        f"{space.activation!r}; make one with: fac-datasets sae calibrate DATA --sae {space.sae}, or use a number as "
+        f"threshold"
+    )
+
+
+def register_calibrations(sae_folder: Path, sae_digest: str) -> None:
+    """Make the calibrations in an SAE's folder known by digest, so that coverage finds them later without the SAE."""
+    for path in sorted((sae_folder / "calibration").glob("*.safetensors")):
+        if Calibration.load(path).sae_digest == sae_digest:
+            known = cache_folder("calibrations") / sae_digest / path.name
+            content = path.read_bytes()
+            if not known.exists() or known.read_bytes() != content:
+                write_atomically(known, content)
+
+
+def thresholds_of(space: FeatureSpace, threshold: Threshold, d_sae: int) -> NDArray[np.float32]:
+    """One threshold a feature, [d_sae]; a number needs no calibration."""
+    if isinstance(threshold, str):
+        return find_calibration(space).thresholds(threshold)
+    return np.full(d_sae, threshold, dtype=np.float32)
+
+
+def calibrate_sae(
+    backbone: Backbone,
+    sae: str | Path,
+    texts: Sequence[Row],
+    *,
+    render: str = "chat",
+    activation: str = "sae",
+    max_length: int = 512,
+) -> Calibration:
+    """Measure the usual activations of each feature and store them in the SAE's folder.
+
+    Args:
+        backbone: cut behind the SAE's layer.
+        sae: folder of the SAE.
+        texts: calibration text; rare features need much of it.
+        render: `"chat"` or `"raw"`.
+        activation: `"sae"` or `"relu"`.
+        max_length: tokens in a window.
+
+    Returns:
+        The calibration, also written to `calibration/` in the folder.
+
+    Raises:
+        DatasetError: the texts hold no tokens.
+
+    Example:
+        >>> calibrate_sae(Backbone("embedded", 15), "my-sae", texts)  # doctest: +SKIP
+    """
+    import datasets
+    from tqdm.auto import tqdm
+
+    from fac_datasets.backbone import batches_by_tokens
+    from fac_datasets.sae.model import SparseAutoencoder, sae_digest, sae_folder
+
+    folder = sae_folder(sae)
+    model = SparseAutoencoder.from_pretrained(folder).to(backbone.device)
+    windows = backbone.windows(texts, render=render, max_length=max_length)
+    if not windows:
+        raise DatasetError(f"the {len(texts)} rows hold no tokens to calibrate on")
+    histogram = np.zeros(model.config.d_sae * _BINS, dtype=np.int64)
+    n_tokens = 0
+    quiet = datasets.utils.are_progress_bars_disabled()
+    with tqdm(total=sum(int(w.own.sum()) for w in windows), unit="tok", desc="calibrate", disable=quiet) as bar:
+        for indices in batches_by_tokens(windows, 2048):
+            group = [windows[i] for i in indices]
+            residual = backbone.residual(group).float()
+            for i, window in enumerate(group):
+                vectors = residual[i, : len(window.own)][window.own]
+                if activation == "sae":
+                    values, ids = (part.cpu().numpy() for part in model.active_features(vectors))
+                else:
+                    values = model.pre_activations(vectors).cpu().numpy()
+                    ids = np.broadcast_to(np.arange(model.config.d_sae), values.shape)
+                positive = values > 0
+                bins = _bin_of(values[positive])
+                histogram += np.bincount(ids[positive] * _BINS + bins, minlength=len(histogram))
+                n_tokens += len(vectors)
+                bar.update(len(vectors))
+    counts = histogram.reshape(model.config.d_sae, _BINS)
+    rare = counts.sum(axis=1) < RARE
+    quantiles = _quantiles(counts)
+    quantiles[:, rare] = _quantiles(counts.sum(axis=0, keepdims=True))
+    calibration = Calibration(
+        quantiles=quantiles,
+        firing_rates=(counts.sum(axis=1) / n_tokens).astype(np.float32),
+        sae_digest=sae_digest(folder),
+        backbone_digest=backbone.info.digest,
+        layer=backbone.layer,
+        render=render,
+        activation=activation,
+        n_tokens=n_tokens,
+        n_rare=int(rare.sum()),
+    )
+    calibration.save(folder / "calibration" / f"{calibration_key(calibration)}.safetensors")
+    return calibration
+
+
+def _bin_of(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    position = np.log(np.maximum(values, _LOWEST) / _LOWEST) / np.log(_HIGHEST / _LOWEST) * _BINS
+    return np.minimum(position.astype(np.int64), _BINS - 1)
+
+
+def _quantiles(counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Quantiles of binned values, [n, bins] -> [len(QUANTILES), n]; 0 where a row is empty."""
+    cumulative = counts.cumsum(axis=1)
+    total = cumulative[:, -1]
+    result = np.zeros((len(QUANTILES), len(counts)), dtype=np.float32)
+    for i, name in enumerate(QUANTILES):
+        target = float(name[1:]) / 100 * total
+        found = (cumulative >= target[:, None]).argmax(axis=1)
+        row = np.arange(len(counts))
+        inside = counts[row, found]
+        below = cumulative[row, found] - inside
+        share = np.divide(target - below, inside, out=np.zeros(len(counts)), where=inside > 0)
+        value = _LOWEST * (_HIGHEST / _LOWEST) ** ((found + share) / _BINS)
+        result[i] = np.where(total > 0, value, 0.0)
+    return result
+
+
+def describe(threshold: Threshold) -> str:
+    """A threshold in words, for reports."""
+    if isinstance(threshold, str):
+        return f"the {threshold[1:]} % quantile of each feature's own token activations"
+    return f"{format_threshold(threshold)} in the SAE's units"

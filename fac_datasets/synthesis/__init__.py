@@ -1,0 +1,1 @@
+"""Making the samples that a dataset is missing."""

@@ -1,0 +1,101 @@
+"""Augmented datasets: the seed, the synthetic rows, and both together, with their provenance."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fac_datasets.caching import write_atomically
+from fac_datasets.columns import resolve_column
+from fac_datasets.errors import ColumnError, SynthesisError
+from fac_datasets.identity import source_columns
+
+if TYPE_CHECKING:
+    import datasets
+
+PROVENANCE = (
+    "synthetic_id", "target_feature", "target_name", "target_activation", "target_threshold", "method", "attempt",
+    "generator", "prompt_digest", "steering_strength", "seed", "feature_space",
+)  # fmt: skip
+"""Columns of the provenance table."""
+
+CONFIGS = {
+    "default": {"seed": "data/seed-*.parquet", "synthetic": "data/synthetic-*.parquet", "train": "data/train-*.parquet"},
+    "provenance": {"train": "provenance/train-*.parquet"},
+}
+"""Files of an augmented dataset on disk and on the Hub, by config and split."""
+
+
+@dataclass(frozen=True)
+class AugmentedDataset:
+    """A dataset with the samples that it was missing."""
+
+    dataset: datasets.DatasetDict
+    """Splits `seed`, `synthetic` and `train`, with the same columns; `synthetic_id` is None for seed rows."""
+    provenance: datasets.Dataset
+    """One row a synthetic row: what it was made for, how, and what was measured."""
+
+    def save(self, folder: str | Path) -> None:
+        """Write parquet files laid out as the Hub expects them; the card that declares them is written apart."""
+        for split, rows in self.dataset.items():
+            _write_parquet(rows, Path(folder) / "data" / f"{split}-00000-of-00001.parquet")
+        _write_parquet(self.provenance, Path(folder) / "provenance" / "train-00000-of-00001.parquet")
+
+
+def augment(
+    seed: datasets.Dataset, synthetic: datasets.Dataset, keep: str = "accepted", *, column: str | None = None
+) -> AugmentedDataset:
+    """Join a seed dataset with synthetic rows.
+
+    Args:
+        seed: the dataset as it was; feature columns are left out.
+        synthetic: what `synthesize` returned, or that after review.
+        keep: `"accepted"` leaves out rows that a review dropped (column `accepted`); `"all"` keeps them.
+        column: the seed's column that the texts go to; by default the one known name that is present.
+
+    Raises:
+        SynthesisError: `keep` has no meaning, or `synthetic` is not what `synthesize` returns.
+        ColumnError: the seed has no column of texts, several, or one named `synthetic_id`.
+
+    Example:
+        >>> augment(seed, synthetic).dataset["train"]  # doctest: +SKIP
+    """
+    import datasets
+
+    if keep not in ("accepted", "all"):
+        raise SynthesisError(f"keep={keep!r} is neither 'accepted' nor 'all'")
+    lacking = [name for name in ("text", *PROVENANCE) if name not in synthetic.column_names]
+    if lacking:
+        raise SynthesisError(f"the synthetic rows lack the columns {lacking}; pass what synthesize returned")
+    if keep == "accepted" and "accepted" in synthetic.column_names:
+        synthetic = synthetic.filter(lambda accepted: bool(accepted), input_columns="accepted")
+    plain = seed.select_columns([name for name in seed.column_names if name in source_columns(seed)])
+    if "synthetic_id" in plain.column_names:
+        raise ColumnError("the seed already has a column 'synthetic_id'; rename it, or augment the original seed")
+    features = datasets.Features({**plain.features, "synthetic_id": datasets.Value("string")})
+    column = resolve_column(plain.features, column)[0]
+    is_chat = not isinstance(plain.features[column], datasets.Value)
+    rows = [
+        dict.fromkeys(plain.column_names) | as_row(text, column, is_chat) | {"synthetic_id": identifier}
+        for text, identifier in zip(synthetic["text"], synthetic["synthetic_id"], strict=True)
+    ]
+    splits = {
+        "seed": plain.add_column("synthetic_id", [None] * len(plain), feature=datasets.Value("string")),
+        "synthetic": datasets.Dataset.from_list(rows, features=features),
+    }
+    splits["seed"] = splits["seed"].cast(features)
+    splits["train"] = datasets.concatenate_datasets([splits["seed"], splits["synthetic"]])
+    return AugmentedDataset(datasets.DatasetDict(splits), synthetic.select_columns(list(PROVENANCE)))
+
+
+def as_row(text: str, column: str, is_chat: bool) -> dict[str, Any]:
+    """A generated text as a row in the seed's column."""
+    return {column: [{"role": "user", "content": text}] if is_chat else text}
+
+
+def _write_parquet(rows: datasets.Dataset, path: Path) -> None:
+    buffer = io.BytesIO()
+    rows.to_parquet(buffer)
+    write_atomically(path, buffer.getvalue())

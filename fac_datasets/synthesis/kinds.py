@@ -1,0 +1,65 @@
+"""Kinds of synthetic data: how a generator is asked, and how its answer becomes a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fac_datasets.errors import SynthesisError
+
+
+@dataclass(frozen=True)
+class DataKind:
+    """One kind of data; another kind is another entry in KINDS."""
+
+    name: str
+    system: str
+    """System message of every prompt."""
+    ask: str
+    """What is asked for before each example and before the answer."""
+    contrast: str
+    """Put before the examples where a good and a bad one are known; takes `bad`."""
+    read: Callable[[str], str | None]
+    """The row's text in a generated answer; None where there is none."""
+
+
+def _first_paragraph(answer: str) -> str | None:
+    text = answer.strip().split("\n\n")[0].strip()
+    return text or None
+
+
+KINDS: Mapping[str, DataKind] = {
+    "text": DataKind(
+        name="text",
+        system="You write short texts like the ones you are shown.",
+        ask="Write one.",
+        contrast="Not like this: {bad}\nWrite one that is closer to the others.",
+        read=_first_paragraph,
+    )
+}
+
+
+def data_kind(name: str) -> DataKind:
+    """The kind of that name.
+
+    Raises:
+        SynthesisError: there is no such kind.
+    """
+    if name not in KINDS:
+        raise SynthesisError(f"there is no data kind {name!r}; there are {sorted(KINDS)}")
+    return KINDS[name]
+
+
+def few_shot_messages(kind: DataKind, examples: Sequence[str], bad: str | None = None) -> tuple[tuple[str, str], ...]:
+    """A prompt that shows examples as earlier answers, which small models follow better than descriptions.
+
+    Args:
+        kind: of the data.
+        examples: the best last, next to the answer.
+        bad: an example of what misses the point.
+    """
+    messages = [("system", kind.system)]
+    for example in examples:
+        messages += [("user", kind.ask), ("assistant", example)]
+    last = kind.ask if bad is None else kind.contrast.format(bad=bad)
+    return (*messages, ("user", last))
+

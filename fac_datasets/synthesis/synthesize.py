@@ -1,0 +1,368 @@
+"""Contrastive synthesis of the samples that a dataset is missing, each verified by the same SAE.
+
+For each missing feature, candidates are generated from the anchor's texts that activate it; the extractor measures them;
+the strongest and the weakest candidate become the good and the bad example of the next prompt (arXiv 2602.10388,
+section 4). Where the generator can be steered, later attempts add the feature's decoder direction while decoding. A
+sample counts only when its plain text, encoded by the unsteered backbone, activates its feature above the threshold.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fac_datasets.backbone import normalise_message
+from fac_datasets.columns import read_rows, resolve_column
+from fac_datasets.coverage import CoverageReport
+from fac_datasets.errors import SynthesisError
+from fac_datasets.feature_space import FeatureSpace, require_same_space
+from fac_datasets.generation.base import Request, Steering, TextGenerator
+from fac_datasets.synthesis.filters import Filters
+from fac_datasets.synthesis.journal import VERIFIED, Journal, Verdict
+from fac_datasets.synthesis.kinds import DataKind, data_kind, few_shot_messages
+
+if TYPE_CHECKING:
+    import datasets
+    from numpy.typing import NDArray
+
+    from fac_datasets.extraction import FeatureExtractor
+
+EXAMPLES = 3
+"""Anchor texts shown for a feature."""
+
+EXAMPLE_CHARACTERS = 240
+"""Longer examples are cut to the lines around their peak."""
+
+
+class Round(NamedTuple):
+    """One round of attempts at every feature that is still missing."""
+
+    samples: int
+    """Samples a feature."""
+    strength: float
+    """Steering strength, where the generator can be steered."""
+    contrastive: bool
+    """Show the strongest and the weakest sample so far, where their activations differ."""
+
+
+ROUNDS = (Round(2, 0.0, False), Round(2, 0.4, True), Round(2, 0.4, True), Round(2, 0.6, True))
+"""Tried in turn and from the start again, until a feature is reached or its attempts are used up."""
+
+
+@dataclass
+class _Target:
+    """A missing feature on its way."""
+
+    feature: int
+    name: str
+    threshold: float
+    examples: list[str]
+    attempts: int = 0
+    tried: list[tuple[float, str]] = field(default_factory=list)
+    """Measured activation and text of each sample so far that passed the filters."""
+
+
+class _Sample(NamedTuple):
+    key: str
+    text: str | None
+    target: _Target
+    request: Request
+    attempt: int
+    contrastive: bool
+
+
+def synthesize(
+    report: CoverageReport,
+    table: datasets.Dataset,
+    *,
+    extractor: FeatureExtractor,
+    generator: TextGenerator,
+    kind: str = "text",
+    examples: datasets.Dataset | None = None,
+    features: Sequence[int] | None = None,
+    samples_per_feature: int = 1,
+    max_samples: int | None = None,
+    max_features: int | None = None,
+    max_attempts: int = 8,
+    max_new_tokens: int = 128,
+    temperature: float = 0.8,
+    seed: int = 0,
+    journal: str | Path | Journal | None = None,
+) -> datasets.Dataset:
+    """Generate samples for missing features and keep those that are measured to activate them.
+
+    Args:
+        report: says which features are missing, and at which threshold.
+        table: feature table with spans of those features, usually made from the anchor.
+        extractor: the one that made the feature columns.
+        generator: writes the samples; one on the extractor's backbone is also steered.
+        kind: of data to write, such as `"text"`.
+        examples: the dataset whose rows the table's spans refer to, so that whole texts serve as examples; by default
+            the spans do.
+        features: aim at these; by default at the missing ones, those that most anchor rows activate first.
+        samples_per_feature: a feature is done when this many accepted samples activate it.
+        max_samples: stop after this many accepted samples.
+        max_features: aim at no more features than this.
+        max_attempts: samples tried for a feature.
+        max_new_tokens: tokens of a sample.
+        temperature: of the sampling.
+        seed: of the sampling.
+        journal: keeps completions and verdicts, so that a killed run goes on; a path or a Journal.
+
+    Returns:
+        One row an accepted sample: `text, synthetic_id, target_feature, target_name, target_activation,
+        target_threshold, method, attempt, generator, prompt_digest, steering_strength, seed, feature_space`. A feature
+        that no sample reached has no row.
+
+    Raises:
+        SynthesisError: there is nothing to aim at.
+        FeatureSpaceMismatch: report, table and extractor are of different spaces.
+
+    Example:
+        >>> synthesize(report, table, extractor=extractor, generator=LocalGenerator())  # doctest: +SKIP
+    """
+    from tqdm.auto import tqdm
+
+    targets = _targets(report, table, extractor, examples, features, max_features)
+    data_format = data_kind(kind)
+    known = _all_texts(examples) if examples is not None else [text for target in targets for text in target.examples]
+    filters = Filters(known)
+    book = journal if isinstance(journal, Journal) else Journal(journal)
+    reached: dict[int, int] = {target.feature: 0 for target in targets}
+    rows: list[dict[str, object]] = []
+    most = len(targets) * samples_per_feature if max_samples is None else max_samples
+    import datasets
+
+    quiet = datasets.utils.are_progress_bars_disabled()
+    with tqdm(total=len(targets), unit="feature", desc="synthesize", disable=quiet) as bar:
+        number = 0
+        while len(rows) < most:
+            step = ROUNDS[number % len(ROUNDS)]
+            waiting = [t for t in targets if reached[t.feature] < samples_per_feature and t.attempts < max_attempts]
+            if not waiting:
+                break
+            batch = [
+                sample
+                for target in waiting
+                for sample in _attempts(target, step, data_format, extractor, generator, seed, max_attempts)
+            ]
+            completions = book.generate(
+                generator,
+                [sample.request for sample in batch],
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+            )
+            batch = [
+                sample._replace(key=key, text=data_format.read(completion.text))
+                for sample, (key, completion) in zip(batch, completions, strict=True)
+            ]
+            for row in _judge(batch, extractor, filters, book, reached, samples_per_feature, seed):
+                rows.append(row | {"generator": generator.name})
+                if len(rows) == most:
+                    break
+            number += 1
+            bar.update(sum(count >= samples_per_feature for count in reached.values()) - bar.n)
+    if not isinstance(journal, Journal):
+        book.close()
+    return datasets.Dataset.from_list(rows, features=synthetic_features())
+
+
+def synthetic_features() -> datasets.Features:
+    """Columns of what `synthesize` returns."""
+    from datasets import Features, Value
+
+    return Features(
+        {
+            "text": Value("string"),
+            "synthetic_id": Value("string"),
+            "target_feature": Value("int32"),
+            "target_name": Value("string"),
+            "target_activation": Value("float32"),
+            "target_threshold": Value("float32"),
+            "method": Value("string"),
+            "attempt": Value("int32"),
+            "generator": Value("string"),
+            "prompt_digest": Value("string"),
+            "steering_strength": Value("float32"),
+            "seed": Value("int64"),
+            "feature_space": Value("string"),
+        }
+    )
+
+
+def _targets(
+    report: CoverageReport,
+    table: datasets.Dataset,
+    extractor: FeatureExtractor,
+    examples: datasets.Dataset | None,
+    features: Sequence[int] | None,
+    max_features: int | None,
+) -> list[_Target]:
+    wanted = list(report.missing_by_anchor_rows if features is None else features)[:max_features]
+    if not wanted:
+        raise SynthesisError("no feature is missing, so there is nothing to synthesize")
+    for space in (report.feature_space, table[0]["feature_space"] if len(table) else report.feature_space):
+        # The cut-off of stored columns may differ: activations are measured anew here.
+        require_same_space(
+            dataclasses.replace(FeatureSpace.parse(space), threshold=0.0),
+            dataclasses.replace(extractor.feature_space, threshold=0.0),
+        )
+    thresholds = extractor.thresholds(report.threshold)
+    described = {row["feature_id"]: row for row in table}
+    without = [int(feature) for feature in wanted if int(feature) not in described]
+    if without:
+        raise SynthesisError(
+            f"the feature table lacks {len(without)} of the {len(wanted)} features aimed at, the first being "
+            f"{without[0]}; make it with feature_table(anchor, features=report.missing)"
+        )
+    column = resolve_column(examples.features, None) if examples is not None else ()
+    targets = []
+    for feature in map(int, wanted):
+        spans = described[feature]["spans"][: 2 * EXAMPLES]
+        texts = [span["text"] for span in spans]
+        if examples is not None:
+            texts = [_example_text(examples, column, span) for span in spans]
+        distinct = list(dict.fromkeys(texts))[:EXAMPLES]
+        targets.append(
+            _Target(feature, described[feature]["explanation"], float(thresholds[feature]), distinct[::-1])
+        )
+    return targets
+
+
+def _attempts(
+    target: _Target,
+    step: Round,
+    kind: DataKind,
+    extractor: FeatureExtractor,
+    generator: TextGenerator,
+    seed: int,
+    max_attempts: int,
+) -> list[_Sample]:
+    good, bad = _contrastive_pair(target) if step.contrastive else (None, None)
+    shown = target.examples if good is None else [*target.examples[1:], good]
+    messages = few_shot_messages(kind, shown, bad)
+    steering = _steering(target, step.strength, extractor, generator)
+    samples = []
+    for _ in range(min(step.samples, max_attempts - target.attempts)):
+        target.attempts += 1
+        request = Request(messages, _sample_seed(seed, target.feature, target.attempts), steering)
+        samples.append(_Sample("", None, target, request, target.attempts, good is not None))
+    return samples
+
+
+def _contrastive_pair(target: _Target) -> tuple[str | None, str | None]:
+    """The strongest and the weakest sample so far; nothing where there are no two different activations."""
+    if len(target.tried) < 2:
+        return None, None
+    weakest, strongest = min(target.tried), max(target.tried)
+    if strongest[0] <= weakest[0]:
+        return None, None
+    return strongest[1], weakest[1]
+
+
+def _steering(
+    target: _Target, strength: float, extractor: FeatureExtractor, generator: TextGenerator
+) -> Steering | None:
+    if not strength or not generator.can_steer or extractor.backbone.info.name not in generator.name:
+        return None
+    direction = extractor.sae.W_dec[target.feature].detach().cpu().numpy().astype(np.float32)
+    return Steering(extractor.feature_space.layer, direction / np.linalg.norm(direction), strength)
+
+
+def _sample_seed(seed: int, feature: int, attempt: int) -> int:
+    return int(np.random.SeedSequence([seed, feature, attempt]).generate_state(1)[0])
+
+
+def _judge(
+    batch: Sequence[_Sample],
+    extractor: FeatureExtractor,
+    filters: Filters,
+    book: Journal,
+    reached: dict[int, int],
+    samples_per_feature: int,
+    seed: int,
+) -> list[dict[str, object]]:
+    """Measure a round's samples, record a verdict for each, and return the rows of those that are accepted."""
+    activations = measure(extractor, [sample.text or "" for sample in batch])
+    thresholds = {sample.target.feature: sample.target.threshold for sample in batch}
+    rows = []
+    for sample, found in zip(batch, activations, strict=True):
+        target = sample.target
+        activation = found.get(target.feature, 0.0)
+        outcome = filters.reject(sample.text) if sample.text else "empty"
+        if outcome is None:
+            assert sample.text is not None
+            target.tried.append((activation, sample.text))
+            outcome = VERIFIED if activation > target.threshold else "feature not active"
+        if outcome == VERIFIED and reached[target.feature] >= samples_per_feature:
+            outcome = "not needed"
+        book.judge(sample.key, Verdict(target.feature, activation, outcome))
+        if outcome != VERIFIED:
+            continue
+        assert sample.text is not None
+        filters.add(sample.text)
+        for feature, value in found.items():
+            if feature in reached and value > thresholds.get(feature, np.inf):
+                reached[feature] += 1
+        steering = sample.request.steering
+        rows.append(
+            {
+                "text": sample.text,
+                "synthetic_id": hashlib.sha256(f"{sample.key}{sample.text}".encode()).hexdigest()[:16],
+                "target_feature": target.feature,
+                "target_name": target.name,
+                "target_activation": activation,
+                "target_threshold": target.threshold,
+                "method": _method(sample),
+                "attempt": sample.attempt,
+                "prompt_digest": sample.request.prompt_digest,
+                "steering_strength": steering.strength if steering else 0.0,
+                "seed": seed,
+                "feature_space": str(extractor.feature_space),
+            }
+        )
+    return rows
+
+
+def _method(sample: _Sample) -> str:
+    prompt = "contrastive pair" if sample.contrastive else "examples"
+    return f"{prompt}, steered" if sample.request.steering else prompt
+
+
+def measure(extractor: FeatureExtractor, texts: Sequence[str]) -> list[dict[int, float]]:
+    """The pooled activation of each positive feature of each text, before any cut-off."""
+    peaks, _ = extractor.peaks(texts)
+    found: list[dict[int, float]] = [{} for _ in texts]
+    for row, feature, value in zip(peaks.rows.tolist(), peaks.ids.tolist(), peaks.values.tolist(), strict=True):
+        found[row][feature] = value
+    return found
+
+
+def _all_texts(dataset: datasets.Dataset) -> list[str]:
+    columns = resolve_column(dataset.features, None)
+    return [
+        content if isinstance(content, str) else "\n".join(normalise_message(m, i)["content"] for m in content)
+        for i, content in enumerate(read_rows(dataset[:], columns))
+        if content
+    ]
+
+
+def _example_text(dataset: datasets.Dataset, column: tuple[str, ...], span: dict[str, object]) -> str:
+    """The row of a span, cut to the lines around its peak where it is long."""
+    row = int(str(span["row"]))
+    content = read_rows(dataset[row : row + 1], column)[0]
+    text = (
+        content if isinstance(content, str) else "\n".join(normalise_message(m, row)["content"] for m in content)
+    ).strip()
+    if len(text) <= EXAMPLE_CHARACTERS:
+        return text
+    place = max(text.find(str(span["text"])), 0)
+    begin = max(0, place - EXAMPLE_CHARACTERS // 2)
+    begin = 0 if begin == 0 else text.find(" ", begin) + 1
+    return text[begin : begin + EXAMPLE_CHARACTERS].rsplit(" ", 1)[0]

@@ -1,0 +1,100 @@
+"""Unguided samples: the control that shows what as many tokens gain without aiming at features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fac_datasets.generation.base import Request, TextGenerator
+from fac_datasets.synthesis.filters import Filters
+from fac_datasets.synthesis.journal import VERIFIED, Journal, Verdict
+from fac_datasets.synthesis.kinds import DataKind, data_kind, few_shot_messages
+
+if TYPE_CHECKING:
+    import datasets
+
+    from fac_datasets.extraction import FeatureExtractor
+
+NO_FEATURE = -1
+"""Stands in a verdict for a sample that was made for no feature."""
+
+
+def synthesize_unguided(
+    seed_texts: Sequence[str],
+    *,
+    known: Sequence[str],
+    n_tokens: int,
+    extractor: FeatureExtractor,
+    generator: TextGenerator,
+    kind: str = "text",
+    n_examples: int = 3,
+    max_new_tokens: int = 128,
+    temperature: float = 0.8,
+    seed: int = 0,
+    journal: Journal | None = None,
+) -> datasets.Dataset:
+    """Generate samples from random seed rows as examples until they hold `n_tokens` own tokens.
+
+    The generator, the prompts' form and the filters are those of `synthesize`; only the aim is missing.
+
+    Args:
+        seed_texts: rows that serve as examples.
+        known: texts that a sample must not copy.
+        n_tokens: own tokens to reach; the last row may exceed it.
+        extractor: counts own tokens.
+        generator: writes the samples.
+        kind: of data.
+        n_examples: seed rows in a prompt.
+        max_new_tokens: tokens of a sample.
+        temperature: of the sampling.
+        seed: of prompts and sampling.
+        journal: keeps completions and verdicts.
+
+    Returns:
+        Rows of `text`.
+    """
+    import datasets
+    from tqdm.auto import tqdm
+
+    book = journal or Journal()
+    filters = Filters(known)
+    data_format = data_kind(kind)
+    texts: list[str] = []
+    reached = 0
+    quiet = datasets.utils.are_progress_bars_disabled()
+    with tqdm(total=n_tokens, unit="tok", desc="unguided control", disable=quiet) as bar:
+        for number in range(1000):
+            if reached >= n_tokens:
+                break
+            requests = [
+                _request(data_format, seed_texts, n_examples, seed=int(state))
+                for state in np.random.SeedSequence([seed, number]).generate_state(32)
+            ]
+            completions = book.generate(generator, requests, max_new_tokens=max_new_tokens, temperature=temperature)
+            for key, completion in completions:
+                text = data_format.read(completion.text)
+                outcome = filters.reject(text) if text else "empty"
+                if outcome is None and reached >= n_tokens:
+                    outcome = "not needed"
+                book.judge(key, Verdict(NO_FEATURE, 0.0, outcome or VERIFIED))
+                if outcome is None and text:
+                    filters.add(text)
+                    texts.append(text)
+                    gained = _own_tokens(extractor, text)
+                    reached += gained
+                    bar.update(gained)
+    return datasets.Dataset.from_dict({"text": texts})
+
+
+def _request(kind: DataKind, seed_texts: Sequence[str], n_examples: int, seed: int) -> Request:
+
+    picked = np.random.default_rng(seed).choice(len(seed_texts), size=min(n_examples, len(seed_texts)), replace=False)
+    return Request(few_shot_messages(kind, [seed_texts[i] for i in picked]), seed)
+
+
+def _own_tokens(extractor: FeatureExtractor, text: str) -> int:
+    space = extractor.feature_space
+    windows = extractor.backbone.windows([text], render=space.render, max_length=space.max_length)
+    return sum(int(window.own.sum()) for window in windows)

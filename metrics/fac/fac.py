@@ -1,0 +1,67 @@
+"""Feature activation coverage as an evaluate metric."""
+
+import datasets
+import evaluate
+
+from fac_datasets.text_coverage import coverage_of_inputs
+
+_DESCRIPTION = """
+Feature activation coverage (FAC): the share of the sparse-autoencoder features that an anchor activates which the
+measured texts activate too, FAC(D; A) = |F(D) and F(A)| / |F(A)|. The anchor stands for the target task and is given as
+`references`; it need not have as many rows as `predictions`.
+"""
+
+_KWARGS_DESCRIPTION = """
+Args:
+    predictions: the texts to measure, or for each row the list of its active feature ids.
+    references: the anchor, in the same form.
+    threshold: a number in the SAE's units, or "q50", "q75", "q90", "q95", "q99": that quantile of each feature's own
+        token activations. Ignored for feature ids.
+    features: count only these feature ids, such as the task-relevant ones.
+    backbone, sae, layer: the language model and the sparse autoencoder; by default the embedded pair.
+    seed: of the bootstrap.
+
+Returns:
+    fac: coverage in [0, 1].
+    low, high: 95 % bootstrap interval over the rows of `predictions`, the anchor fixed.
+    n_covered, n_relevant: features covered, and features that the anchor activates.
+    missing: ids the anchor activates and the predictions do not, those of most anchor rows first.
+
+Examples:
+    >>> fac = evaluate.load("fac")
+    >>> result = fac.compute(predictions=[[1, 2], [2]], references=[[1, 2, 3], [3, 4]])
+    >>> result["fac"], result["missing"]
+    (0.5, [3, 4])
+"""
+
+_CITATION = """
+@article{li2026less,
+    title = {Less is Enough: Synthesizing Diverse Data in Feature Space of {LLMs}},
+    journal = {arXiv preprint arXiv:2602.10388},
+    year = {2026}
+}
+"""
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+class FAC(evaluate.Metric):
+    """Feature activation coverage."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=_CITATION,
+            inputs_description=_KWARGS_DESCRIPTION,
+            features=[
+                datasets.Features({"predictions": datasets.Value("string")}),
+                datasets.Features({"predictions": datasets.List(datasets.Value("int64"))}),
+            ],
+            reference_urls=["https://arxiv.org/abs/2602.10388"],
+        )
+
+    def compute(self, *, predictions=None, references=None, **kwargs):  # type: ignore[no-untyped-def]
+        """Compute the metric; the anchor is no declared input, because those must all have the same length."""
+        return super().compute(predictions=predictions, anchor=references, **kwargs)
+
+    def _compute(self, predictions, anchor, **options):  # type: ignore[no-untyped-def]
+        return coverage_of_inputs(predictions, anchor, **options)
