@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from fac_datasets.caching import cache_folder, write_atomically
+from fac_datasets.columns import normalise_message
 from fac_datasets.errors import BackboneError, ColumnError
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ def render_row(tokenizer: Any, row: Row, *, render: str, roles: Sequence[str] | 
         raise ColumnError(
             f"row {index} holds {type(row).__name__} {str(row)[:60]!r}; expected a text or a list of messages"
         )
-    messages = [normalise_message(message, index) for message in row]
+    messages = [normalise_message(cast("Message", message), index) for message in row]
     pooled = [
         bool(message["content"].strip()) and (message["role"] in roles if roles else message["role"] != "system")
         for message in messages
@@ -248,26 +249,6 @@ def render_row(tokenizer: Any, row: Row, *, render: str, roles: Sequence[str] | 
     if not any(pooled):
         return RenderedRow("", [])
     return _render_chat(tokenizer, messages, pooled, index)
-
-
-def normalise_message(message: Message, index: int) -> dict[str, Any]:
-    """A message with `role` and a text `content`, from the OpenAI or the ShareGPT convention."""
-    sharegpt_roles = {"human": "user", "gpt": "assistant"}
-    if "from" in message and "value" in message:
-        return {
-            "role": sharegpt_roles.get(str(message["from"]), str(message["from"])),
-            "content": message["value"] or "",
-        }
-    if "role" not in message or "content" not in message:
-        raise ColumnError(f"row {index} has a message with keys {sorted(message)}; expected `role` and `content`")
-    content = message["content"]
-    if content is None:
-        content = ""
-    elif isinstance(content, Sequence) and not isinstance(content, str):
-        content = "".join(str(part.get("text") or "") for part in content)
-    if not isinstance(content, str):
-        raise ColumnError(f"row {index} has a message whose content is {type(content).__name__}; expected a text")
-    return {**{key: value for key, value in message.items() if value is not None}, "content": content}
 
 
 def _render_chat(tokenizer: Any, messages: list[dict[str, Any]], pooled: list[bool], index: int) -> RenderedRow:
@@ -402,7 +383,9 @@ def load_tokenizer(path: str) -> Any:
 def load_model(kind: Any, path: str, dtype: str) -> Any:
     """A frozen model of one of transformers' auto classes, without the report on weights that the class leaves out."""
     import torch
-    from transformers.utils import logging
+    import transformers
+
+    logging: Any = transformers.utils.logging
 
     verbosity = logging.get_verbosity()
     bars = logging.is_progress_bar_enabled()

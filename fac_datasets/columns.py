@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fac_datasets.errors import ColumnError
+
+if TYPE_CHECKING:
+    import datasets
 
 CANDIDATES = ("messages", "conversations", "text", "instruction", "prompt")
 """Columns that are looked for when none is named."""
@@ -35,7 +38,7 @@ def resolve_column(columns: Mapping[str, Any] | Sequence[str] | None, column: st
     if column is not None:
         if column not in names:
             raise ColumnError(f"there is no column {column!r}; the columns are {names}")
-        found = (column,)
+        found: tuple[str, ...] = (column,)
     else:
         candidates = [name for name in CANDIDATES if name in names]
         if not candidates and any(name in names for name in _PREFERENCE):
@@ -71,3 +74,39 @@ def read_rows(batch: Mapping[str, Sequence[Any]], columns: tuple[str, ...]) -> l
         return list(batch[columns[0]])
     parts = zip(*(batch[name] for name in columns), strict=True)
     return ["\n\n".join(part for part in row if part) or None for row in parts]
+
+
+def row_texts(dataset: datasets.Dataset, column: str | None = None) -> list[str]:
+    """The rows of a dataset as plain texts: the messages of a chat a line each, and nothing as an empty text."""
+    columns = resolve_column(dataset.features, column)
+    rows = read_rows(dataset.select_columns(list(columns))[:], columns)
+    return [as_text(row, index) for index, row in enumerate(rows)]
+
+
+def as_text(row: Any, index: int) -> str:
+    """A row as plain text; see `row_texts`."""
+    if row is None or isinstance(row, str):
+        return row or ""
+    return "\n".join(normalise_message(message, index)["content"] for message in row)
+
+
+def normalise_message(message: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """A message with `role` and a text `content`, from the OpenAI or the ShareGPT convention.
+
+    Raises:
+        ColumnError: it follows neither; `index` says in which row.
+    """
+    sharegpt_roles = {"human": "user", "gpt": "assistant"}
+    if "from" in message and "value" in message:
+        role = str(message["from"])
+        return {"role": sharegpt_roles.get(role, role), "content": message["value"] or ""}
+    if "role" not in message or "content" not in message:
+        raise ColumnError(f"row {index} has a message with keys {sorted(message)}; expected `role` and `content`")
+    content = message["content"]
+    if content is None:
+        content = ""
+    elif isinstance(content, Sequence) and not isinstance(content, str):
+        content = "".join(str(part.get("text") or "") for part in content)
+    if not isinstance(content, str):
+        raise ColumnError(f"row {index} has a message whose content is {type(content).__name__}; expected a text")
+    return {**{key: value for key, value in message.items() if value is not None}, "content": content}

@@ -88,7 +88,8 @@ class CoverageReport:
         """The missing features, those that most anchor rows activate first."""
         is_missing = self.row_counts == 0
         order = np.lexsort((self.relevant[is_missing], -self.anchor_counts[is_missing]))
-        return self.relevant[is_missing][order]
+        missing: NDArray[np.int64] = self.relevant[is_missing][order]
+        return missing
 
     def rarefaction(self, points: int = 50) -> list[RarefactionPoint]:
         """Expected FAC against the number of rows drawn without replacement (Hurlbert 1971).
@@ -199,7 +200,7 @@ class FeatureCoverage:
         """Write one safetensors file."""
         from safetensors.numpy import save
 
-        tensors = {"thresholds": self.thresholds, "maxima": self.maxima, "counts": self.counts}
+        tensors: dict[str, NDArray[Any]] = {"thresholds": self.thresholds, "maxima": self.maxima, "counts": self.counts}
         metadata = {
             "feature_space": self.feature_space,
             "n_rows": str(self.n_rows),
@@ -314,11 +315,12 @@ def active_rows(
     d_sae = 1 + max((int(ids.max()) for part in parts for _, ids, _ in part if len(ids)), default=0)
     stored = thresholds_of(space, space.threshold, d_sae)
     thresholds = thresholds_of(space, threshold, len(stored))
-    below = int((thresholds < (stored if len(stored) == len(thresholds) else space.threshold)).sum())
+    floor = stored if isinstance(space.threshold, str) else np.float32(space.threshold)
+    below = int((thresholds < floor).sum())
     if below:
         raise ThresholdBelowStored(
-            f"threshold {format_threshold(threshold)} lies below the cut-off {format_threshold(space.threshold)} of the "
-            f"stored columns for {below} features; raise it, or extract anew with "
+            f"threshold {format_threshold(threshold)} lies below the cut-off {format_threshold(space.threshold)} of "
+            f"the stored columns for {below} features; raise it, or extract anew with "
             f"FeatureExtractor(threshold={threshold!r})"
         )
     result = []
@@ -434,7 +436,7 @@ def flatten(column: Any, dtype: type) -> tuple[NDArray[np.int64], NDArray[Any]]:
 
     if not isinstance(column, pa.Array | pa.ChunkedArray):
         lengths = np.fromiter((len(row) for row in column), np.int64, len(column))
-        parts = [np.asarray(row, dtype=dtype) for row in column if len(row)]
+        parts: list[NDArray[Any]] = [np.asarray(row, dtype=dtype) for row in column if len(row)]
         return lengths, np.concatenate(parts) if parts else np.empty(0, dtype)
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
     return lengths, pc.list_flatten(column).to_numpy().astype(dtype, copy=False)

@@ -29,7 +29,7 @@ ROWS_PER_TOPIC = 120
 
 def conversations() -> datasets.Dataset:
     """All English conversations of the corpus: `text`, one turn a line, and `topic`; equal ones once."""
-    rows = {}
+    rows: dict[str, str] = {}
     for name, content in package_files(CORPUS, "*/data/english/*.yml"):
         for turns in yaml.safe_load(content)["conversations"]:
             text = "\n".join(str(turn).strip() for turn in turns)
@@ -66,6 +66,8 @@ def main(
 
 
 if __name__ == "__main__":
-    from fac_datasets.cli.main import run_command
+    from fac_datasets.cli.main import exit_with
 
-    run_command(typer.Typer(pretty_exceptions_enable=False, add_completion=False), main)
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command()(main)
+    exit_with(app)

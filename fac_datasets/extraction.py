@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +35,10 @@ class Peaks(NamedTuple):
     """Activation at the peak, [n]."""
     positions: NDArray[np.int64]
     """Index of the peak's token among all own tokens of the batch, [n]."""
+
+    def where(self, chosen: NDArray[Any]) -> Peaks:
+        """The peaks at a mask or at indices."""
+        return Peaks(self.rows[chosen], self.ids[chosen], self.values[chosen], self.positions[chosen])
 
 
 class FeatureExtractor:
@@ -108,8 +113,14 @@ class FeatureExtractor:
         self._loaded: tuple[Backbone, SparseAutoencoder, NDArray[np.float32]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Options and digests only: the same extractor hashes the same in every process, and pickles without weights."""
+        """Options and digests only: an extractor hashes the same in every process and pickles without its weights."""
         return {**self.__dict__, "_space": self.feature_space, "_loaded": None}
+
+    def on_column(self, column: str) -> FeatureExtractor:
+        """The same extractor, with the same loaded weights, for another column."""
+        other = copy.copy(self)
+        other.column = column
+        return other
 
     @property
     def feature_space(self) -> FeatureSpace:
@@ -195,7 +206,7 @@ class FeatureExtractor:
         """
         peaks, windows = self.peaks(rows)
         active = peaks.values > self._load()[2][peaks.ids]
-        return self._columns(Peaks(*(part[active] for part in peaks)), windows, len(rows), chat)
+        return self._columns(peaks.where(active), windows, len(rows), chat)
 
     def peaks(self, rows: Sequence[Row]) -> tuple[Peaks, list[Window]]:
         """The pooled positive activations of rows before any cut-off, and the windows that they were measured in."""
@@ -273,14 +284,13 @@ def strongest(found: Sequence[Peaks], d_sae: int) -> Peaks:
     if not found:
         empty = np.empty(0, dtype=np.int64)
         return Peaks(empty, empty, empty.astype(np.float32), empty)
-    rows, ids, values, positions = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    key = rows * d_sae + ids
-    order = np.lexsort((positions, -values, key))
+    peaks = Peaks(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+    key = peaks.rows * d_sae + peaks.ids
+    order = np.lexsort((peaks.positions, -peaks.values, key))
     key = key[order]
     first = np.ones(len(key), dtype=bool)
     first[1:] = key[1:] != key[:-1]
-    kept = order[first]
-    return Peaks(rows[kept], ids[kept], values[kept], positions[kept])
+    return peaks.where(order[first])
 
 
 def _own_vectors(residual: torch.Tensor, group: Sequence[Window]) -> torch.Tensor:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 def metric_names() -> list[str]:
     """Names of the metrics that ship with this package."""
-    return sorted(script.stem for script in resource_folder("metrics").glob("*/*.py") if script.stem == script.parent.name)
+    return sorted(
+        script.stem for script in resource_folder("metrics").glob("*/*.py") if script.stem == script.parent.name
+    )
 
 
 def load_metric(name: str) -> EvaluationModule:

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fac_datasets import __version__
-from fac_datasets.backbone import EMBEDDED, normalise_message
+from fac_datasets.backbone import EMBEDDED
 from fac_datasets.caching import write_atomically
-from fac_datasets.columns import read_rows, resolve_column
+from fac_datasets.columns import resolve_column, row_texts
 from fac_datasets.coverage import CoverageReport, coverage
 from fac_datasets.errors import DatasetError, OutputError
 from fac_datasets.extraction import FeatureExtractor
-from fac_datasets.feature_space import Threshold, format_threshold
-from fac_datasets.identity import content_fingerprint, source_columns
+from fac_datasets.feature_space import Threshold, feature_columns, format_threshold
+from fac_datasets.identity import content_fingerprint, identify
 from fac_datasets.sae.calibration import describe
-from fac_datasets.synthesis.journal import VERIFIED, Journal
+from fac_datasets.synthesis.journal import Journal
 
 if TYPE_CHECKING:
     import datasets
@@ -129,7 +129,9 @@ def _claim(folder: Path, identity: dict[str, Any], overwrite: bool) -> None:
                 shutil.rmtree(path, ignore_errors=True)
         if record.exists():
             if record.read_text() != wanted:
-                raise OutputError(f"{folder} holds a run with other data or options; choose another folder, or --overwrite")
+                raise OutputError(
+                    f"{folder} holds a run with other data or options; choose another folder, or --overwrite"
+                )
         elif any(folder.iterdir()):
             raise OutputError(f"{folder} is not empty and holds no run of fac-datasets; choose another folder")
         else:
@@ -157,95 +159,50 @@ class _Run:
         self.anchor_rows, self.n_shared = self._without_seed_rows(anchor_rows)
         if len(self.anchor_rows) < 2:
             raise DatasetError(
-                f"the anchor has {len(self.anchor_rows)} rows that are not in the seed; at least 2 are needed, one that "
-                f"shows what is missing and one that is only measured"
+                f"the anchor has {len(self.anchor_rows)} rows that are not in the seed; at least 2 are needed, one "
+                f"that shows what is missing and one that is only measured"
             )
         self.extractor = FeatureExtractor(
             settings.backbone, settings.sae, settings.layer, column=settings.column, device=settings.device
         )
-        self.started = time.monotonic()
 
     def finish(self) -> dict[str, Any]:
         """Do every step, then put the results in place, the report last."""
         from fac_datasets.interpretation.spans import feature_table
-        from fac_datasets.plots import plot_gain
-        from fac_datasets.synthesis.augment import augment
-        from fac_datasets.synthesis.synthesize import synthesize
-        from fac_datasets.synthesis.unguided import synthesize_unguided
 
         say, settings = self.say, self.settings
+        say(f"feature space: {self.extractor.feature_space}")
         order = np.random.default_rng(settings.seed).permutation(len(self.anchor_rows))
         half = (len(order) + 1) // 2
-        say(f"feature space: {self.extractor.feature_space}")
         seed = self._extract("seed", self.seed_rows)
-        a1 = self._extract("A1", self.anchor_rows.select(sorted(order[:half])))
-        a2 = self._extract("A2", self.anchor_rows.select(sorted(order[half:])))
-        anchors = {"A1": a1, "A2": a2}
+        anchors = {
+            "A1": self._extract("A1", self.anchor_rows.select(sorted(order[:half]))),
+            "A2": self._extract("A2", self.anchor_rows.select(sorted(order[half:]))),
+        }
         say(f"threshold: {format_threshold(settings.threshold)}, {describe(settings.threshold)}")
-        before = {name: self._coverage(seed, self.names[0], anchor, name) for name, anchor in anchors.items()}
+        before = self._coverage_of(seed, "", anchors)
         for name, report in before.items():
             say(f"FAC before on {name}: {_interval(report)}")
         missing = before["A1"].missing_by_anchor_rows
         targets = missing[: settings.max_features]
-        say(f"missing features: {len(missing)} of {len(before['A1'].relevant)}; aiming at {len(targets)}")
+        say(f"missing features: {len(missing):,} of {len(before['A1'].relevant):,}; aiming at {len(targets)}")
+        table = feature_table(anchors["A1"], features=targets, column=self.column)
 
-        journal = Journal(self.folder / WORK / "journal.jsonl")
         generator = self._generator()
-        if len(targets):
-            table = feature_table(a1, features=targets, column=self.column)
-            say(f"synthesizing with {generator.name}")
-            synthetic = synthesize(
-                before["A1"],
-                table,
-                extractor=self.extractor,
-                generator=generator,
-                examples=a1,
-                features=targets.tolist(),
-                max_attempts=settings.max_attempts,
-                max_new_tokens=settings.max_new_tokens,
-                temperature=settings.temperature,
-                seed=settings.seed,
-                journal=journal,
-            )
-        else:
-            from fac_datasets.synthesis.synthesize import synthetic_features
-
-            say("no feature is missing: nothing to synthesize")
-            table = feature_table(a1, features=[], column=self.column)
-            import datasets
-
-            synthetic = datasets.Dataset.from_list([], features=synthetic_features())
-        outcomes = dict(journal.outcomes().most_common())
-        say(f"samples: {sum(outcomes.values())} tried, {outcomes.get(VERIFIED, 0)} verified; {_rejections(outcomes)}")
+        journals = {name: Journal(self.folder / WORK / f"{name}.jsonl") for name in ("guided", "unguided")}
+        synthetic = self._synthesize(before["A1"], table, anchors["A1"], generator, journals["guided"])
         guided = self._extract("guided", synthetic.select_columns(["text"]), column="text")
-        control_journal = Journal(self.folder / WORK / "unguided.jsonl")
-        n_tokens = int(sum(guided["feature_tokens"])) if len(guided) else 0
-        unguided_rows = synthesize_unguided(
-            self._texts(self.seed_rows),
-            known=self._texts(self.seed_rows) + self._texts(self.anchor_rows),
-            n_tokens=n_tokens,
-            extractor=self.extractor,
-            generator=generator,
-            max_new_tokens=settings.max_new_tokens,
-            temperature=settings.temperature,
-            seed=settings.seed,
-            journal=control_journal,
-        )
-        unguided = self._extract("unguided", unguided_rows, column="text")
-        additions = {"guided": guided, "unguided": unguided}
+        control = self._unguided(guided, generator, journals["unguided"])
+        additions = {"guided": guided, "unguided": self._extract("unguided", control, column="text")}
         after = {
-            addition: {
-                name: self._coverage(_together(seed, rows), f"{self.names[0]} + {addition}", anchor, name)
-                for name, anchor in anchors.items()
-            }
-            for addition, rows in additions.items()
+            name: self._coverage_of(_together(seed, rows), f" + {name}", anchors) for name, rows in additions.items()
         }
         reached = np.intersect1d(targets, after["guided"]["A1"].covered)
         result = {
             **before["A1"].to_dict(),
-            "before": {name: report.to_dict() | {"missing": None} for name, report in before.items()},
+            "before": {name: _scores(report) for name, report in before.items()},
             "after": {
-                addition: {name: report.to_dict() | {"missing": None} for name, report in reports.items()}
+                addition: {name: _scores(report) for name, report in reports.items()}
                 for addition, reports in after.items()
             },
             "gain": {
@@ -257,26 +214,195 @@ class _Run:
                 "covered": reached.tolist(),
                 "not_reached": np.setdiff1d(targets, reached).tolist(),
             },
-            "samples": {"guided": outcomes, "unguided": dict(control_journal.outcomes().most_common())},
-            "decoded_tokens": {
-                "guided": sum(completion.n_tokens for completion in journal.completions.values()),
-                "unguided": sum(completion.n_tokens for completion in control_journal.completions.values()),
-            },
-            "added_tokens": {name: int(sum(rows["feature_tokens"])) if len(rows) else 0 for name, rows in additions.items()},
+            "samples": {name: dict(journal.outcomes().most_common()) for name, journal in journals.items()},
+            "decoded_tokens": {name: journal.decoded_tokens() for name, journal in journals.items()},
+            "added_rows": {name: len(rows) for name, rows in additions.items()},
+            "added_tokens": {name: int(sum(rows["feature_tokens"])) for name, rows in additions.items()},
             "generator": generator.name,
             "anchor_rows_in_seed": self.n_shared,
             "settings": dataclasses.asdict(settings),
         }
-        journal.close()
-        control_journal.close()
+        for journal in journals.values():
+            journal.close()
+        self._write(result, synthetic, before, after)
+        return result
+
+    def _without_seed_rows(self, anchor_rows: datasets.Dataset) -> tuple[datasets.Dataset, int]:
+        """The anchor without rows that also stand in the seed, and how many those were."""
+        in_seed = set(self._texts(self.seed_rows))
+        texts = self._texts(anchor_rows)
+        kept = [i for i, text in enumerate(texts) if text not in in_seed]
+        return anchor_rows.select(kept), len(texts) - len(kept)
+
+    def _texts(self, rows: datasets.Dataset) -> list[str]:
+        return row_texts(rows, self.column)
+
+    def _extract(self, name: str, rows: datasets.Dataset, column: str | None = None) -> datasets.Dataset:
+        """Feature columns of rows, kept on disk until the run is finished."""
+        import datasets
+
+        kept = self.folder / WORK / name
+        if kept.exists():
+            extracted = datasets.load_from_disk(str(kept))
+            self.say(f"{name}: {len(extracted):,} rows, kept from before")
+            return extracted
+        started = time.monotonic()
+        extractor = self.extractor if column is None else self.extractor.on_column(column)
+        if len(rows):
+            extracted = rows.map(extractor, batched=True, load_from_cache_file=False, desc=f"extract {name}")
+        else:
+            features = datasets.Features({**rows.features, **feature_columns()})
+            extracted = datasets.Dataset.from_list([], features=features)
+        with tempfile.TemporaryDirectory(dir=self._work()) as temporary:
+            extracted.save_to_disk(f"{temporary}/rows")
+            Path(temporary, "rows").rename(kept)
+        seconds = max(time.monotonic() - started, 1e-9)
+        identity = identify(extracted)
+        self.say(
+            f"{name}: {identity.rows:,} rows, {identity.tokens:,} tokens, fingerprint {identity.fingerprint}; "
+            f"{identity.rows / seconds:.1f} rows/s, {(identity.tokens or 0) / seconds:.0f} tokens/s"
+        )
+        return extracted
+
+    def _work(self) -> Path:
+        work = self.folder / WORK
+        work.mkdir(parents=True, exist_ok=True)
+        return work
+
+    def _coverage_of(
+        self, rows: datasets.Dataset, added: str, anchors: dict[str, datasets.Dataset]
+    ) -> dict[str, CoverageReport]:
+        seed_name, anchor_name = self.names
+        return {
+            name: coverage(
+                rows,
+                anchor,
+                threshold=self.settings.threshold,
+                seed=self.settings.seed,
+                prefix=self._prefix(),
+                names=(f"{seed_name}{added}", f"{anchor_name} ({name})"),
+            )
+            for name, anchor in anchors.items()
+        }
+
+    def _prefix(self) -> str:
+        return f"{self.column}_" if self.column in ("chosen", "rejected") else ""
+
+    def _generator(self) -> TextGenerator:
+        from fac_datasets.generation.local import LocalGenerator
+
+        generator = LocalGenerator(self.settings.backbone, device=self.settings.device)
+        self.say(f"generator: {generator.name}")
+        return generator
+
+    def _synthesize(
+        self,
+        report: CoverageReport,
+        table: datasets.Dataset,
+        examples: datasets.Dataset,
+        generator: TextGenerator,
+        journal: Journal,
+    ) -> datasets.Dataset:
+        import datasets
+
+        from fac_datasets.synthesis.synthesize import synthesize, synthetic_features
+
+        if not len(table):
+            self.say("nothing is missing, so nothing is synthesized")
+            return datasets.Dataset.from_list([], features=synthetic_features())
+        settings = self.settings
+        synthetic = synthesize(
+            report,
+            table,
+            extractor=self.extractor,
+            generator=generator,
+            examples=examples,
+            max_features=settings.max_features,
+            max_attempts=settings.max_attempts,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            seed=settings.seed,
+            journal=journal,
+        )
+        self.say(f"samples: {_describe_outcomes(journal)}")
+        return synthetic
+
+    def _unguided(self, guided: datasets.Dataset, generator: TextGenerator, journal: Journal) -> datasets.Dataset:
+        """As many tokens of samples that aim at nothing."""
+        from fac_datasets.synthesis.unguided import synthesize_unguided
+
+        settings = self.settings
+        rows = synthesize_unguided(
+            self._texts(self.seed_rows),
+            known=self._texts(self.seed_rows) + self._texts(self.anchor_rows),
+            n_tokens=int(sum(guided["feature_tokens"])),
+            extractor=self.extractor,
+            generator=generator,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            seed=settings.seed,
+            journal=journal,
+        )
+        self.say(f"unguided samples: {_describe_outcomes(journal)}")
+        return rows
+
+    def _write(
+        self,
+        result: dict[str, Any],
+        synthetic: datasets.Dataset,
+        before: dict[str, CoverageReport],
+        after: dict[str, dict[str, CoverageReport]],
+    ) -> None:
+        from fac_datasets.card import dataset_card
+        from fac_datasets.plots import plot_gain
+        from fac_datasets.synthesis.augment import augment
+
         augmented = augment(self.seed_rows, synthetic, column=self.column)
         try:
             augmented.save(self.folder)
-            table.to_parquet(str(self.folder / WORK / "feature_table.parquet"))
             plot_gain(before, after, self.folder / PLOT)
-            write_card(self.folder / CARD, result, augmented, table, settings)
+            card = dataset_card(result, augmented, license=self.settings.license, language=self.settings.language)
+            write_atomically(self.folder / CARD, card.encode())
             write_atomically(self.folder / REPORT, (json.dumps(result, indent=2) + "\n").encode())
         except OSError as error:
-            raise OutputError(f"the results cannot be written to {self.folder}: {error}") from error
+            raise OutputError(
+                f"the results cannot be written to {self.folder}: {error}; the same command goes on"
+            ) from error
         shutil.rmtree(self.folder / WORK, ignore_errors=True)
-        return result
+
+
+def _together(seed: datasets.Dataset, added: datasets.Dataset) -> datasets.Dataset:
+    """Feature columns of both."""
+    import datasets
+
+    columns = [name for name in added.column_names if name in seed.column_names and name.startswith("feature_")]
+    return datasets.concatenate_datasets([seed.select_columns(columns), added.select_columns(columns)])
+
+
+def _scores(report: CoverageReport) -> dict[str, Any]:
+    values = report.to_dict()
+    return {key: values[key] for key in ("fac", "low", "high", "n_covered", "n_relevant", "dataset", "anchor")}
+
+
+def _interval(report: CoverageReport) -> str:
+    return f"{report.fac:.3f} [{report.low:.3f}, {report.high:.3f}]"
+
+
+def _describe_outcomes(journal: Journal) -> str:
+    outcomes = journal.outcomes()
+    parts = [f"{count} {outcome}" for outcome, count in outcomes.most_common()]
+    return f"{sum(outcomes.values())} tried: {', '.join(parts) or 'none'}; {journal.decoded_tokens():,} tokens decoded"
+
+
+def _summarise(report: dict[str, Any], folder: Path, say: Callable[[str], None]) -> None:
+    """The lines that a finished run ends with."""
+    targets = report["targets"]
+    say(f"targeted features covered: {len(targets['covered'])} of {len(targets['aimed_at'])}")
+    for addition in ("guided", "unguided"):
+        rows, tokens = report["added_rows"][addition], report["added_tokens"][addition]
+        for name, scores in report["after"][addition].items():
+            say(
+                f"FAC after on {name}, {addition} ({rows} rows, {tokens:,} tokens): {scores['fac']:.3f} "
+                f"[{scores['low']:.3f}, {scores['high']:.3f}], gain {report['gain'][addition][name]:+.3f}"
+            )
+    say(f"output: {folder}")

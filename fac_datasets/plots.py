@@ -23,7 +23,9 @@ def plot_rarefaction(reports: Mapping[str, CoverageReport], path: Path) -> None:
     _save(figure, path)
 
 
-def plot_gain(before: Mapping[str, CoverageReport], after: Mapping[str, Mapping[str, CoverageReport]], path: Path) -> None:
+def plot_gain(
+    before: Mapping[str, CoverageReport], after: Mapping[str, Mapping[str, CoverageReport]], path: Path
+) -> None:
     """Coverage of several anchors before and after, with intervals, and rarefaction on the last anchor.
 
     Args:

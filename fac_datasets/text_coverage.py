@@ -42,7 +42,9 @@ def coverage_of_inputs(
     if kinds == {"ids"}:
         report = coverage_of_ids(predictions, anchor, features=features, seed=seed)
     else:
-        report = _text_report(predictions, anchor, threshold, features, _extractor(backbone, sae, layer, threshold), seed)
+        report = _text_report(
+            predictions, anchor, threshold, features, _extractor(backbone, sae, layer, threshold), seed
+        )
     values = report.to_dict()
     return {key: values[key] for key in ("fac", "low", "high", "n_covered", "n_relevant", "missing")}
 
@@ -50,9 +52,7 @@ def coverage_of_inputs(
 def _kind(rows: Sequence[Any]) -> str:
     if all(isinstance(row, str) for row in rows):
         return "texts"
-    if all(isinstance(row, Sequence) or hasattr(row, "__array__") for row in rows if not isinstance(row, str)) and not any(
-        isinstance(row, str) for row in rows
-    ):
+    if not any(isinstance(row, str) for row in rows) and all(hasattr(row, "__len__") for row in rows):
         return "ids"
     raise ColumnError("rows must all be texts, or all be lists of feature ids")
 

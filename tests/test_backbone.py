@@ -88,9 +88,7 @@ def test_windows_of_a_long_text_pool_each_token_once_with_context(tiny_backbone:
     (whole,) = row_windows(tokenizer, [text], render=render, max_length=100_000)
     windows = list(row_windows(tokenizer, [text], render=render, max_length=64))
     assert all(len(window.token_ids) <= 64 for window in windows)
-    assert np.array_equal(
-        np.concatenate([window.starts[window.own] for window in windows]), whole.starts[whole.own]
-    )
+    assert np.array_equal(np.concatenate([window.starts[window.own] for window in windows]), whole.starts[whole.own])
     head = int(np.argmax(whole.own))
     assert all(np.array_equal(window.token_ids[:head], whole.token_ids[:head]) for window in windows)
     assert all(window.own[head:].argmax() > 0 for window in windows[1:])

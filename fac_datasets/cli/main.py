@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import typer
 
-from fac_datasets.cli import sae
+from fac_datasets.cli import pipeline, sae
 from fac_datasets.errors import FacDatasetsError
 
 app = typer.Typer(
@@ -15,13 +17,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Dataset curation by Feature Activation Coverage.",
 )
-app.add_typer(sae.app, name="sae", help="Train, judge and calibrate sparse autoencoders.")
+app.command()(pipeline.run)
+app.add_typer(sae.app, name="sae", help="Train and calibrate sparse autoencoders.")
 
 
 def main() -> None:
-    """Run the command; an expected error becomes one line and exit code 1."""
+    """The `fac-datasets` command."""
+    exit_with(app)
+
+
+def exit_with(command: Callable[[], Any]) -> None:
+    """Run a command; an expected error becomes one line and exit code 1, Ctrl-C exit code 130."""
     try:
-        app()
+        command()
     except FacDatasetsError as error:
         print(f"fac-datasets: {error}", file=sys.stderr)
         sys.exit(1)

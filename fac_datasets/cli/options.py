@@ -10,7 +10,7 @@ import typer
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
 BackboneName = Annotated[str, typer.Option("--backbone", help="'embedded', a folder or a Hub id.")]
 SaeName = Annotated[str, typer.Option("--sae", help="'embedded', a folder or a Hub id.")]
-Layer = Annotated[int | None, typer.Option("--layer", help="Decoder blocks before the residual stream; default: the SAE's.")]
+Layer = Annotated[int | None, typer.Option("--layer", help="Decoder blocks before the residual; default: the SAE's.")]
 Column = Annotated[str | None, typer.Option("--column", help="Column of texts or chats; default: the one known name.")]
 Split = Annotated[str | None, typer.Option("--split", help="Split to read; default: the only one, or train.")]
 Seed = Annotated[int, typer.Option("--seed", help="Random seed.")]

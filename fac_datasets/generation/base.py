@@ -47,6 +47,8 @@ class Completion(NamedTuple):
     text: str
     n_tokens: int
     """Tokens decoded, with the end token."""
+    finished: bool
+    """Whether the model ended the text itself, instead of the token limit."""
 
 
 class TextGenerator(ABC):
@@ -58,9 +60,7 @@ class TextGenerator(ABC):
     """Whether requests may carry a steering."""
 
     @abstractmethod
-    def generate(
-        self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float
-    ) -> list[Completion]:
+    def generate(self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float) -> list[Completion]:
         """Generate one text a request, in their order.
 
         Args:

@@ -29,7 +29,8 @@ class LocalGenerator(TextGenerator):
 
     Example:
         >>> generator = LocalGenerator()  # doctest: +SKIP
-        >>> generator.generate([Request((("user", "Hi."),), seed=0)], max_new_tokens=20, temperature=0.8)  # doctest: +SKIP
+        >>> request = Request((("user", "Hi."),), seed=0)
+        >>> generator.generate([request], max_new_tokens=20, temperature=0.8)  # doctest: +SKIP
     """
 
     can_steer = True
@@ -73,7 +74,7 @@ class LocalGenerator(TextGenerator):
             decoded = self._decode([requests[i] for i in indices], max_new_tokens, temperature)
             for i, token_ids in zip(indices, decoded, strict=True):
                 text = self.tokenizer.decode(token_ids, skip_special_tokens=True)
-                completions[i] = Completion(text.strip(), len(token_ids))
+                completions[i] = Completion(text.strip(), len(token_ids), token_ids[-1] in self.end_tokens)
         return [completion for completion in completions if completion is not None]
 
     @torch.inference_mode()
@@ -143,7 +144,7 @@ class LocalGenerator(TextGenerator):
 
     @contextmanager
     def _steered(self, requests: Sequence[Request]) -> Iterator[Any]:
-        """While open, add each running request's direction behind its layer; yields a setter of the running requests."""
+        """While open, add each request's direction behind its layer; yields a setter of the requests still running."""
         layers = {request.steering.layer for request in requests if request.steering is not None}
         running = np.arange(len(requests))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.columns import read_rows, resolve_column
+from fac_datasets.columns import normalise_message, read_rows, resolve_column
 from fac_datasets.errors import ColumnError
 from fac_datasets.feature_space import dataset_space
 
@@ -65,7 +65,7 @@ def feature_table(
     prefix = f"{columns[0]}_" if columns[0] in ("chosen", "rejected") else ""
     if f"{prefix}feature_starts" not in dataset.column_names:
         raise ColumnError(
-            f"there is no column '{prefix}feature_starts'; extract with FeatureExtractor(spans=True) for a feature table"
+            f"there is no column '{prefix}feature_starts'; a feature table needs FeatureExtractor(spans=True)"
         )
     space = dataset_space(dataset, prefix)
     peaks, counts = _strongest_rows(dataset, prefix, top, features)
@@ -159,8 +159,6 @@ _KINDS: tuple[type, ...] = (np.float32, np.int64, np.int64, np.int64)
 
 def _texts_of(dataset: datasets.Dataset, columns: tuple[str, ...], peaks: _Peaks) -> dict[tuple[int, int], str]:
     """The text, or the message, of each peak."""
-    from fac_datasets.backbone import normalise_message
-
     rows = np.unique(peaks.rows)
     contents = read_rows(dataset.select_columns(list(columns))[rows], columns) if len(rows) else []
     texts = {}

@@ -6,7 +6,6 @@ activations. It is keyed by backbone, layer, render and activation, and is read 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +57,8 @@ class Calibration:
     def thresholds(self, threshold: Threshold) -> NDArray[np.float32]:
         """One threshold a feature, [d_sae]."""
         if isinstance(threshold, str):
-            return self.quantiles[QUANTILES.index(threshold)]
+            of_feature: NDArray[np.float32] = self.quantiles[QUANTILES.index(threshold)]
+            return of_feature
         return np.full(self.quantiles.shape[1], threshold, dtype=np.float32)
 
     def save(self, path: Path) -> None:
@@ -216,7 +216,8 @@ def calibrate_sae(
 
 def _bin_of(values: NDArray[np.float32]) -> NDArray[np.int64]:
     position = np.log(np.maximum(values, _LOWEST) / _LOWEST) / np.log(_HIGHEST / _LOWEST) * _BINS
-    return np.minimum(position.astype(np.int64), _BINS - 1)
+    bins: NDArray[np.int64] = np.minimum(position.astype(np.int64), _BINS - 1)
+    return bins
 
 
 def _quantiles(counts: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -165,7 +165,9 @@ def read_config(folder: Path) -> SAEConfig:
     """The configuration in an SAE's folder, without its weights."""
     for file in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / file).is_file():
-            raise SAEFormatError(f"{folder} holds no SAE: looked for {CONFIG_FILE} and {WEIGHTS_FILE}, {file} is missing")
+            raise SAEFormatError(
+                f"{folder} holds no SAE: looked for {CONFIG_FILE} and {WEIGHTS_FILE}, {file} is missing"
+            )
     try:
         return SAEConfig(**json.loads((folder / CONFIG_FILE).read_text()))
     except (TypeError, ValueError) as error:

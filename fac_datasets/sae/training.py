@@ -116,7 +116,9 @@ def train_sae(
         run.load(checkpoint)
     else:
         run.start()
-    with tqdm(total=config.n_tokens, initial=run.position.trained, unit="tok", desc="train SAE", disable=_quiet()) as bar:
+    with tqdm(
+        total=config.n_tokens, initial=run.position.trained, unit="tok", desc="train SAE", disable=_quiet()
+    ) as bar:
         while run.position.trained < config.n_tokens:
             before = run.position.trained
             result = run.train_chunk()
@@ -187,7 +189,9 @@ class _Run:
         self.position.outliers += outliers
         order = torch.Generator().manual_seed(self.config.seed + 1 + self.position.steps)
         vectors = vectors[torch.randperm(len(vectors), generator=order).to(vectors.device)]
-        batches = [batch for batch in vectors.split(self.config.batch_size) if len(batch) == self.config.batch_size]
+        batches = [
+            batch for batch in torch.split(vectors, self.config.batch_size) if len(batch) == self.config.batch_size
+        ]
         results = []
         for batch in batches or [vectors]:
             results.append(self._step(batch * self.sae.config.input_scale))
@@ -219,13 +223,13 @@ class _Run:
                 f"learning_rate={config.learning_rate} and resume"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         with torch.no_grad():
             # Decoder rows keep unit norm: drop the gradient along them, step, and scale what is left of the drift away.
             assert sae.W_dec.grad is not None
             sae.W_dec.grad -= (sae.W_dec.grad * sae.W_dec).sum(dim=-1, keepdim=True) * sae.W_dec
             self.optimizer.step()
-            sae.W_dec /= sae.W_dec.norm(dim=-1, keepdim=True)
+            sae.W_dec.div_(sae.W_dec.norm(dim=-1, keepdim=True))
             fired = torch.zeros(config.d_sae, dtype=torch.bool, device=ids.device)
             fired[ids[values > 0]] = True
             self.silent_for += len(scaled)

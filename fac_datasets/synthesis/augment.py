@@ -22,7 +22,11 @@ PROVENANCE = (
 """Columns of the provenance table."""
 
 CONFIGS = {
-    "default": {"seed": "data/seed-*.parquet", "synthetic": "data/synthetic-*.parquet", "train": "data/train-*.parquet"},
+    "default": {
+        "seed": "data/seed-*.parquet",
+        "synthetic": "data/synthetic-*.parquet",
+        "train": "data/train-*.parquet",
+    },
     "provenance": {"train": "provenance/train-*.parquet"},
 }
 """Files of an augmented dataset on disk and on the Hub, by config and split."""

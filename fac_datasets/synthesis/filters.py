@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -47,7 +48,7 @@ class Filters:
         words = _words(text)
         if len(words) < MIN_WORDS:
             return "too short"
-        bigrams = list(zip(words, words[1:], strict=False))
+        bigrams = list(itertools.pairwise(words))
         if len(set(bigrams)) < MIN_DISTINCT_BIGRAMS * len(bigrams):
             return "repetitive"
         if tuple(words) in self._texts:

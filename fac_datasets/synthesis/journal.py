@@ -14,7 +14,10 @@ from fac_datasets.errors import OutputError
 from fac_datasets.generation.base import Completion, Request, TextGenerator
 
 VERIFIED = "verified"
-"""The verdict of a sample that activates its feature and passed the filters."""
+"""The outcome of a sample that activates its feature and passed the filters."""
+
+NO_TEXT = "no whole sentence"
+"""The outcome of an answer that holds no text, or was cut off before its first sentence ended."""
 
 
 class Verdict(NamedTuple):
@@ -56,7 +59,7 @@ class Journal:
         )
         for i, completion in zip(new, completions, strict=True):
             self.completions[keys[i]] = completion
-            self._append({"sample": keys[i], "text": completion.text, "n_tokens": completion.n_tokens})
+            self._append({"sample": keys[i], **completion._asdict()})
         self._flush()
         return [(key, self.completions[key]) for key in keys]
 
@@ -69,6 +72,10 @@ class Journal:
     def outcomes(self) -> Counter[str]:
         """How many samples had each outcome."""
         return Counter(verdict.outcome for verdict in self.verdicts.values())
+
+    def decoded_tokens(self) -> int:
+        """Tokens that all samples together took."""
+        return sum(completion.n_tokens for completion in self.completions.values())
 
     def close(self) -> None:
         """Write what is left and close the file."""
@@ -88,7 +95,9 @@ class Journal:
                 except (ValueError, KeyError, TypeError) as error:
                     # A kill can cut the last line off; any other damage is not ours to guess about.
                     if number + 1 < len(lines):
-                        raise OutputError(f"line {number + 1} of {path} is damaged: {error}; remove the file") from error
+                        raise OutputError(
+                            f"line {number + 1} of {path} is damaged: {error}; remove the file"
+                        ) from error
                     continue
                 whole.append(line + "\n")
             if len(whole) < len(lines):
@@ -99,7 +108,7 @@ class Journal:
 
     def _read(self, entry: dict[str, Any]) -> None:
         if "sample" in entry:
-            self.completions[entry["sample"]] = Completion(entry["text"], entry["n_tokens"])
+            self.completions[entry["sample"]] = Completion(entry["text"], entry["n_tokens"], entry["finished"])
         else:
             self.verdicts[entry["verdict"]] = Verdict(entry["feature"], entry["activation"], entry["outcome"])
 

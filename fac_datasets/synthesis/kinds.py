@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
 from fac_datasets.errors import SynthesisError
 
 
@@ -18,12 +20,16 @@ class DataKind:
     """What is asked for before each example and before the answer."""
     contrast: str
     """Put before the examples where a good and a bad one are known; takes `bad`."""
-    read: Callable[[str], str | None]
-    """The row's text in a generated answer; None where there is none."""
+    read: Callable[[str, bool], str | None]
+    """The row's text in a generated answer, told whether the generator finished it; None where there is none."""
 
 
-def _first_paragraph(answer: str) -> str | None:
-    text = answer.strip().split("\n\n")[0].strip()
+def _whole_sentences(answer: str, finished: bool) -> str | None:
+    """The answer, up to its last line or sentence end where the token limit cut it off."""
+    text = answer.strip()
+    if not finished:
+        ends = [match.end() for match in re.finditer(r"[.!?][\"')]*(?=\s)|\n", text)]
+        text = text[: ends[-1]].strip() if ends else ""
     return text or None
 
 
@@ -33,7 +39,7 @@ KINDS: Mapping[str, DataKind] = {
         system="You write short texts like the ones you are shown.",
         ask="Write one.",
         contrast="Not like this: {bad}\nWrite one that is closer to the others.",
-        read=_first_paragraph,
+        read=_whole_sentences,
     )
 }
 
@@ -62,4 +68,3 @@ def few_shot_messages(kind: DataKind, examples: Sequence[str], bad: str | None =
         messages += [("user", kind.ask), ("assistant", example)]
     last = kind.ask if bad is None else kind.contrast.format(bad=bad)
     return (*messages, ("user", last))
-

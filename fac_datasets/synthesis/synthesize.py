@@ -1,7 +1,7 @@
 """Contrastive synthesis of the samples that a dataset is missing, each verified by the same SAE.
 
-For each missing feature, candidates are generated from the anchor's texts that activate it; the extractor measures them;
-the strongest and the weakest candidate become the good and the bad example of the next prompt (arXiv 2602.10388,
+For each missing feature, candidates are generated from the anchor's texts that activate it, and the extractor measures
+them. The strongest and the weakest candidate become the good and the bad example of the next prompt (arXiv 2602.10388,
 section 4). Where the generator can be steered, later attempts add the feature's decoder direction while decoding. A
 sample counts only when its plain text, encoded by the unsteered backbone, activates its feature above the threshold.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,19 +18,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fac_datasets.backbone import normalise_message
-from fac_datasets.columns import read_rows, resolve_column
+from fac_datasets.columns import as_text, read_rows, resolve_column, row_texts
 from fac_datasets.coverage import CoverageReport
 from fac_datasets.errors import SynthesisError
 from fac_datasets.feature_space import FeatureSpace, require_same_space
 from fac_datasets.generation.base import Request, Steering, TextGenerator
 from fac_datasets.synthesis.filters import Filters
-from fac_datasets.synthesis.journal import VERIFIED, Journal, Verdict
+from fac_datasets.synthesis.journal import NO_TEXT, VERIFIED, Journal, Verdict
 from fac_datasets.synthesis.kinds import DataKind, data_kind, few_shot_messages
 
 if TYPE_CHECKING:
     import datasets
-    from numpy.typing import NDArray
 
     from fac_datasets.extraction import FeatureExtractor
 
@@ -64,6 +63,7 @@ class _Target:
     threshold: float
     examples: list[str]
     attempts: int = 0
+    accepted: int = 0
     tried: list[tuple[float, str]] = field(default_factory=list)
     """Measured activation and text of each sample so far that passed the filters."""
 
@@ -106,7 +106,7 @@ def synthesize(
         examples: the dataset whose rows the table's spans refer to, so that whole texts serve as examples; by default
             the spans do.
         features: aim at these; by default at the missing ones, those that most anchor rows activate first.
-        samples_per_feature: a feature is done when this many accepted samples activate it.
+        samples_per_feature: accepted samples a feature.
         max_samples: stop after this many accepted samples.
         max_features: aim at no more features than this.
         max_attempts: samples tried for a feature.
@@ -127,25 +127,21 @@ def synthesize(
     Example:
         >>> synthesize(report, table, extractor=extractor, generator=LocalGenerator())  # doctest: +SKIP
     """
+    import datasets
     from tqdm.auto import tqdm
 
     targets = _targets(report, table, extractor, examples, features, max_features)
     data_format = data_kind(kind)
-    known = _all_texts(examples) if examples is not None else [text for target in targets for text in target.examples]
+    known = row_texts(examples) if examples is not None else [text for target in targets for text in target.examples]
     filters = Filters(known)
     book = journal if isinstance(journal, Journal) else Journal(journal)
-    reached: dict[int, int] = {target.feature: 0 for target in targets}
     rows: list[dict[str, object]] = []
     most = len(targets) * samples_per_feature if max_samples is None else max_samples
-    import datasets
-
     quiet = datasets.utils.are_progress_bars_disabled()
     with tqdm(total=len(targets), unit="feature", desc="synthesize", disable=quiet) as bar:
-        number = 0
-        while len(rows) < most:
-            step = ROUNDS[number % len(ROUNDS)]
-            waiting = [t for t in targets if reached[t.feature] < samples_per_feature and t.attempts < max_attempts]
-            if not waiting:
+        for step in itertools.cycle(ROUNDS):
+            waiting = [t for t in targets if t.accepted < samples_per_feature and t.attempts < max_attempts]
+            if not waiting or len(rows) >= most:
                 break
             batch = [
                 sample
@@ -159,18 +155,17 @@ def synthesize(
                 temperature=temperature,
             )
             batch = [
-                sample._replace(key=key, text=data_format.read(completion.text))
+                sample._replace(key=key, text=data_format.read(completion.text, completion.finished))
                 for sample, (key, completion) in zip(batch, completions, strict=True)
             ]
-            for row in _judge(batch, extractor, filters, book, reached, samples_per_feature, seed):
-                rows.append(row | {"generator": generator.name})
-                if len(rows) == most:
-                    break
-            number += 1
-            bar.update(sum(count >= samples_per_feature for count in reached.values()) - bar.n)
+            rows.extend(
+                _row(*accepted, str(extractor.feature_space), generator.name, seed)
+                for accepted in _judge(batch, targets, extractor, filters, book, samples_per_feature)
+            )
+            bar.update(sum(target.accepted >= samples_per_feature for target in targets) - bar.n)
     if not isinstance(journal, Journal):
         book.close()
-    return datasets.Dataset.from_list(rows, features=synthetic_features())
+    return datasets.Dataset.from_list(rows[:most], features=synthetic_features())
 
 
 def synthetic_features() -> datasets.Features:
@@ -229,9 +224,7 @@ def _targets(
         if examples is not None:
             texts = [_example_text(examples, column, span) for span in spans]
         distinct = list(dict.fromkeys(texts))[:EXAMPLES]
-        targets.append(
-            _Target(feature, described[feature]["explanation"], float(thresholds[feature]), distinct[::-1])
-        )
+        targets.append(_Target(feature, described[feature]["explanation"], float(thresholds[feature]), distinct[::-1]))
     return targets
 
 
@@ -281,53 +274,56 @@ def _sample_seed(seed: int, feature: int, attempt: int) -> int:
 
 def _judge(
     batch: Sequence[_Sample],
+    targets: Sequence[_Target],
     extractor: FeatureExtractor,
     filters: Filters,
     book: Journal,
-    reached: dict[int, int],
     samples_per_feature: int,
-    seed: int,
-) -> list[dict[str, object]]:
-    """Measure a round's samples, record a verdict for each, and return the rows of those that are accepted."""
-    activations = measure(extractor, [sample.text or "" for sample in batch])
-    thresholds = {sample.target.feature: sample.target.threshold for sample in batch}
-    rows = []
-    for sample, found in zip(batch, activations, strict=True):
-        target = sample.target
-        activation = found.get(target.feature, 0.0)
-        outcome = filters.reject(sample.text) if sample.text else "empty"
+) -> list[tuple[_Sample, _Target, float]]:
+    """Measure a round's samples and record their verdicts; those accepted, with their feature and its activation."""
+    accepted = []
+    for sample, found in zip(batch, measure(extractor, [sample.text or "" for sample in batch]), strict=True):
+        outcome = filters.reject(sample.text) if sample.text else NO_TEXT
+        target, activation = sample.target, found.get(sample.target.feature, 0.0)
         if outcome is None:
             assert sample.text is not None
-            target.tried.append((activation, sample.text))
-            outcome = VERIFIED if activation > target.threshold else "feature not active"
-        if outcome == VERIFIED and reached[target.feature] >= samples_per_feature:
-            outcome = "not needed"
+            sample.target.tried.append((activation, sample.text))
+            active = [t for t in targets if found.get(t.feature, 0.0) > t.threshold]
+            waiting = [t for t in active if t.accepted < samples_per_feature]
+            if waiting:
+                # Its own feature first, else the one that it activates most in proportion to the threshold.
+                target = max(waiting, key=lambda t: (t is sample.target, found[t.feature] / max(t.threshold, 1e-9)))
+                activation = found[target.feature]
+                target.accepted += 1
+                filters.add(sample.text)
+                accepted.append((sample, target, activation))
+                outcome = VERIFIED
+            else:
+                outcome = "not needed" if sample.target in active else "feature not active"
         book.judge(sample.key, Verdict(target.feature, activation, outcome))
-        if outcome != VERIFIED:
-            continue
-        assert sample.text is not None
-        filters.add(sample.text)
-        for feature, value in found.items():
-            if feature in reached and value > thresholds.get(feature, np.inf):
-                reached[feature] += 1
-        steering = sample.request.steering
-        rows.append(
-            {
-                "text": sample.text,
-                "synthetic_id": hashlib.sha256(f"{sample.key}{sample.text}".encode()).hexdigest()[:16],
-                "target_feature": target.feature,
-                "target_name": target.name,
-                "target_activation": activation,
-                "target_threshold": target.threshold,
-                "method": _method(sample),
-                "attempt": sample.attempt,
-                "prompt_digest": sample.request.prompt_digest,
-                "steering_strength": steering.strength if steering else 0.0,
-                "seed": seed,
-                "feature_space": str(extractor.feature_space),
-            }
-        )
-    return rows
+    return accepted
+
+
+def _row(
+    sample: _Sample, target: _Target, activation: float, space: str, generator: str, seed: int
+) -> dict[str, object]:
+    assert sample.text is not None
+    steering = sample.request.steering
+    return {
+        "text": sample.text,
+        "synthetic_id": hashlib.sha256(f"{sample.key}{sample.text}".encode()).hexdigest()[:16],
+        "target_feature": target.feature,
+        "target_name": target.name,
+        "target_activation": activation,
+        "target_threshold": target.threshold,
+        "method": _method(sample) + ("" if target is sample.target else f", made for feature {sample.target.feature}"),
+        "attempt": sample.attempt,
+        "generator": generator,
+        "prompt_digest": sample.request.prompt_digest,
+        "steering_strength": steering.strength if steering else 0.0,
+        "seed": seed,
+        "feature_space": space,
+    }
 
 
 def _method(sample: _Sample) -> str:
@@ -344,22 +340,10 @@ def measure(extractor: FeatureExtractor, texts: Sequence[str]) -> list[dict[int,
     return found
 
 
-def _all_texts(dataset: datasets.Dataset) -> list[str]:
-    columns = resolve_column(dataset.features, None)
-    return [
-        content if isinstance(content, str) else "\n".join(normalise_message(m, i)["content"] for m in content)
-        for i, content in enumerate(read_rows(dataset[:], columns))
-        if content
-    ]
-
-
 def _example_text(dataset: datasets.Dataset, column: tuple[str, ...], span: dict[str, object]) -> str:
     """The row of a span, cut to the lines around its peak where it is long."""
     row = int(str(span["row"]))
-    content = read_rows(dataset[row : row + 1], column)[0]
-    text = (
-        content if isinstance(content, str) else "\n".join(normalise_message(m, row)["content"] for m in content)
-    ).strip()
+    text = as_text(read_rows(dataset[row : row + 1], column)[0], row).strip()
     if len(text) <= EXAMPLE_CHARACTERS:
         return text
     place = max(text.find(str(span["text"])), 0)

@@ -9,13 +9,17 @@ import numpy as np
 
 from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.synthesis.filters import Filters
-from fac_datasets.synthesis.journal import VERIFIED, Journal, Verdict
+from fac_datasets.synthesis.journal import NO_TEXT, VERIFIED, Journal, Verdict
 from fac_datasets.synthesis.kinds import DataKind, data_kind, few_shot_messages
+from fac_datasets.synthesis.synthesize import EXAMPLES, ROUNDS
 
 if TYPE_CHECKING:
     import datasets
 
     from fac_datasets.extraction import FeatureExtractor
+
+PROMPTS = 16
+"""Different prompts in a batch."""
 
 NO_FEATURE = -1
 """Stands in a verdict for a sample that was made for no feature."""
@@ -29,7 +33,6 @@ def synthesize_unguided(
     extractor: FeatureExtractor,
     generator: TextGenerator,
     kind: str = "text",
-    n_examples: int = 3,
     max_new_tokens: int = 128,
     temperature: float = 0.8,
     seed: int = 0,
@@ -46,7 +49,6 @@ def synthesize_unguided(
         extractor: counts own tokens.
         generator: writes the samples.
         kind: of data.
-        n_examples: seed rows in a prompt.
         max_new_tokens: tokens of a sample.
         temperature: of the sampling.
         seed: of prompts and sampling.
@@ -68,14 +70,11 @@ def synthesize_unguided(
         for number in range(1000):
             if reached >= n_tokens:
                 break
-            requests = [
-                _request(data_format, seed_texts, n_examples, seed=int(state))
-                for state in np.random.SeedSequence([seed, number]).generate_state(32)
-            ]
+            requests = _requests(data_format, seed_texts, [seed, number])
             completions = book.generate(generator, requests, max_new_tokens=max_new_tokens, temperature=temperature)
             for key, completion in completions:
-                text = data_format.read(completion.text)
-                outcome = filters.reject(text) if text else "empty"
+                text = data_format.read(completion.text, completion.finished)
+                outcome = filters.reject(text) if text else NO_TEXT
                 if outcome is None and reached >= n_tokens:
                     outcome = "not needed"
                 book.judge(key, Verdict(NO_FEATURE, 0.0, outcome or VERIFIED))
@@ -88,10 +87,15 @@ def synthesize_unguided(
     return datasets.Dataset.from_dict({"text": texts})
 
 
-def _request(kind: DataKind, seed_texts: Sequence[str], n_examples: int, seed: int) -> Request:
-
-    picked = np.random.default_rng(seed).choice(len(seed_texts), size=min(n_examples, len(seed_texts)), replace=False)
-    return Request(few_shot_messages(kind, [seed_texts[i] for i in picked]), seed)
+def _requests(kind: DataKind, seed_texts: Sequence[str], entropy: list[int]) -> list[Request]:
+    """A batch of requests, as many a prompt as in the first round of `synthesize`."""
+    generator = np.random.default_rng(entropy)
+    requests = []
+    for _ in range(PROMPTS):
+        picked = generator.choice(len(seed_texts), size=min(EXAMPLES, len(seed_texts)), replace=False)
+        messages = few_shot_messages(kind, [seed_texts[i] for i in picked])
+        requests += [Request(messages, int(generator.integers(2**32))) for _ in range(ROUNDS[0].samples)]
+    return requests
 
 
 def _own_tokens(extractor: FeatureExtractor, text: str) -> int:

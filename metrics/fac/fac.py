@@ -44,7 +44,7 @@ _CITATION = """
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
-class FAC(evaluate.Metric):
+class FAC(evaluate.Metric):  # type: ignore[misc]
     """Feature activation coverage."""
 
     def _info(self) -> evaluate.MetricInfo:

@@ -1,0 +1,46 @@
+"""Dataset cards, filled by what a run knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fac_datasets.resources import resource_folder
+from fac_datasets.synthesis.augment import CONFIGS
+
+if TYPE_CHECKING:
+    from fac_datasets.synthesis.augment import AugmentedDataset
+
+
+def dataset_card(
+    report: dict[str, Any], augmented: AugmentedDataset, *, license: str | None = None, language: str | None = None
+) -> str:
+    """The card of an augmented dataset, from `cards/dataset.md`.
+
+    Args:
+        report: content of `report.json`.
+        augmented: the dataset.
+        license: of the seed, as a Hub identifier.
+        language: of the texts, as a language code.
+    """
+    from huggingface_hub import DatasetCard, DatasetCardData
+
+    rows = len(augmented.dataset["train"])
+    data = DatasetCardData(
+        license=license,
+        language=language,
+        size_categories=[_size_category(rows)],
+        tags=["synthetic", "sparse-autoencoder", "fac", "fac-datasets"],
+        configs=[
+            {"config_name": name, "data_files": [{"split": split, "path": path} for split, path in splits.items()]}
+            | ({"default": True} if name == "default" else {})
+            for name, splits in CONFIGS.items()
+        ],
+    )
+    template = str(resource_folder("cards") / "dataset.md")
+    card = DatasetCard.from_template(data, template_path=template, report=report, rows=augmented.dataset.num_rows)
+    return str(card) + "\n"
+
+
+def _size_category(rows: int) -> str:
+    bounds = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
+    return next((name for bound, name in bounds if rows < bound), "1M<n<10M" if rows < 10_000_000 else "n>10M")

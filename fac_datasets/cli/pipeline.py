@@ -1,0 +1,61 @@
+"""`fac-datasets run`: the whole pipeline."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fac_datasets.cli.options import BackboneName, Column, Device, Layer, Out, SaeName, Seed, Split
+
+
+def run(
+    seed_data: Annotated[str, typer.Argument(metavar="SEED", help="Dataset to augment: a file, a folder or a Hub id.")],
+    anchor_data: Annotated[str, typer.Argument(metavar="ANCHOR", help="Dataset that stands for the target task.")],
+    out: Out,
+    backbone: BackboneName = "embedded",
+    sae: SaeName = "embedded",
+    layer: Layer = None,
+    column: Column = None,
+    split: Split = None,
+    threshold: Annotated[str, typer.Option(help="Of coverage: a number, or q50, q75, q90, q95, q99.")] = "q90",
+    max_features: Annotated[int, typer.Option(help="Missing features to aim at.")] = 50,
+    max_attempts: Annotated[int, typer.Option(help="Samples tried for a feature.")] = 8,
+    max_new_tokens: Annotated[int, typer.Option(help="Tokens of a sample.")] = 64,
+    license: Annotated[str | None, typer.Option(help="Licence of the seed, for the card.")] = None,
+    language: Annotated[str | None, typer.Option(help="Language code of the seed, for the card.")] = None,
+    seed: Seed = 0,
+    device: Device = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace another run in the folder.")] = False,
+) -> None:
+    """Measure a dataset's coverage, synthesize what is missing, and write the augmented dataset."""
+    from fac_datasets.feature_space import parse_threshold
+    from fac_datasets.loading import load_rows
+    from fac_datasets.pipeline import Settings
+    from fac_datasets.pipeline import run as run_pipeline
+
+    settings = Settings(
+        backbone=backbone,
+        sae=sae,
+        layer=layer,
+        column=column,
+        threshold=parse_threshold(threshold),
+        max_features=max_features,
+        max_attempts=max_attempts,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+        device=device,
+        license=license,
+        language=language,
+    )
+    names = (dataset_name(seed_data), dataset_name(anchor_data))
+    run_pipeline(
+        load_rows(seed_data, split), load_rows(anchor_data, split), out, settings, names=names, overwrite=overwrite
+    )
+
+
+def dataset_name(argument: str) -> str:
+    """What to call a dataset argument in reports: a Hub id as it is, of a local path only the last part."""
+    from pathlib import Path
+
+    return Path(argument).name if Path(argument).exists() else argument
