@@ -28,8 +28,9 @@ embedded: setup  ## fetch and convert the embedded backbone, once
 # Trains, calibrates and writes the SAE that ships with the package (half an hour on two cores).
 SAE_OUT ?= build/embedded-sae
 CORPUS ?= build/corpus
+CORPUS_NAME := "news, answers, instructions, writing briefs, software and refusable requests (embedded_corpus.py)"
 embedded-sae: embedded
 	$(BIN)/python tests/benchmarks/embedded_corpus.py --out $(CORPUS)
 	$(BIN)/fac-datasets sae train $(CORPUS)/train.jsonl --out $(SAE_OUT) --layer 15 --tokens 1000000 --dtype bfloat16 \
-		--save-dtype float16 --name smollm2-135m-l15-8k --seed 0
+		--save-dtype float16 --name smollm2-135m-l15-8k --seed 0 --corpus $(CORPUS_NAME)
 	$(BIN)/fac-datasets sae calibrate $(CORPUS)/calibration.jsonl --sae $(SAE_OUT)

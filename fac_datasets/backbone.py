@@ -19,7 +19,7 @@ import numpy as np
 
 from fac_datasets.caching import cache_folder, write_atomically
 from fac_datasets.columns import normalise_message
-from fac_datasets.errors import BackboneError, ColumnError
+from fac_datasets.errors import BackboneError, ColumnError, OptionError
 
 if TYPE_CHECKING:
     import torch
@@ -206,7 +206,7 @@ def row_windows(
         ColumnError: a row that is no text and no list of messages, or a chat where `render` is `"raw"`.
     """
     if max_length < 16:
-        raise ValueError(f"max_length={max_length} leaves no room for text; the least is 16 tokens")
+        raise OptionError(f"max_length={max_length} leaves no room for text; the least is 16 tokens")
     rendered = [render_row(tokenizer, row, render=render, roles=roles, index=i) for i, row in enumerate(rows)]
     filled = [i for i, row in enumerate(rendered) if row.contents]
     if not filled:

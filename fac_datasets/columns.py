@@ -76,6 +76,13 @@ def read_rows(batch: Mapping[str, Sequence[Any]], columns: tuple[str, ...]) -> l
     return ["\n\n".join(part for part in row if part) or None for row in parts]
 
 
+def dataset_of(rows: Sequence[Mapping[str, Any]], features: datasets.Features) -> datasets.Dataset:
+    """A dataset of rows with the given columns, also where there are no rows (`Dataset.from_list` refuses those)."""
+    import datasets
+
+    return datasets.Dataset.from_dict({name: [row[name] for row in rows] for name in features}, features=features)
+
+
 def row_texts(dataset: datasets.Dataset, column: str | None = None) -> list[str]:
     """The rows of a dataset as plain texts: the messages of a chat a line each, and nothing as an empty text."""
     columns = resolve_column(dataset.features, column)

@@ -5,6 +5,10 @@ class FacDatasetsError(Exception):
     """Base of every error that fac-datasets raises on purpose."""
 
 
+class OptionError(FacDatasetsError, ValueError):
+    """An option whose value has no meaning."""
+
+
 class BackboneError(FacDatasetsError, ValueError):
     """A language model that cannot serve as a backbone, or a layer it does not have."""
 

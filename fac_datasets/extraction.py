@@ -10,7 +10,7 @@ import numpy as np
 
 from fac_datasets.backbone import EMBEDDED, Backbone, Row, Window, backbone_info, batches_by_tokens
 from fac_datasets.columns import read_rows, resolve_column
-from fac_datasets.errors import BackboneError, CalibrationMissing, SAEMismatch
+from fac_datasets.errors import BackboneError, CalibrationMissing, OptionError, SAEMismatch
 from fac_datasets.feature_space import FeatureSpace, Threshold, parse_threshold
 from fac_datasets.sae.calibration import register_calibrations, thresholds_of
 
@@ -65,7 +65,7 @@ class FeatureExtractor:
         dtype: of the backbone.
 
     Raises:
-        ValueError: an option has no meaning.
+        OptionError: an option has no meaning.
 
     Example:
         >>> dataset.map(FeatureExtractor(), batched=True)  # doctest: +SKIP
@@ -90,11 +90,11 @@ class FeatureExtractor:
         dtype: str = "float32",
     ) -> None:
         if render not in (None, "chat", "raw"):
-            raise ValueError(f"render={render!r} is neither 'chat' nor 'raw'")
+            raise OptionError(f"render={render!r} is neither 'chat' nor 'raw'")
         if activation not in ("sae", "relu"):
-            raise ValueError(f"activation={activation!r} is neither 'sae' nor 'relu'")
+            raise OptionError(f"activation={activation!r} is neither 'sae' nor 'relu'")
         if max_length < 16:
-            raise ValueError(f"max_length={max_length} leaves no room for text; the least is 16 tokens")
+            raise OptionError(f"max_length={max_length} leaves no room for text; the least is 16 tokens")
         self.backbone_name = str(backbone)
         self.sae_name = str(sae)
         self.layer = layer

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fac_datasets.errors import ColumnError, FeatureSpaceMismatch
+from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OptionError
 
 if TYPE_CHECKING:
     import datasets
@@ -72,7 +72,7 @@ def parse_threshold(threshold: Threshold) -> Threshold:
     """A threshold as a quantile name or a finite number of at least 0.
 
     Raises:
-        ValueError: it is neither.
+        OptionError: it is neither.
 
     Example:
         >>> parse_threshold("q90"), parse_threshold("1.5")
@@ -85,7 +85,7 @@ def parse_threshold(threshold: Threshold) -> Threshold:
     except ValueError:
         number = float("nan")
     if not 0 <= number < float("inf"):
-        raise ValueError(f"threshold={threshold!r} is neither a number of at least 0 nor one of {list(QUANTILES)}")
+        raise OptionError(f"threshold={threshold!r} is neither a number of at least 0 nor one of {list(QUANTILES)}")
     return number
 
 

@@ -28,6 +28,8 @@ def load_rows(name: str, split: str | None = None) -> datasets.Dataset:
     """
     try:
         loaded = _load(name)
+    except DatasetError:
+        raise
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DatasetError(f"dataset {name!r} cannot be read: {error}") from error
     if isinstance(loaded, datasets.DatasetDict):
@@ -47,6 +49,9 @@ def _load(name: str) -> datasets.Dataset | datasets.DatasetDict:
     if path.is_file():
         if path.suffix not in _BUILDERS:
             raise DatasetError(f"{name!r} is no {', '.join(_BUILDERS)} file")
+        # datasets stops with a bare StopIteration on an empty file.
+        if not path.read_bytes().strip():
+            raise DatasetError(f"{name!r} has no rows")
         return datasets.load_dataset(_BUILDERS[path.suffix], data_files=str(path))
     if path.is_dir():
         if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():

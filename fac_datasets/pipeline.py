@@ -22,7 +22,7 @@ import numpy as np
 from fac_datasets import __version__
 from fac_datasets.backbone import EMBEDDED
 from fac_datasets.caching import write_atomically
-from fac_datasets.columns import resolve_column, row_texts
+from fac_datasets.columns import dataset_of, resolve_column, row_texts
 from fac_datasets.coverage import CoverageReport, coverage
 from fac_datasets.errors import DatasetError, OutputError
 from fac_datasets.extraction import FeatureExtractor
@@ -220,7 +220,7 @@ class _Run:
             "added_tokens": {name: int(sum(rows["feature_tokens"])) for name, rows in additions.items()},
             "generator": generator.name,
             "anchor_rows_in_seed": self.n_shared,
-            "settings": dataclasses.asdict(settings),
+            "settings": _public_settings(settings),
         }
         for journal in journals.values():
             journal.close()
@@ -251,8 +251,7 @@ class _Run:
         if len(rows):
             extracted = rows.map(extractor, batched=True, load_from_cache_file=False, desc=f"extract {name}")
         else:
-            features = datasets.Features({**rows.features, **feature_columns()})
-            extracted = datasets.Dataset.from_list([], features=features)
+            extracted = dataset_of([], datasets.Features({**rows.features, **feature_columns()}))
         with tempfile.TemporaryDirectory(dir=self._work()) as temporary:
             extracted.save_to_disk(f"{temporary}/rows")
             Path(temporary, "rows").rename(kept)
@@ -303,13 +302,11 @@ class _Run:
         generator: TextGenerator,
         journal: Journal,
     ) -> datasets.Dataset:
-        import datasets
-
         from fac_datasets.synthesis.synthesize import synthesize, synthetic_features
 
         if not len(table):
-            self.say("nothing is missing, so nothing is synthesized")
-            return datasets.Dataset.from_list([], features=synthetic_features())
+            self.say("no feature to aim at, so nothing is synthesized")
+            return dataset_of([], synthetic_features())
         settings = self.settings
         synthetic = synthesize(
             report,
@@ -377,6 +374,12 @@ def _together(seed: datasets.Dataset, added: datasets.Dataset) -> datasets.Datas
 
     columns = [name for name in added.column_names if name in seed.column_names and name.startswith("feature_")]
     return datasets.concatenate_datasets([seed.select_columns(columns), added.select_columns(columns)])
+
+
+def _public_settings(settings: Settings) -> dict[str, Any]:
+    """The options without backbone and SAE, which may be local paths here and stand in the feature space by digest."""
+    local = ("backbone", "sae", "device")
+    return {key: value for key, value in dataclasses.asdict(settings).items() if key not in local}
 
 
 def _scores(report: CoverageReport) -> dict[str, Any]:

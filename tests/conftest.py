@@ -9,6 +9,14 @@ from typing import Any
 
 # Before anything of Hugging Face is imported: no network, and caches of the tests' own.
 _CACHE = tempfile.mkdtemp(prefix="fac-datasets-tests-")
+_USER_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fac-datasets"
+_USER_CACHE = Path(os.environ.get("FAC_DATASETS_CACHE") or _USER_CACHE)
+os.environ["FAC_DATASETS_CACHE"] = f"{_CACHE}/fac-datasets"
+Path(os.environ["FAC_DATASETS_CACHE"]).mkdir()
+for _kind in ("backbones", "packages"):
+    # The embedded backbone and the packages are large and never change, so the user's own are used.
+    (_USER_CACHE / _kind).mkdir(parents=True, exist_ok=True)
+    Path(os.environ["FAC_DATASETS_CACHE"], _kind).symlink_to(_USER_CACHE / _kind)
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HOME"] = f"{_CACHE}/huggingface"

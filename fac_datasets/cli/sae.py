@@ -23,6 +23,7 @@ def train(
     k: Annotated[int, typer.Option(help="Active features a token.")] = 32,
     tokens: Annotated[int, typer.Option(help="Own tokens to train on.")] = 1_000_000,
     name: Annotated[str, typer.Option(help="Name of the SAE.")] = "sae",
+    corpus: Annotated[str, typer.Option(help="What the texts are, for the SAE's configuration.")] = "",
     dtype: Annotated[str, typer.Option(help="Of the backbone while training.")] = "float32",
     save_dtype: Annotated[str, typer.Option(help="Of the saved weights.")] = "float32",
     seed: Seed = 0,
@@ -33,7 +34,7 @@ def train(
     from fac_datasets.loading import load_rows
     from fac_datasets.sae.training import TrainingConfig, train_sae
 
-    config = TrainingConfig(d_sae=d_sae, k=k, n_tokens=tokens, seed=seed, name=name, dtype=save_dtype)
+    config = TrainingConfig(d_sae=d_sae, k=k, n_tokens=tokens, seed=seed, name=name, corpus=corpus, dtype=save_dtype)
     texts = load_rows(data, split)
     sae = train_sae(Backbone(backbone, layer, device=device, dtype=dtype), texts, config, out, column=column)
     result = sae.config.training

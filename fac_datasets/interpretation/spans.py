@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.columns import normalise_message, read_rows, resolve_column
+from fac_datasets.columns import dataset_of, normalise_message, read_rows, resolve_column
 from fac_datasets.errors import ColumnError
 from fac_datasets.feature_space import dataset_space
 
@@ -59,8 +59,6 @@ def feature_table(
     Example:
         >>> feature_table(anchor, features=report.missing)  # doctest: +SKIP
     """
-    import datasets
-
     columns = resolve_column(dataset.features, column)
     prefix = f"{columns[0]}_" if columns[0] in ("chosen", "rejected") else ""
     if f"{prefix}feature_starts" not in dataset.column_names:
@@ -91,7 +89,7 @@ def feature_table(
                 "explainer": "peak tokens",
             }
         )
-    return datasets.Dataset.from_list(rows, features=_schema())
+    return dataset_of(rows, _schema())
 
 
 def _schema() -> datasets.Features:

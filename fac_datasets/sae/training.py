@@ -21,6 +21,7 @@ from fac_datasets.backbone import Backbone, Row, Window, batches_by_tokens
 from fac_datasets.caching import write_atomically
 from fac_datasets.columns import read_rows, resolve_column
 from fac_datasets.errors import TrainingError
+from fac_datasets.identity import identify
 from fac_datasets.sae.model import SAEConfig, SparseAutoencoder
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -62,6 +63,8 @@ class TrainingConfig:
     """Of the weights and of all orders."""
     name: str = "sae"
     """Name of the SAE, for people."""
+    corpus: str = ""
+    """What the texts are, for people."""
     dtype: str = "float32"
     """Of the saved weights."""
 
@@ -328,6 +331,7 @@ class _Run:
         """The trained SAE with what the run measured."""
         dead = (self.silent_for >= self.config.dead_after).float().mean().item()
         self.sae.config.training = {
+            "corpus": {"description": self.config.corpus, **identify(self.texts)._asdict()},
             "tokens": self.position.trained,
             "steps": self.position.steps,
             "outliers_dropped": self.position.outliers,

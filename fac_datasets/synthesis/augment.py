@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fac_datasets.caching import write_atomically
-from fac_datasets.columns import resolve_column
+from fac_datasets.columns import dataset_of, resolve_column
 from fac_datasets.errors import ColumnError, SynthesisError
 from fac_datasets.identity import source_columns
 
@@ -87,7 +87,7 @@ def augment(
     ]
     splits = {
         "seed": plain.add_column("synthetic_id", [None] * len(plain), feature=datasets.Value("string")),
-        "synthetic": datasets.Dataset.from_list(rows, features=features),
+        "synthetic": dataset_of(rows, features),
     }
     splits["seed"] = splits["seed"].cast(features)
     splits["train"] = datasets.concatenate_datasets([splits["seed"], splits["synthetic"]])

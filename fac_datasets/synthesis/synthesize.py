@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fac_datasets.columns import as_text, read_rows, resolve_column, row_texts
+from fac_datasets.columns import as_text, dataset_of, read_rows, resolve_column, row_texts
 from fac_datasets.coverage import CoverageReport
 from fac_datasets.errors import SynthesisError
 from fac_datasets.feature_space import FeatureSpace, require_same_space
@@ -165,7 +165,7 @@ def synthesize(
             bar.update(sum(target.accepted >= samples_per_feature for target in targets) - bar.n)
     if not isinstance(journal, Journal):
         book.close()
-    return datasets.Dataset.from_list(rows[:most], features=synthetic_features())
+    return dataset_of(rows[:most], synthetic_features())
 
 
 def synthetic_features() -> datasets.Features:

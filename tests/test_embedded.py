@@ -1,0 +1,123 @@
+"""The embedded backbone and SAE: what they state, and the main job on real conversations."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+import torch
+
+from fac_datasets import Backbone, FeatureExtractor, SparseAutoencoder, coverage
+from fac_datasets.demo import SEED_TOPICS, seed_and_anchor
+from fac_datasets.embedded import EMBEDDED_SAE_FOLDER
+from fac_datasets.pipeline import Settings, run
+from fac_datasets.sae.calibration import Calibration
+from fac_datasets.sae.model import sae_digest
+from tests.test_extraction import dense_features, differences, features_of
+
+pytestmark = pytest.mark.embedded
+
+REAL = [
+    "The committee will meet on Thursday to discuss the budget for the new hospital.",
+    "def mean(values):\n    return sum(values) / len(values)",
+    "Can you recommend a good book about the history of Japan?",
+    "Add two cups of flour, a pinch of salt and stir until smooth. 🙂",
+]
+
+
+@pytest.fixture(scope="module")
+def extractor() -> FeatureExtractor:
+    return FeatureExtractor(threshold=0)
+
+
+def test_the_sae_states_where_it_comes_from_and_fits_in_20_mb() -> None:
+    config = SparseAutoencoder.from_pretrained("embedded").config
+    backbone = Backbone("embedded", config.layer)
+    assert config.backbone_digest == backbone.info.digest
+    assert 4096 <= config.d_sae <= 8192
+    for key in ("corpus", "tokens", "fvu", "l0", "dead_share"):
+        assert key in config.training
+    assert config.training["tokens"] >= 500_000
+    size = sum(path.stat().st_size for path in EMBEDDED_SAE_FOLDER.rglob("*") if path.is_file())
+    assert size <= 20_000_000
+
+
+def test_the_calibrations_belong_to_the_sae() -> None:
+    files = sorted((EMBEDDED_SAE_FOLDER / "calibration").iterdir())
+    calibrations = [Calibration.load(path) for path in files]
+    assert {(c.render, c.activation) for c in calibrations} == {
+        (render, activation) for render in ("chat", "raw") for activation in ("sae", "relu")
+    }
+    assert {c.sae_digest for c in calibrations} == {sae_digest(EMBEDDED_SAE_FOLDER)}
+
+
+def test_the_sae_reconstructs_text_it_has_not_seen(extractor: FeatureExtractor) -> None:
+    windows = extractor.backbone.windows(REAL, render="chat", max_length=512)
+    vectors = torch.cat([extractor.backbone.residual([w])[0][torch.from_numpy(w.own)] for w in windows])
+    rebuilt = extractor.sae(vectors)
+    unexplained = (vectors - rebuilt).square().sum() / (vectors - vectors.mean(dim=0)).square().sum()
+    assert unexplained < 0.35
+
+
+def test_the_converted_backbone_loads_in_about_a_second(extractor: FeatureExtractor) -> None:
+    start = time.perf_counter()
+    Backbone("embedded", extractor.feature_space.layer)
+    assert time.perf_counter() - start < 2
+
+
+def test_features_equal_the_dense_definition(extractor: FeatureExtractor) -> None:
+    found = features_of(extractor.extract(REAL))
+    changed = sum(differences(row, dense_features(extractor, text)) for row, text in zip(found, REAL, strict=True))
+    assert changed <= sum(len(row) for row in found) / 10_000
+
+
+def test_peaks_stand_where_a_feature_s_text_is(extractor: FeatureExtractor) -> None:
+    """Of two texts that share one sentence, the features that peak in it do so at the same words."""
+    shared = "The committee will meet on Thursday."
+    columns = extractor.extract([shared, f"{shared} Bring bread."])
+    first, second = (
+        dict(zip(columns["feature_ids"][i].tolist(), columns["feature_starts"][i].tolist(), strict=True))
+        for i in (0, 1)
+    )
+    same = [first[i] == second[i] for i in first if second.get(i, len(shared)) < len(shared)]
+    # Causal attention: what follows cannot change a token before it.
+    assert len(same) > 50
+    assert all(same)
+
+
+def test_no_anchor_row_of_the_demo_stands_in_its_seed() -> None:
+    seed, anchor = seed_and_anchor()
+    assert set(seed["topic"]) == set(SEED_TOPICS)
+    assert len(set(anchor["topic"])) >= 20
+    assert not set(seed["text"]) & set(anchor["text"])
+
+
+def test_the_main_job_covers_missing_features_of_real_conversations(tmp_path: Path) -> None:
+    seed, anchor = seed_and_anchor()
+    settings = Settings(max_features=8, max_new_tokens=48)
+    small = anchor.shuffle(seed=0).select(range(60))
+    report = run(seed.select(range(20)), small, tmp_path / "out", settings, say=lambda _line: None)
+    assert len(report["targets"]["covered"]) >= 4
+    assert report["gain"]["guided"]["A1"] > 0
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
+    rows = datasets.load_dataset(str(tmp_path / "out"), split="synthetic", cache_dir=str(tmp_path))
+    claims = datasets.load_dataset(str(tmp_path / "out"), "provenance", split="train", cache_dir=str(tmp_path))
+    fresh = FeatureExtractor(threshold=settings.threshold).extract(rows["text"])["feature_ids"]
+    assert all(feature in ids for feature, ids in zip(claims["target_feature"], fresh, strict=True))
+
+
+def test_a_seed_covers_more_of_its_own_topic(extractor: FeatureExtractor) -> None:
+    cooking = ["Boil the rice for ten minutes.", "Add salt and pepper to the soup.", "Bake the bread until golden."]
+    related = ["Fry the onions in butter and add the rice.", "Season the soup with pepper."]
+    unrelated = ["Import the module and call the function.", "The array index is out of range."]
+    q50 = FeatureExtractor()
+    tables = [
+        datasets.Dataset.from_dict({"text": texts}).map(q50, batched=True) for texts in (cooking, related, unrelated)
+    ]
+    scores = [coverage(tables[0], anchor).fac for anchor in tables[1:]]
+    assert scores[0] > scores[1]
+    assert np.isfinite(scores).all()

@@ -1,0 +1,272 @@
+"""The main job on a tiny pair: its output, its resumption, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import pytest
+from huggingface_hub import DatasetCard
+
+from fac_datasets import FeatureExtractor
+from fac_datasets.errors import ColumnError, DatasetError, OutputError
+from fac_datasets.generation.local import LocalGenerator
+from fac_datasets.pipeline import Settings, run
+from tests.conftest import TEXTS
+
+REPORT_KEYS = {
+    "fac", "low", "high", "n_covered", "n_relevant", "missing", "threshold", "feature_space", "version", "dataset",
+    "anchor",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def seed_rows() -> datasets.Dataset:
+    return datasets.Dataset.from_dict({"text": TEXTS[:2]})
+
+
+@pytest.fixture(scope="module")
+def anchor_rows() -> datasets.Dataset:
+    return datasets.Dataset.from_dict({"text": TEXTS[1:8]})
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_backbone: str, tiny_sae: str) -> Settings:
+    return Settings(
+        backbone=tiny_backbone,
+        sae=tiny_sae,
+        threshold="q75",
+        max_features=5,
+        max_new_tokens=24,
+        temperature=1.0,
+        license="mit",
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(
+    seed_rows: datasets.Dataset,
+    anchor_rows: datasets.Dataset,
+    settings: Settings,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    out = tmp_path_factory.mktemp("run") / "out"
+    run(seed_rows, anchor_rows, out, settings, say=lambda _line: None)
+    return out
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_output_holds_report_picture_card_and_data(finished: Path) -> None:
+    assert set(files(finished)) == {
+        "README.md",
+        "coverage.png",
+        "report.json",
+        "run.json",
+        "data/seed-00000-of-00001.parquet",
+        "data/synthetic-00000-of-00001.parquet",
+        "data/train-00000-of-00001.parquet",
+        "provenance/train-00000-of-00001.parquet",
+    }
+
+
+def test_the_report_has_the_keys_of_the_design(finished: Path) -> None:
+    report = json.loads((finished / "report.json").read_text())
+    assert set(report) >= REPORT_KEYS
+    for role in ("dataset", "anchor"):
+        assert set(report[role]) == {"id", "revision", "split", "rows", "tokens", "fingerprint"}
+    assert report["anchor_rows_in_seed"] == 1
+    for addition in ("guided", "unguided"):
+        for name in ("A1", "A2"):
+            gain = report["after"][addition][name]["fac"] - report["before"][name]["fac"]
+            assert report["gain"][addition][name] == pytest.approx(gain)
+    targets = report["targets"]
+    assert sorted(targets["covered"] + targets["not_reached"]) == sorted(targets["aimed_at"])
+    assert report["added_tokens"]["unguided"] >= report["added_tokens"]["guided"] > 0
+
+
+def test_both_configs_load_as_a_hub_dataset(finished: Path, tmp_path: Path) -> None:
+    default = datasets.load_dataset(str(finished), cache_dir=str(tmp_path))
+    assert list(default) == ["seed", "synthetic", "train"]
+    assert len(default["train"]) == len(default["seed"]) + len(default["synthetic"])
+    provenance = datasets.load_dataset(str(finished), "provenance", cache_dir=str(tmp_path))["train"]
+    assert provenance["synthetic_id"] == default["synthetic"]["synthetic_id"]
+
+
+def test_every_synthetic_row_activates_its_feature_anew(finished: Path, settings: Settings, tmp_path: Path) -> None:
+    rows = datasets.load_dataset(str(finished), split="synthetic", cache_dir=str(tmp_path))
+    claims = datasets.load_dataset(str(finished), "provenance", split="train", cache_dir=str(tmp_path))
+    extractor = FeatureExtractor(settings.backbone, settings.sae, threshold=settings.threshold)
+    found = extractor.extract(rows["text"])["feature_ids"]
+    assert all(feature in ids for feature, ids in zip(claims["target_feature"], found, strict=True))
+
+
+def test_the_card_header_is_valid(finished: Path) -> None:
+    data = DatasetCard.load(finished / "README.md").data
+    assert data.license == "mit"
+    assert [config["config_name"] for config in data.configs] == ["default", "provenance"]
+    assert "synthetic" in data.tags
+
+
+def test_no_local_path_reaches_report_or_card(finished: Path, settings: Settings) -> None:
+    for name in ("report.json", "README.md"):
+        content = (finished / name).read_text()
+        assert settings.backbone not in content
+        assert str(finished) not in content
+
+
+def test_a_finished_run_prints_its_report_and_changes_nothing(
+    finished: Path, seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings
+) -> None:
+    before, lines = files(finished), list[str]()
+    report = run(seed_rows, anchor_rows, finished, settings, say=lines.append)
+    assert report == json.loads(before["report.json"])
+    assert "finished run" in lines[0]
+    assert files(finished) == before
+
+
+def test_an_interrupted_run_goes_on_to_the_same_result(
+    finished: Path,
+    seed_rows: datasets.Dataset,
+    anchor_rows: datasets.Dataset,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, calls = tmp_path / "out", 0
+    decode = LocalGenerator._decode
+
+    def stop_in_the_second(generator: LocalGenerator, *arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return decode(generator, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LocalGenerator, "_decode", stop_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        run(seed_rows, anchor_rows, out, settings, say=lambda _line: None)
+    monkeypatch.undo()
+    assert not (out / "report.json").exists()
+    assert not (out / "data").exists()
+    lines = list[str]()
+    run(seed_rows, anchor_rows, out, settings, say=lines.append)
+    assert any("kept from before" in line for line in lines)
+    resumed, whole = files(out), files(finished)
+    assert set(resumed) == set(whole)
+    assert json.loads(resumed["report.json"]) == json.loads(whole["report.json"])
+    assert resumed["README.md"] == whole["README.md"]
+
+
+def test_another_run_in_the_folder_is_refused_and_overwritten_only_when_asked(
+    seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings, tmp_path: Path
+) -> None:
+    def with_seed(number: int, **options: object) -> dict[str, object]:
+        other = dataclasses.replace(settings, seed=number, max_features=1)
+        return run(seed_rows, anchor_rows, tmp_path, other, say=lambda _line: None, **options)  # type: ignore[arg-type]
+
+    with_seed(1)
+    with pytest.raises(OutputError, match="--overwrite"):
+        with_seed(2)
+    settings_of = with_seed(2, overwrite=True)["settings"]
+    assert isinstance(settings_of, dict)
+    assert settings_of["seed"] == 2
+
+
+def test_a_folder_with_other_files_is_left_alone(
+    seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match="not empty"):
+        run(seed_rows, anchor_rows, tmp_path, settings, overwrite=True)
+    assert files(tmp_path) == {"thesis.txt": b"mine"}
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(
+    seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        run(seed_rows, anchor_rows, tmp_path / "file" / "out", settings)
+
+
+def test_datasets_without_rows_or_text_leave_nothing_behind(
+    seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(DatasetError, match="seed dataset has no rows"):
+        run(seed_rows.select([]), anchor_rows, out, settings)
+    with pytest.raises(DatasetError, match="anchor dataset has no rows"):
+        run(seed_rows, anchor_rows.select([]), out, settings)
+    with pytest.raises(ColumnError, match="no column 'body'"):
+        run(seed_rows, anchor_rows, out, Settings(column="body"))
+    assert not out.exists()
+
+
+def test_a_run_that_aims_at_nothing_only_measures(
+    seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings, tmp_path: Path
+) -> None:
+    report = run(
+        seed_rows, anchor_rows, tmp_path, dataclasses.replace(settings, max_features=0), say=lambda _line: None
+    )
+    assert report["added_rows"] == {"guided": 0, "unguided": 0}
+    assert report["gain"]["guided"] == {"A1": 0, "A2": 0}
+    assert len(datasets.load_dataset(str(tmp_path), split="train", cache_dir=str(tmp_path / ".cache"))) == 2
+
+
+def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from fac_datasets.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+
+
+def test_the_command_runs_the_main_job_on_files(
+    seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, tiny_backbone: str, tiny_sae: str, tmp_path: Path
+) -> None:
+    seed_rows.to_json(tmp_path / "seed.jsonl")
+    anchor_rows.to_csv(tmp_path / "anchor.csv")
+    arguments = [
+        "run", str(tmp_path / "seed.jsonl"), str(tmp_path / "anchor.csv"), "--out", str(tmp_path / "out"), "--backbone",
+        tiny_backbone, "--sae", tiny_sae, "--threshold", "q75", "--max-features", "3", "--max-new-tokens", "24",
+    ]  # fmt: skip
+    first = cli(*arguments)
+    assert first.returncode == 0, first.stderr
+    for part in ("FAC before on A1", "FAC before on A2", "missing features", "tried", "unguided", "FAC after on A2"):
+        assert part in first.stdout
+    again = cli(*arguments)
+    assert again.returncode == 0
+    assert "holds this finished run" in again.stdout
+    other = cli(*arguments, "--seed", "5")
+    assert other.returncode == 1
+    assert "--overwrite" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "no/such", "no/such", "--out", "OUT"], "no/such"),
+        (["run", "TEXT", "TEXT", "--out", "OUT"], "no .jsonl, .json, .csv, .parquet file"),
+        (["run", "EMPTY", "EMPTY", "--out", "OUT"], "cannot be read|no rows"),
+        (["run", "ROWS", "ROWS", "--out", "OUT", "--threshold", "q7"], "neither a number"),
+        (["run", "ROWS", "ROWS", "--out", "OUT", "--split", "dev"], "no split 'dev'"),
+        (["run", "ROWS", "ROWS", "--out", "OUT", "--column", "body"], "no column 'body'"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_leave_nothing(arguments: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "TEXT").write_text("a")
+    (tmp_path / "EMPTY.jsonl").write_text("")
+    (tmp_path / "ROWS.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+    places = {name: str(tmp_path / f"{name}.jsonl") for name in ("EMPTY", "ROWS")}
+    places |= {"TEXT": str(tmp_path / "TEXT"), "OUT": str(tmp_path / "out")}
+    result = cli(*(places.get(argument, argument) for argument in arguments))
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert re.search(message, result.stderr.strip().splitlines()[-1]), result.stderr
+    assert not (tmp_path / "out").exists()

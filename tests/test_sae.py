@@ -1,0 +1,174 @@
+"""SAEs are trained, saved, loaded and calibrated."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+import torch
+
+from fac_datasets import Backbone, SparseAutoencoder, TrainingConfig, calibrate_sae, train_sae
+from fac_datasets.errors import CalibrationMissing, DatasetError, SAEFormatError, TrainingError
+from fac_datasets.feature_space import QUANTILES
+from fac_datasets.sae import training
+from fac_datasets.sae.calibration import Calibration
+from fac_datasets.sae.model import SAEConfig, sae_digest
+from tests.conftest import TEXTS, TINY_FEATURES, TINY_LAYER, TINY_WIDTH
+
+SMALL = TrainingConfig(d_sae=64, k=6, n_tokens=6_000, batch_size=128, chunk_tokens=1_024, dead_after=2_000)
+
+
+@pytest.fixture(scope="module")
+def backbone(tiny_backbone: str) -> Backbone:
+    return Backbone(tiny_backbone, TINY_LAYER)
+
+
+@pytest.fixture
+def texts() -> datasets.Dataset:
+    return datasets.Dataset.from_dict({"text": TEXTS})
+
+
+def test_encode_keeps_the_k_strongest_and_decode_reconstructs() -> None:
+    sae = SparseAutoencoder(SAEConfig(d_in=3, d_sae=3, k=2, layer=1, input_scale=2.0))
+    with torch.no_grad():
+        sae.W_enc.copy_(torch.eye(3))
+        sae.W_dec.copy_(torch.eye(3))
+    residual = torch.tensor([[1.0, 3.0, 2.0], [-1.0, -2.0, 0.5]])
+    assert sae.encode(residual).tolist() == [[0, 6, 4], [0, 0, 1]]
+    assert sae(residual).tolist() == [[0, 3, 2], [0, 0, 0.5]]
+
+
+def test_training_reduces_the_unexplained_variance(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path) -> None:
+    short = train_sae(backbone, texts, dataclasses.replace(SMALL, n_tokens=1_000), tmp_path / "short")
+    sae = train_sae(backbone, texts, dataclasses.replace(SMALL, n_tokens=20_000, learning_rate=3e-3), tmp_path)
+    record = sae.config.training
+    assert record["fvu"] < 0.5 * short.config.training["fvu"]
+    assert record["tokens"] >= SMALL.n_tokens
+    assert sae.config.backbone_digest == backbone.info.digest
+    torch.testing.assert_close(sae.W_dec.norm(dim=-1), torch.ones(64))
+    assert not (tmp_path / training.CHECKPOINT).exists()
+
+
+def test_a_stopped_run_ends_with_the_same_weights(
+    backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train_sae(backbone, texts, SMALL, tmp_path / "whole")
+    chunks = 0
+    train_chunk = training._Run.train_chunk
+
+    def stop_in_the_third(run: training._Run) -> training.StepResult:
+        nonlocal chunks
+        chunks += 1
+        if chunks == 3:
+            raise KeyboardInterrupt
+        return train_chunk(run)
+
+    monkeypatch.setattr(training._Run, "train_chunk", stop_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        train_sae(backbone, texts, SMALL, tmp_path / "stopped")
+    monkeypatch.undo()
+    resumed = train_sae(backbone, texts, SMALL, tmp_path / "stopped")
+    for name, tensor in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], tensor, rtol=0, atol=1e-5)
+
+
+def test_a_checkpoint_of_another_run_is_refused(
+    backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training._Run, "finish", lambda _run: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train_sae(backbone, texts, SMALL, tmp_path)
+    with pytest.raises(TrainingError, match="another run"):
+        train_sae(backbone, texts, TrainingConfig(d_sae=64, k=5, n_tokens=6_000), tmp_path)
+
+
+@pytest.mark.parametrize("rows", [[], [None, "  "]])
+def test_nothing_to_train_on_is_an_error(backbone: Backbone, rows: list[str | None], tmp_path: Path) -> None:
+    texts = datasets.Dataset.from_dict({"text": rows}, features=datasets.Features({"text": datasets.Value("string")}))
+    with pytest.raises(TrainingError, match="to train on"):
+        train_sae(backbone, texts, SMALL, tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_training(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path) -> None:
+    config = TrainingConfig(d_sae=64, k=6, n_tokens=6_000, batch_size=128, chunk_tokens=1_024, learning_rate=1e30)
+    with pytest.raises(TrainingError, match="learning_rate"):
+        train_sae(backbone, texts, config, tmp_path)
+
+
+def test_a_saved_sae_loads_equal_and_hashes_its_weights(tiny_sae: str, tmp_path: Path) -> None:
+    sae = SparseAutoencoder.from_pretrained(tiny_sae)
+    sae.save_pretrained(tmp_path)
+    again = SparseAutoencoder.from_pretrained(tmp_path)
+    assert again.config == sae.config
+    assert all(torch.equal(a, b) for a, b in zip(sae.parameters(), again.parameters(), strict=True))
+    assert sae_digest(tmp_path) == sae_digest(Path(tiny_sae))
+    with torch.no_grad():
+        again.b_enc[3] += 1
+    again.save_pretrained(tmp_path)
+    assert sae_digest(tmp_path) != sae_digest(Path(tiny_sae))
+
+
+def test_a_folder_without_an_sae_lists_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(SAEFormatError, match=r"looked for config.json and model.safetensors"):
+        SparseAutoencoder.from_pretrained(tmp_path)
+
+
+def test_damaged_files_are_errors(tiny_sae: str, tmp_path: Path) -> None:
+    SparseAutoencoder.from_pretrained(tiny_sae).save_pretrained(tmp_path)
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(weights[:-100])
+    with pytest.raises(SAEFormatError, match=r"model\.safetensors"):
+        SparseAutoencoder.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"d_in": 4}))
+    with pytest.raises(SAEFormatError, match=r"config\.json"):
+        SparseAutoencoder.from_pretrained(tmp_path)
+
+
+def test_calibration_measures_quantiles_of_positive_activations(backbone: Backbone, tiny_sae: str) -> None:
+    calibration = calibrate_sae(backbone, tiny_sae, TEXTS, render="chat")
+    sae = SparseAutoencoder.from_pretrained(tiny_sae)
+    values = []
+    for text in TEXTS:
+        (window,) = backbone.windows([text], render="chat", max_length=512)
+        values.append(sae.encode(backbone.residual([window])[0][torch.from_numpy(window.own)]).numpy())
+    activations = np.concatenate(values)
+    common = np.flatnonzero((activations > 0).sum(axis=0) >= 50)
+    assert len(common)
+    for feature in common:
+        positive = activations[:, feature][activations[:, feature] > 0]
+        for name in ("q50", "q90"):
+            # Between the neighbouring order statistics, and within the 3 % of a bin.
+            expected = np.quantile(positive, float(name[1:]) / 100, method="inverted_cdf")
+            assert calibration.quantiles[QUANTILES.index(name), feature] == pytest.approx(expected, rel=0.04)
+    assert np.allclose(calibration.firing_rates, (activations > 0).mean(axis=0))
+    assert calibration.n_tokens == len(activations)
+
+
+def test_rare_features_take_the_pooled_quantile(backbone: Backbone, tiny_sae: str) -> None:
+    calibration = calibrate_sae(backbone, tiny_sae, ["Dogs bark."], render="chat")
+    assert calibration.n_rare > 0
+    rare = calibration.firing_rates * calibration.n_tokens < 9.5
+    assert len(np.unique(calibration.quantiles[0][rare])) == 1
+    calibrate_sae(backbone, tiny_sae, TEXTS, render="chat")
+
+
+def test_calibration_without_text_is_an_error(backbone: Backbone, tiny_sae: str) -> None:
+    with pytest.raises(DatasetError, match="no tokens"):
+        calibrate_sae(backbone, tiny_sae, ["", None])
+
+
+def test_a_damaged_calibration_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "broken.safetensors").write_bytes(b"nothing")
+    with pytest.raises(CalibrationMissing, match="damaged"):
+        Calibration.load(tmp_path / "broken.safetensors")
+
+
+def test_shapes_that_make_no_sae_are_errors() -> None:
+    with pytest.raises(SAEFormatError, match="k=99"):
+        SparseAutoencoder(SAEConfig(d_in=TINY_WIDTH, d_sae=TINY_FEATURES, k=99, layer=1))
+    with pytest.raises(SAEFormatError, match="architecture 'vq'"):
+        SparseAutoencoder(SAEConfig(d_in=TINY_WIDTH, d_sae=TINY_FEATURES, k=9, layer=1, architecture="vq"))
