@@ -94,8 +94,10 @@ class Backbone:
         BackboneError: the model cannot be loaded, has another structure than a decoder, or has fewer blocks.
 
     Example:
-        >>> backbone = Backbone("embedded", layer=15)  # doctest: +SKIP
-        >>> residual = backbone.residual(backbone.windows(["Hello."], render="chat", max_length=512))  # doctest: +SKIP
+        >>> backbone = Backbone("embedded", layer=15)
+        >>> windows = backbone.windows(["Hello."], render="raw", max_length=512)
+        >>> backbone.residual(windows).shape
+        torch.Size([1, 3, 576])
     """
 
     def __init__(self, name: str, layer: int, *, device: str | None = None, dtype: str = "float32") -> None:

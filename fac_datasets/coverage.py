@@ -137,9 +137,8 @@ class FeatureCoverage:
         ValueError: the thresholds have another shape.
 
     Example:
-        >>> state = FeatureCoverage(4, space, 0.5)  # doctest: +SKIP
-        >>> state.update({"feature_ids": [[0, 2]], "feature_activations": [[0.4, 3.0]]})  # doctest: +SKIP
-        >>> state.covered  # doctest: +SKIP
+        >>> state = FeatureCoverage(4, seed[0]["feature_space"], 0.5)
+        >>> state.update({"feature_ids": [[0, 2]], "feature_activations": [[0.4, 3.0]]}).covered
         array([2])
     """
 
@@ -254,9 +253,9 @@ def coverage(
         CalibrationMissing: the threshold is a quantile and the SAE has no calibration.
 
     Example:
-        >>> report = coverage(seed, anchor)  # doctest: +SKIP
-        >>> report.fac  # doctest: +SKIP
-        0.35
+        >>> report = coverage(seed, anchor)
+        >>> report.low <= report.fac <= report.high
+        True
     """
     threshold = parse_threshold(threshold)
     for role, rows in (("dataset", dataset), ("anchor", anchor)):

@@ -68,7 +68,9 @@ class FeatureExtractor:
         OptionError: an option has no meaning.
 
     Example:
-        >>> dataset.map(FeatureExtractor(), batched=True)  # doctest: +SKIP
+        >>> rows = texts.map(FeatureExtractor(), batched=True)
+        >>> len(rows[0]["feature_ids"]) == len(rows[0]["feature_activations"])
+        True
     """
 
     def __init__(

@@ -33,7 +33,8 @@ def load_metric(name: str) -> EvaluationModule:
         ValueError: there is no such metric.
 
     Example:
-        >>> load_metric("fac")  # doctest: +SKIP
+        >>> load_metric("fac").compute(predictions=[[1]], references=[[1, 2]])["fac"]
+        0.5
     """
     import evaluate
 

@@ -28,9 +28,11 @@ class LocalGenerator(TextGenerator):
         dtype: torch dtype, by name.
 
     Example:
-        >>> generator = LocalGenerator()  # doctest: +SKIP
-        >>> request = Request((("user", "Hi."),), seed=0)
-        >>> generator.generate([request], max_new_tokens=20, temperature=0.8)  # doctest: +SKIP
+        >>> generator = LocalGenerator()
+        >>> request = Request((("user", "Name a fruit."),), seed=0)
+        >>> completion = generator.generate([request], max_new_tokens=8, temperature=0.8)[0]
+        >>> 0 < completion.n_tokens <= 8
+        True
     """
 
     can_steer = True

@@ -57,7 +57,9 @@ def feature_table(
         ColumnError: the dataset has no feature columns with spans.
 
     Example:
-        >>> feature_table(anchor, features=report.missing)  # doctest: +SKIP
+        >>> table = feature_table(anchor, features=report.missing)
+        >>> table.column_names[:4]
+        ['feature_id', 'feature_space', 'firing_rate', 'max_activation']
     """
     columns = resolve_column(dataset.features, column)
     prefix = f"{columns[0]}_" if columns[0] in ("chosen", "rejected") else ""

@@ -163,7 +163,10 @@ def calibrate_sae(
         DatasetError: the texts hold no tokens.
 
     Example:
-        >>> calibrate_sae(Backbone("embedded", 15), "my-sae", texts)  # doctest: +SKIP
+        >>> backbone = Backbone("embedded", 15)
+        >>> sae = train_sae(backbone, texts, TrainingConfig(d_sae=128, k=8, n_tokens=200), "my-sae")
+        >>> calibrate_sae(backbone, "my-sae", texts["text"]).quantiles.shape
+        (5, 128)
     """
     import datasets
     from tqdm.auto import tqdm

@@ -107,7 +107,10 @@ def train_sae(
         TrainingError: there is nothing to train on, the loss became NaN, or the checkpoint is of another run.
 
     Example:
-        >>> train_sae(Backbone("embedded", 15), texts, TrainingConfig(n_tokens=500_000), "my-sae")  # doctest: +SKIP
+        >>> config = TrainingConfig(d_sae=128, k=8, n_tokens=200)
+        >>> sae = train_sae(Backbone("embedded", 15), texts, config, "my-sae")
+        >>> sae.config.training["tokens"] >= 200
+        True
     """
     output = Path(output_dir)
     output.mkdir(parents=True, exist_ok=True)
@@ -176,7 +179,7 @@ class _Run:
 
     def start(self) -> None:
         """Set the weights from the first chunk: decoder bias its mean, input scale its mean norm."""
-        vectors, _, _ = self._collect(self.position.row, self.config.chunk_tokens // 4)
+        vectors, _, _ = self._collect(self.position.row, min(self.config.chunk_tokens // 4, self.config.n_tokens))
         generator = torch.Generator().manual_seed(self.config.seed)
         d_in, d_sae = self.sae.config.d_in, self.sae.config.d_sae
         directions = torch.nn.functional.normalize(torch.randn(d_sae, d_in, generator=generator), dim=-1)
@@ -188,7 +191,8 @@ class _Run:
 
     def train_chunk(self) -> StepResult:
         """Fill a chunk with residual vectors, shuffle it and train on it once."""
-        vectors, self.position.row, outliers = self._collect(self.position.row, self.config.chunk_tokens)
+        wanted = min(self.config.chunk_tokens, self.config.n_tokens - self.position.trained)
+        vectors, self.position.row, outliers = self._collect(self.position.row, wanted)
         self.position.outliers += outliers
         order = torch.Generator().manual_seed(self.config.seed + 1 + self.position.steps)
         vectors = vectors[torch.randperm(len(vectors), generator=order).to(vectors.device)]

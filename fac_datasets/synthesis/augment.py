@@ -64,7 +64,9 @@ def augment(
         ColumnError: the seed has no column of texts, several, or one named `synthetic_id`.
 
     Example:
-        >>> augment(seed, synthetic).dataset["train"]  # doctest: +SKIP
+        >>> augmented = augment(seed, synthetic)
+        >>> augmented.dataset["train"].column_names
+        ['text', 'synthetic_id']
     """
     import datasets
 

@@ -125,7 +125,12 @@ def synthesize(
         FeatureSpaceMismatch: report, table and extractor are of different spaces.
 
     Example:
-        >>> synthesize(report, table, extractor=extractor, generator=LocalGenerator())  # doctest: +SKIP
+        >>> table = feature_table(anchor, features=report.missing)
+        >>> synthetic = synthesize(
+        ...     report, table, extractor=extractor, generator=LocalGenerator(), max_features=1, max_attempts=1
+        ... )
+        >>> all(row["target_activation"] > row["target_threshold"] for row in synthetic)
+        True
     """
     import datasets
     from tqdm.auto import tqdm

@@ -1,0 +1,75 @@
+"""Every example in a docstring or a metric card runs, on the embedded pair where it needs a model."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+
+import fac_datasets
+from fac_datasets.generation import Request
+from fac_datasets.resources import resource_folder
+from fac_datasets.synthesis.synthesize import synthetic_features
+
+MODULES = sorted(module.name for module in pkgutil.walk_packages(fac_datasets.__path__, "fac_datasets."))
+DOCUMENTED = [
+    name
+    for name in MODULES
+    if any(test.examples for test in doctest.DocTestFinder().find(importlib.import_module(name)))
+]
+CARDS = sorted(resource_folder("metrics").glob("*/README.md"))
+
+
+@pytest.fixture(scope="module")
+def names() -> dict[str, Any]:
+    """What the examples take for granted: public names, some texts, and a measured seed and anchor."""
+    extractor = fac_datasets.FeatureExtractor()
+    texts = datasets.Dataset.from_dict({"text": ["Boil the rice.", "Sort the list.", "It rains in Madrid."] * 4})
+    seed, anchor = (texts.select(rows).map(extractor, batched=True) for rows in ([0], [1, 2]))
+    synthetic = datasets.Dataset.from_dict({name: [] for name in synthetic_features()}, features=synthetic_features())
+    return {
+        **{name: getattr(fac_datasets, name) for name in fac_datasets.__all__},
+        "Request": Request,
+        "extractor": extractor,
+        "texts": texts,
+        "seed": seed,
+        "anchor": anchor,
+        "report": fac_datasets.coverage(seed, anchor),
+        "synthetic": synthetic,
+    }
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("module", DOCUMENTED)
+def test_examples_in_docstrings(
+    module: str, names: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testmod(importlib.import_module(module), extraglobs=names, optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0
+    assert result.attempted > 0
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda path: path.parent.name)
+def test_examples_in_metric_cards(card: Path) -> None:
+    result = doctest.testfile(str(card), module_relative=False)
+    assert result.failed == 0
+    assert result.attempted > 0
+
+
+def test_nothing_public_lacks_a_docstring() -> None:
+    lacking = [
+        f"{module}.{name}"
+        for module in MODULES
+        for name, value in vars(importlib.import_module(module)).items()
+        if not name.startswith("_")
+        and getattr(value, "__module__", None) == module
+        and callable(value)
+        and not value.__doc__
+    ]
+    assert lacking == []
