@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fac_datasets.caching import cache_folder, write_atomically
-from fac_datasets.columns import normalise_message
+from fac_datasets.columns import as_text, normalise_message
 from fac_datasets.errors import BackboneError, ColumnError, OptionError
 
 if TYPE_CHECKING:
@@ -101,7 +101,6 @@ class Backbone:
     """
 
     def __init__(self, name: str, layer: int, *, device: str | None = None, dtype: str = "float32") -> None:
-        import torch
 
         self.info = backbone_info(name)
         if not 0 <= layer <= self.info.n_layers:
@@ -111,7 +110,7 @@ class Backbone:
             )
         self.layer = layer
         self.tokenizer = load_tokenizer(self.info.path)
-        self.device = torch.device(device or default_device())
+        self.device = torch_device(device)
         self.model = _load_cut_model(self.info.path, layer, dtype).to(self.device)
 
     @property
@@ -156,11 +155,24 @@ class Backbone:
         return residual
 
 
-def default_device() -> str:
-    """The device used when none is named: CUDA where there is one, else the CPU."""
+def torch_device(name: str | None) -> torch.device:
+    """A torch device by name; without one, CUDA where there is one, else the CPU."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise OptionError(f"device={name!r} is no torch device such as 'cpu' or 'cuda:0'") from error
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """A floating-point torch dtype by name."""
+    import torch
+
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise OptionError(f"dtype={name!r} is no floating-point dtype such as 'float32' or 'bfloat16'")
+    return dtype
 
 
 def batches_by_tokens(windows: Sequence[Window], batch_tokens: int) -> Iterator[list[int]]:
@@ -176,6 +188,16 @@ def batches_by_tokens(windows: Sequence[Window], batch_tokens: int) -> Iterator[
         size = max(1, batch_tokens // max(longest, 1))
         yield order[start : start + size]
         start += size
+
+
+def own_vectors(residual: torch.Tensor, group: Sequence[Window]) -> torch.Tensor:
+    """Residual vectors of the own tokens, [n_own, d_model], in the order of the group."""
+    import torch
+
+    own = np.zeros(residual.shape[:2], dtype=bool)
+    for i, window in enumerate(group):
+        own[i, : len(window.own)] = window.own
+    return residual[torch.from_numpy(own).to(residual.device)]
 
 
 def row_windows(
@@ -222,6 +244,8 @@ def row_windows(
     )
     for i, token_ids, offsets in zip(filled, encodings["input_ids"], encodings["offset_mapping"], strict=True):
         whole = _mark_own_tokens(i, rendered[i], np.asarray(token_ids, np.int64), np.asarray(offsets, np.int64))
+        # A text may spell a special token; that never pools either.
+        whole.own[np.isin(whole.token_ids, tokenizer.all_special_ids)] = False
         if render == "raw":
             whole = _with_beginning(tokenizer, whole)
         if whole.own.any():
@@ -230,20 +254,18 @@ def row_windows(
 
 def render_row(tokenizer: Any, row: Row, *, render: str, roles: Sequence[str] | None, index: int) -> RenderedRow:
     """Render one row and locate the contents that are its own; see `row_windows`."""
-    if row is None or (isinstance(row, str) and not row.strip()):
+    text = as_text(row, index)
+    if not text.strip():
         return RenderedRow("", [])
+    if not text.isascii():
+        _require_unicode(text, index)
     if isinstance(row, str):
         if render == "raw":
             return RenderedRow(row, [(0, 0, len(row), 0)])
         row = [{"role": "user", "content": row}]
-    elif isinstance(row, Sequence) and all(isinstance(message, Mapping) for message in row):
-        if render == "raw":
-            raise ColumnError(f'row {index} is a chat, which render="raw" cannot read; use render="chat"')
-    else:
-        raise ColumnError(
-            f"row {index} holds {type(row).__name__} {str(row)[:60]!r}; expected a text or a list of messages"
-        )
-    messages = [normalise_message(cast("Message", message), index) for message in row]
+    elif render == "raw":
+        raise ColumnError(f'row {index} of the batch is a chat, which render="raw" cannot read; use render="chat"')
+    messages = [normalise_message(message, index) for message in row or ()]
     pooled = [
         bool(message["content"].strip()) and (message["role"] in roles if roles else message["role"] != "system")
         for message in messages
@@ -251,6 +273,16 @@ def render_row(tokenizer: Any, row: Row, *, render: str, roles: Sequence[str] | 
     if not any(pooled):
         return RenderedRow("", [])
     return _render_chat(tokenizer, messages, pooled, index)
+
+
+def _require_unicode(text: str, index: int) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ColumnError(
+            f"row {index} of the batch is no valid text: {error.reason} at character {error.start}; repair it or "
+            f"leave it out"
+        ) from error
 
 
 def _render_chat(tokenizer: Any, messages: list[dict[str, Any]], pooled: list[bool], index: int) -> RenderedRow:
@@ -276,17 +308,19 @@ def _render_chat(tokenizer: Any, messages: list[dict[str, Any]], pooled: list[bo
         position = end + len(piece)
     if not exact or position != len(text):
         raise ColumnError(
-            f"row {index}: the chat template changes the text of a message, so its own tokens cannot be told from the "
-            f'template\'s; use render="raw" on a text column'
+            f"row {index} of the batch: the chat template changes the text of a message, so its own tokens cannot be "
+            f'told from the template\'s; use render="raw" on a text column'
         )
     return RenderedRow(text, contents)
 
 
 def _apply_template(tokenizer: Any, messages: list[dict[str, Any]]) -> str:
+    from jinja2 import TemplateError
+
     try:
         return str(tokenizer.apply_chat_template(messages, tokenize=False))
-    except ValueError as error:
-        raise BackboneError(f'this tokenizer has no chat template; use render="raw" ({error})') from error
+    except (ValueError, TemplateError) as error:
+        raise BackboneError(f'the chat template cannot render this chat ({error}); use render="raw"') from error
 
 
 def _template_pieces(tokenizer: Any, messages: list[dict[str, Any]]) -> list[str]:
@@ -320,7 +354,7 @@ def _mark_own_tokens(
 def _with_beginning(tokenizer: Any, window: Window) -> Window:
     """Put a special token first: the first position is an attention sink, whose features say nothing of the text."""
     beginning = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    if beginning is None or not len(window.own) or not window.own[0]:
+    if beginning is None or not len(window.token_ids) or window.token_ids[0] in tokenizer.all_special_ids:
         return window
     zero = np.zeros(1, dtype=np.int32)
     return Window(
@@ -384,17 +418,16 @@ def load_tokenizer(path: str) -> Any:
 
 def load_model(kind: Any, path: str, dtype: str) -> Any:
     """A frozen model of one of transformers' auto classes, without the report on weights that the class leaves out."""
-    import torch
     import transformers
 
     logging: Any = transformers.utils.logging
-
+    weights = torch_dtype(dtype)
     verbosity = logging.get_verbosity()
     bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        return kind.from_pretrained(path, dtype=getattr(torch, dtype)).eval().requires_grad_(False)
+        return kind.from_pretrained(path, dtype=weights).eval().requires_grad_(False)
     except (OSError, ValueError) as error:
         raise BackboneError(f"no language model in {path!r}: {error}") from error
     finally:
@@ -485,7 +518,8 @@ def _folder_info(path: str, name: str) -> BackboneInfo:
     # The behaviour of the tokenizer is hashed, not its file: releases of transformers write the same one differently.
     digest.update(json.dumps(sorted(tokenizer.get_vocab().items())).encode())
     digest.update(json.dumps(tokenizer(_TOKENIZER_PROBE)["input_ids"]).encode())
-    digest.update((tokenizer.chat_template or "").encode() if not isinstance(tokenizer.chat_template, dict) else b"")
+    template = tokenizer.chat_template or ""
+    digest.update((template if isinstance(template, str) else json.dumps(template, sort_keys=True)).encode())
     return BackboneInfo(
         name=name,
         digest=digest.hexdigest()[:16],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fac_datasets.resources import resource_folder
-from fac_datasets.synthesis.augment import CONFIGS
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.augment import AugmentedDataset
@@ -33,7 +32,7 @@ def dataset_card(
         configs=[
             {"config_name": name, "data_files": [{"split": split, "path": path} for split, path in splits.items()]}
             | ({"default": True} if name == "default" else {})
-            for name, splits in CONFIGS.items()
+            for name, splits in augmented.files().items()
         ],
     )
     template = str(resource_folder("cards") / "dataset.md")

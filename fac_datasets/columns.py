@@ -72,8 +72,23 @@ def read_rows(batch: Mapping[str, Sequence[Any]], columns: tuple[str, ...]) -> l
     """
     if len(columns) == 1:
         return list(batch[columns[0]])
-    parts = zip(*(batch[name] for name in columns), strict=True)
-    return ["\n\n".join(part for part in row if part) or None for row in parts]
+    rows: list[Any] = []
+    for index, parts in enumerate(zip(*(batch[name] for name in columns), strict=True)):
+        for name, part in zip(columns, parts, strict=True):
+            if not isinstance(part, str | None):
+                raise ColumnError(
+                    f"row {index} of the batch holds {type(part).__name__} in column {name!r}; expected a text"
+                )
+        rows.append("\n\n".join(part for part in parts if part) or None)
+    return rows
+
+
+def is_chat(batch: Mapping[str, Sequence[Any]], columns: tuple[str, ...]) -> bool:
+    """Whether the rows are lists of messages: by the column's type where the batch has one, else by what it holds."""
+    table = getattr(batch, "pa_table", None)
+    if table is not None:
+        return hasattr(table.schema.field(columns[0]).type, "value_type")
+    return columns[0] in ("messages", "conversations") or any(isinstance(row, list) for row in batch[columns[0]])
 
 
 def dataset_of(rows: Sequence[Mapping[str, Any]], features: datasets.Features) -> datasets.Dataset:
@@ -94,6 +109,11 @@ def as_text(row: Any, index: int) -> str:
     """A row as plain text; see `row_texts`."""
     if row is None or isinstance(row, str):
         return row or ""
+    if not isinstance(row, Sequence):
+        raise ColumnError(
+            f"row {index} of the batch holds {type(row).__name__} {str(row)[:60]!r}; expected a text or a list of "
+            f"messages"
+        )
     return "\n".join(normalise_message(message, index)["content"] for message in row)
 
 
@@ -103,17 +123,25 @@ def normalise_message(message: Mapping[str, Any], index: int) -> dict[str, Any]:
     Raises:
         ColumnError: it follows neither; `index` says in which row.
     """
+    if not isinstance(message, Mapping):
+        raise ColumnError(
+            f"row {index} of the batch is a list of {type(message).__name__}; expected a text or a list of messages"
+        )
     sharegpt_roles = {"human": "user", "gpt": "assistant"}
     if "from" in message and "value" in message:
         role = str(message["from"])
         return {"role": sharegpt_roles.get(role, role), "content": message["value"] or ""}
     if "role" not in message or "content" not in message:
-        raise ColumnError(f"row {index} has a message with keys {sorted(message)}; expected `role` and `content`")
+        raise ColumnError(
+            f"row {index} of the batch has a message with keys {sorted(message)}; expected `role` and `content`"
+        )
     content = message["content"]
     if content is None:
         content = ""
     elif isinstance(content, Sequence) and not isinstance(content, str):
         content = "".join(str(part.get("text") or "") for part in content)
     if not isinstance(content, str):
-        raise ColumnError(f"row {index} has a message whose content is {type(content).__name__}; expected a text")
+        raise ColumnError(
+            f"row {index} of the batch has a message whose content is {type(content).__name__}; expected a text"
+        )
     return {**{key: value for key, value in message.items() if value is not None}, "content": content}

@@ -135,9 +135,10 @@ class FeatureCoverage:
 
     Raises:
         ValueError: the thresholds have another shape.
+        ThresholdBelowStored: one lies below the cut-off of the space.
 
     Example:
-        >>> state = FeatureCoverage(4, seed[0]["feature_space"], 0.5)
+        >>> state = FeatureCoverage(4, "m@%016x/layer1/raw/s@%016x/sae/max/>0/cut512" % (1, 2), 0.5)
         >>> state.update({"feature_ids": [[0, 2]], "feature_activations": [[0.4, 3.0]]}).covered
         array([2])
     """
@@ -149,6 +150,12 @@ class FeatureCoverage:
         if given.shape not in ((), (d_sae,)):
             raise ValueError(f"thresholds have shape {given.shape}; expected one number or [d_sae={d_sae}]")
         self.thresholds: NDArray[np.float32] = np.broadcast_to(given, (d_sae,)).copy()
+        space = FeatureSpace.parse(self.feature_space)
+        if (self.thresholds < thresholds_of(space, space.threshold, d_sae)).any():
+            raise ThresholdBelowStored(
+                f"a threshold of {self.thresholds.min():.4g} lies below the cut-off "
+                f"{format_threshold(space.threshold)} of the space; raise it, or extract with a lower one"
+            )
         self.maxima: NDArray[np.float32] = np.full(d_sae, -np.inf, dtype=np.float32)
         self.counts: NDArray[np.int64] = np.zeros(d_sae, dtype=np.int64)
         self.n_rows = 0

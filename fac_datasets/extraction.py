@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.backbone import EMBEDDED, Backbone, Row, Window, backbone_info, batches_by_tokens
-from fac_datasets.columns import read_rows, resolve_column
-from fac_datasets.errors import BackboneError, CalibrationMissing, OptionError, SAEMismatch
+from fac_datasets.backbone import EMBEDDED, Backbone, Row, Window, backbone_info, batches_by_tokens, own_vectors
+from fac_datasets.columns import is_chat, read_rows, resolve_column
+from fac_datasets.errors import BackboneError, CalibrationMissing, OptionError
 from fac_datasets.feature_space import FeatureSpace, Threshold, parse_threshold
 from fac_datasets.sae.calibration import register_calibrations, thresholds_of
 
@@ -118,12 +117,6 @@ class FeatureExtractor:
         """Options and digests only: an extractor hashes the same in every process and pickles without its weights."""
         return {**self.__dict__, "_space": self.feature_space, "_loaded": None}
 
-    def on_column(self, column: str) -> FeatureExtractor:
-        """The same extractor, with the same loaded weights, for another column."""
-        other = copy.copy(self)
-        other.column = column
-        return other
-
     @property
     def feature_space(self) -> FeatureSpace:
         """The feature space of the columns; reads digests, loads no weights into memory.
@@ -133,28 +126,13 @@ class FeatureExtractor:
             SAEMismatch: the SAE is of another layer or width.
         """
         if self._space is None:
-            from fac_datasets.sae.model import read_config, sae_digest, sae_folder
+            from fac_datasets.sae.model import read_config, require_match, sae_digest, sae_folder
 
             info = backbone_info(self.backbone_name)
             folder = sae_folder(self.sae_name)
             config = read_config(folder)
             layer = config.layer if self.layer is None else self.layer
-            if layer > info.n_layers:
-                raise BackboneError(
-                    f"layer={layer} is past the end of {info.name}, which has {info.n_layers} decoder blocks"
-                )
-            if config.d_in != info.d_model:
-                raise SAEMismatch(
-                    f"SAE {config.name} reads residual vectors of width {config.d_in}, but {info.name} has width "
-                    f"{info.d_model}; it was trained on {config.backbone or 'another backbone'}"
-                )
-            if layer != config.layer:
-                raise SAEMismatch(f"SAE {config.name} was trained on layer {config.layer}, not on layer={layer}")
-            if config.backbone_digest and config.backbone_digest != info.digest:
-                raise SAEMismatch(
-                    f"SAE {config.name} was trained on {config.backbone}@{config.backbone_digest}; this backbone is "
-                    f"{info.name}@{info.digest}"
-                )
+            require_match(config, info, layer)
             if self.render == "chat" and not info.has_template:
                 raise BackboneError(f"{info.name} has no chat template; use render='raw'")
             digest = sae_digest(folder)
@@ -195,7 +173,7 @@ class FeatureExtractor:
         """
         columns = resolve_column(list(batch), self.column)
         rows = read_rows(batch, columns)
-        chat = columns[0] in ("messages", "conversations") or any(isinstance(row, list) for row in rows)
+        chat = is_chat(batch, columns)
         prefix = f"{columns[0]}_" if columns[0] in ("chosen", "rejected") else ""
         return {prefix + name: column for name, column in self.extract(rows, chat=chat).items()}
 
@@ -225,7 +203,7 @@ class FeatureExtractor:
         found = []
         for indices in batches_by_tokens(windows, self.batch_tokens):
             group = [windows[i] for i in indices]
-            vectors = _own_vectors(backbone.residual(group).float(), group)
+            vectors = own_vectors(backbone.residual(group).float(), group)
             token_rows = np.repeat([window.row for window in group], own_counts[indices])
             positions = np.concatenate([np.arange(first_positions[i], first_positions[i + 1]) for i in indices])
             found.append(self._encode(sae, vectors, token_rows, positions))
@@ -268,9 +246,11 @@ class FeatureExtractor:
 
     def _load(self) -> tuple[Backbone, SparseAutoencoder, NDArray[np.float32]]:
         if self._loaded is None:
-            from fac_datasets.sae.model import SparseAutoencoder
+            from fac_datasets.sae.model import SparseAutoencoder, sae_folder
 
             space = self.feature_space
+            # An extractor that came from another process or machine finds the calibration here too.
+            register_calibrations(sae_folder(self.sae_name), space.sae_digest)
             try:
                 sae = SparseAutoencoder.from_pretrained(self.sae_name)
                 cutoffs = thresholds_of(space, self.threshold, sae.config.d_sae)
@@ -293,16 +273,6 @@ def strongest(found: Sequence[Peaks], d_sae: int) -> Peaks:
     first = np.ones(len(key), dtype=bool)
     first[1:] = key[1:] != key[:-1]
     return peaks.where(order[first])
-
-
-def _own_vectors(residual: torch.Tensor, group: Sequence[Window]) -> torch.Tensor:
-    """Residual vectors of the own tokens, [n_own, d_model], in the order of the group."""
-    import torch
-
-    own = np.zeros(residual.shape[:2], dtype=bool)
-    for i, window in enumerate(group):
-        own[i, : len(window.own)] = window.own
-    return residual[torch.from_numpy(own).to(residual.device)]
 
 
 def _topk_peaks(

@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
+from fac_datasets.errors import DatasetError
+
 if TYPE_CHECKING:
     import datasets
 
@@ -48,9 +50,12 @@ def content_fingerprint(dataset: datasets.Dataset) -> str:
     """First 16 hex digits of the sha256 over the rows; equal rows give equal fingerprints, wherever they are stored."""
     columns = source_columns(dataset) or sorted(dataset.column_names)
     digest = hashlib.sha256(json.dumps(columns).encode())
-    for batch in dataset.select_columns(columns).with_format("arrow").iter(batch_size=10_000):
-        for row in batch.to_pylist():
-            digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+    try:
+        for batch in dataset.select_columns(columns).with_format("arrow").iter(batch_size=10_000):
+            for row in batch.to_pylist():
+                digest.update(json.dumps(row, sort_keys=True, default=str).encode())
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"the dataset holds text that is not UTF-8: {error}") from error
     return digest.hexdigest()[:16]
 
 

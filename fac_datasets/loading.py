@@ -32,7 +32,8 @@ def load_rows(name: str, split: str | None = None) -> datasets.Dataset:
     except DatasetError:
         raise
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise DatasetError(f"dataset {name!r} cannot be read: {error}") from error
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        raise DatasetError(f"dataset {name!r} cannot be read: {error}{cause}") from error
     if isinstance(loaded, datasets.DatasetDict):
         wanted = split or (next(iter(loaded)) if len(loaded) == 1 else "train")
         if wanted not in loaded:
@@ -51,7 +52,7 @@ def _load(name: str) -> datasets.Dataset | datasets.DatasetDict:
         if path.suffix not in _BUILDERS:
             raise DatasetError(f"{name!r} is no {', '.join(_BUILDERS)} file")
         # datasets stops with a bare StopIteration on an empty file.
-        if not path.read_bytes().strip():
+        if not path.stat().st_size:
             raise DatasetError(f"{name!r} has no rows")
         return datasets.load_dataset(_BUILDERS[path.suffix], data_files=str(path))
     if path.is_dir():

@@ -41,10 +41,8 @@ def package_archive(package: PinnedPackage) -> Path:
     """
     folder = cache_folder("packages")
     archive = folder / f"{package.name}-{package.version}.whl"
-    if archive.exists():
-        return archive
     with FileLock(f"{archive}.lock"):
-        if not archive.exists():
+        if not archive.exists() or sha256(archive) != package.sha256:
             _fetch(package, folder, archive)
     return archive
 

@@ -18,17 +18,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from fac_datasets import __version__
 from fac_datasets.backbone import EMBEDDED
 from fac_datasets.caching import write_atomically
 from fac_datasets.columns import dataset_of, resolve_column, row_texts
 from fac_datasets.coverage import CoverageReport, coverage
-from fac_datasets.errors import DatasetError, OutputError
+from fac_datasets.errors import DatasetError, FacDatasetsError, OptionError, OutputError
 from fac_datasets.extraction import FeatureExtractor
-from fac_datasets.feature_space import Threshold, feature_columns, format_threshold
+from fac_datasets.feature_space import Threshold, feature_columns, format_threshold, parse_threshold
 from fac_datasets.identity import content_fingerprint, identify
 from fac_datasets.sae.calibration import describe
+from fac_datasets.synthesis.augment import augment, row_maker
 from fac_datasets.synthesis.journal import Journal
 
 if TYPE_CHECKING:
@@ -63,6 +65,12 @@ class Settings:
     language: str | None = None
     """Of the seed, for the card."""
 
+    def __post_init__(self) -> None:
+        parse_threshold(self.threshold)
+        for name, least in (("max_features", 0), ("max_attempts", 1), ("max_new_tokens", 1), ("temperature", 0)):
+            if getattr(self, name) < least:
+                raise OptionError(f"{name}={getattr(self, name)} is too small; the least is {least}")
+
 
 def run(
     seed_rows: datasets.Dataset,
@@ -96,50 +104,75 @@ def run(
     """
     settings = settings or Settings()
     folder = Path(out)
-    identity = {
-        "version": __version__,
-        "settings": dataclasses.asdict(settings),
-        "seed": [names[0], content_fingerprint(seed_rows)],
-        "anchor": [names[1], content_fingerprint(anchor_rows)],
-    }
-    for name, rows in zip(("seed", "anchor"), (seed_rows, anchor_rows), strict=True):
-        if not len(rows):
-            raise DatasetError(f"the {name} dataset has no rows")
-        resolve_column(rows.features, settings.column)
-    _claim(folder, identity, overwrite)
+    job = _Run(seed_rows, anchor_rows, folder, settings, names, say)
+    claimed = _claim(folder, job.identity(), overwrite)
     if (folder / REPORT).exists():
         report: dict[str, Any] = json.loads((folder / REPORT).read_text())
         say(f"{folder} holds this finished run")
     else:
-        report = _Run(seed_rows, anchor_rows, folder, settings, names, say).finish()
+        report = _finish(job, folder, claimed)
     _summarise(report, folder, say)
     return report
 
 
-def _claim(folder: Path, identity: dict[str, Any], overwrite: bool) -> None:
-    """Make the folder this run's own, unless it is another's."""
+def _claim(folder: Path, identity: dict[str, Any], overwrite: bool) -> bool:
+    """Make the folder this run's own, unless it is another's; whether it was not yet."""
     wanted = json.dumps(identity, indent=2, sort_keys=True) + "\n"
+    record = folder / RUN
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        record = folder / RUN
-        if overwrite and record.exists() and record.read_text() != wanted:
-            for path in (folder / REPORT, folder / PLOT, folder / CARD, record):
-                path.unlink(missing_ok=True)
-            for path in (folder / WORK, folder / "data", folder / "provenance"):
-                shutil.rmtree(path, ignore_errors=True)
-        if record.exists():
-            if record.read_text() != wanted:
-                raise OutputError(
-                    f"{folder} holds a run with other data or options; choose another folder, or --overwrite"
-                )
+        known = record.read_text() if record.exists() else None
+        if known == wanted:
+            return False
+        if known is not None and not overwrite:
+            raise OutputError(f"{folder} holds a run with other data or options; choose another folder, or --overwrite")
+        if known is not None:
+            # The record goes last, so that an interrupted clean-up can be repeated.
+            for part in (WORK, "data", "provenance"):
+                if (folder / part).exists():
+                    shutil.rmtree(folder / part)
+            for part in (REPORT, PLOT, CARD, RUN):
+                (folder / part).unlink(missing_ok=True)
         elif any(folder.iterdir()):
             raise OutputError(f"{folder} is not empty and holds no run of fac-datasets; choose another folder")
-        else:
-            write_atomically(record, wanted.encode())
+        write_atomically(record, wanted.encode())
     except OutputError:
         raise
     except OSError as error:
         raise OutputError(f"the output folder {folder} cannot be written: {error}") from error
+    return True
+
+
+def _finish(job: _Run, folder: Path, claimed: bool) -> dict[str, Any]:
+    """Do the run, alone in its folder; a run that cannot succeed gives up a folder that it has just claimed."""
+    (folder / WORK).mkdir(exist_ok=True)
+    lock = FileLock(folder / WORK / "lock", timeout=0)
+    try:
+        with lock:
+            return job.finish()
+    except Timeout as error:
+        raise OutputError(f"another process is at work in {folder}; wait for it, or choose another folder") from error
+    except OutputError:
+        raise
+    except FacDatasetsError:
+        if claimed:
+            shutil.rmtree(folder / WORK)
+            (folder / RUN).unlink()
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        raise
+    except OSError as error:
+        raise OutputError(f"the run in {folder} cannot go on: {error}; the same command continues it") from error
+
+
+def _measurable(rows: datasets.Dataset, column: str | None) -> datasets.Dataset:
+    """The texts or chats alone, in a column that every step finds by itself: `text` or `messages`."""
+    columns = resolve_column(rows.features, column)
+    if len(columns) > 1:
+        return rows.select_columns(list(columns))
+    rows = rows.select_columns(list(columns))
+    name = "messages" if not hasattr(rows.features[columns[0]], "dtype") else "text"
+    return rows if columns[0] == name else rows.rename_column(columns[0], name)
 
 
 class _Run:
@@ -154,30 +187,51 @@ class _Run:
         names: tuple[str, str],
         say: Callable[[str], None],
     ) -> None:
-        self.seed_rows, self.folder, self.settings, self.names, self.say = seed_rows, folder, settings, names, say
-        self.column = settings.column
-        self.anchor_rows, self.n_shared = self._without_seed_rows(anchor_rows)
-        if len(self.anchor_rows) < 2:
+        self.folder, self.settings, self.names, self.say = folder, settings, names, say
+        for name, rows in (("seed", seed_rows), ("anchor", anchor_rows)):
+            if not len(rows):
+                raise DatasetError(f"the {name} dataset has no rows")
+        self.seed_rows, self.anchor_rows = seed_rows, anchor_rows
+        row_maker(seed_rows.features, settings.column)
+        self.seed = _measurable(seed_rows, settings.column)
+        self.anchor, self.n_shared = _without(row_texts(self.seed), _measurable(anchor_rows, settings.column))
+        if len(self.anchor) < 2:
             raise DatasetError(
-                f"the anchor has {len(self.anchor_rows)} rows that are not in the seed; at least 2 are needed, one "
-                f"that shows what is missing and one that is only measured"
+                f"the anchor has {len(self.anchor)} rows that are not in the seed; at least 2 are needed, one that "
+                f"shows what is missing and one that is only measured"
             )
+        # Columns store what lies above the median, which keeps them small; a number has no median to compare with.
         self.extractor = FeatureExtractor(
-            settings.backbone, settings.sae, settings.layer, column=settings.column, device=settings.device
+            settings.backbone,
+            settings.sae,
+            settings.layer,
+            threshold="q50" if isinstance(settings.threshold, str) else settings.threshold,
+            device=settings.device,
         )
+        # Raises where the SAE does not belong to the backbone, before anything is written.
+        self.feature_space = self.extractor.feature_space
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the result; a folder belongs to one identity."""
+        return {
+            "version": __version__,
+            "settings": dataclasses.asdict(self.settings),
+            "seed": [self.names[0], content_fingerprint(self.seed_rows)],
+            "anchor": [self.names[1], content_fingerprint(self.anchor_rows)],
+        }
 
     def finish(self) -> dict[str, Any]:
         """Do every step, then put the results in place, the report last."""
         from fac_datasets.interpretation.spans import feature_table
 
         say, settings = self.say, self.settings
-        say(f"feature space: {self.extractor.feature_space}")
-        order = np.random.default_rng(settings.seed).permutation(len(self.anchor_rows))
+        say(f"feature space: {self.feature_space}")
+        order = np.random.default_rng(settings.seed).permutation(len(self.anchor))
         half = (len(order) + 1) // 2
-        seed = self._extract("seed", self.seed_rows)
+        seed = self._extract("seed", self.seed)
         anchors = {
-            "A1": self._extract("A1", self.anchor_rows.select(sorted(order[:half]))),
-            "A2": self._extract("A2", self.anchor_rows.select(sorted(order[half:]))),
+            "A1": self._extract("A1", self.anchor.select(sorted(order[:half]))),
+            "A2": self._extract("A2", self.anchor.select(sorted(order[half:]))),
         }
         say(f"threshold: {format_threshold(settings.threshold)}, {describe(settings.threshold)}")
         before = self._coverage_of(seed, "", anchors)
@@ -186,14 +240,14 @@ class _Run:
         missing = before["A1"].missing_by_anchor_rows
         targets = missing[: settings.max_features]
         say(f"missing features: {len(missing):,} of {len(before['A1'].relevant):,}; aiming at {len(targets)}")
-        table = feature_table(anchors["A1"], features=targets, column=self.column)
+        table = feature_table(anchors["A1"], features=targets)
 
         generator = self._generator()
         journals = {name: Journal(self.folder / WORK / f"{name}.jsonl") for name in ("guided", "unguided")}
         synthetic = self._synthesize(before["A1"], table, anchors["A1"], generator, journals["guided"])
-        guided = self._extract("guided", synthetic.select_columns(["text"]), column="text")
+        guided = self._extract("guided", synthetic.select_columns(["text"]))
         control = self._unguided(guided, generator, journals["unguided"])
-        additions = {"guided": guided, "unguided": self._extract("unguided", control, column="text")}
+        additions = {"guided": guided, "unguided": self._extract("unguided", control)}
         after = {
             name: self._coverage_of(_together(seed, rows), f" + {name}", anchors) for name, rows in additions.items()
         }
@@ -227,17 +281,7 @@ class _Run:
         self._write(result, synthetic, before, after)
         return result
 
-    def _without_seed_rows(self, anchor_rows: datasets.Dataset) -> tuple[datasets.Dataset, int]:
-        """The anchor without rows that also stand in the seed, and how many those were."""
-        in_seed = set(self._texts(self.seed_rows))
-        texts = self._texts(anchor_rows)
-        kept = [i for i, text in enumerate(texts) if text not in in_seed]
-        return anchor_rows.select(kept), len(texts) - len(kept)
-
-    def _texts(self, rows: datasets.Dataset) -> list[str]:
-        return row_texts(rows, self.column)
-
-    def _extract(self, name: str, rows: datasets.Dataset, column: str | None = None) -> datasets.Dataset:
+    def _extract(self, name: str, rows: datasets.Dataset) -> datasets.Dataset:
         """Feature columns of rows, kept on disk until the run is finished."""
         import datasets
 
@@ -247,12 +291,11 @@ class _Run:
             self.say(f"{name}: {len(extracted):,} rows, kept from before")
             return extracted
         started = time.monotonic()
-        extractor = self.extractor if column is None else self.extractor.on_column(column)
         if len(rows):
-            extracted = rows.map(extractor, batched=True, load_from_cache_file=False, desc=f"extract {name}")
+            extracted = rows.map(self.extractor, batched=True, load_from_cache_file=False, desc=f"extract {name}")
         else:
             extracted = dataset_of([], datasets.Features({**rows.features, **feature_columns()}))
-        with tempfile.TemporaryDirectory(dir=self._work()) as temporary:
+        with tempfile.TemporaryDirectory(dir=self.folder / WORK) as temporary:
             extracted.save_to_disk(f"{temporary}/rows")
             Path(temporary, "rows").rename(kept)
         seconds = max(time.monotonic() - started, 1e-9)
@@ -262,11 +305,6 @@ class _Run:
             f"{identity.rows / seconds:.1f} rows/s, {(identity.tokens or 0) / seconds:.0f} tokens/s"
         )
         return extracted
-
-    def _work(self) -> Path:
-        work = self.folder / WORK
-        work.mkdir(parents=True, exist_ok=True)
-        return work
 
     def _coverage_of(
         self, rows: datasets.Dataset, added: str, anchors: dict[str, datasets.Dataset]
@@ -278,14 +316,10 @@ class _Run:
                 anchor,
                 threshold=self.settings.threshold,
                 seed=self.settings.seed,
-                prefix=self._prefix(),
                 names=(f"{seed_name}{added}", f"{anchor_name} ({name})"),
             )
             for name, anchor in anchors.items()
         }
-
-    def _prefix(self) -> str:
-        return f"{self.column}_" if self.column in ("chosen", "rejected") else ""
 
     def _generator(self) -> TextGenerator:
         from fac_datasets.generation.local import LocalGenerator
@@ -314,6 +348,7 @@ class _Run:
             extractor=self.extractor,
             generator=generator,
             examples=examples,
+            known=self._known(),
             max_features=settings.max_features,
             max_attempts=settings.max_attempts,
             max_new_tokens=settings.max_new_tokens,
@@ -324,14 +359,18 @@ class _Run:
         self.say(f"samples: {_describe_outcomes(journal)}")
         return synthetic
 
+    def _known(self) -> list[str]:
+        """Texts that no sample may copy."""
+        return row_texts(self.seed) + row_texts(self.anchor)
+
     def _unguided(self, guided: datasets.Dataset, generator: TextGenerator, journal: Journal) -> datasets.Dataset:
         """As many tokens of samples that aim at nothing."""
         from fac_datasets.synthesis.unguided import synthesize_unguided
 
         settings = self.settings
         rows = synthesize_unguided(
-            self._texts(self.seed_rows),
-            known=self._texts(self.seed_rows) + self._texts(self.anchor_rows),
+            row_texts(self.seed),
+            known=self._known(),
             n_tokens=int(sum(guided["feature_tokens"])),
             extractor=self.extractor,
             generator=generator,
@@ -352,9 +391,8 @@ class _Run:
     ) -> None:
         from fac_datasets.card import dataset_card
         from fac_datasets.plots import plot_gain
-        from fac_datasets.synthesis.augment import augment
 
-        augmented = augment(self.seed_rows, synthetic, column=self.column)
+        augmented = augment(self.seed_rows, synthetic, column=self.settings.column)
         try:
             augmented.save(self.folder)
             plot_gain(before, after, self.folder / PLOT)
@@ -366,6 +404,13 @@ class _Run:
                 f"the results cannot be written to {self.folder}: {error}; the same command goes on"
             ) from error
         shutil.rmtree(self.folder / WORK, ignore_errors=True)
+
+
+def _without(texts: list[str], rows: datasets.Dataset) -> tuple[datasets.Dataset, int]:
+    """The rows whose text is none of `texts`, and how many others there were."""
+    known = set(texts)
+    kept = [i for i, text in enumerate(row_texts(rows)) if text not in known]
+    return rows.select(kept), len(rows) - len(kept)
 
 
 def _together(seed: datasets.Dataset, added: datasets.Dataset) -> datasets.Dataset:

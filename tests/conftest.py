@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 # Before anything of Hugging Face is imported: no network, and caches of the tests' own.
 _CACHE = tempfile.mkdtemp(prefix="fac-datasets-tests-")
+atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 _USER_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fac-datasets"
 _USER_CACHE = Path(os.environ.get("FAC_DATASETS_CACHE") or _USER_CACHE)
 os.environ["FAC_DATASETS_CACHE"] = f"{_CACHE}/fac-datasets"

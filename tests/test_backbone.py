@@ -105,7 +105,7 @@ def test_a_chat_cannot_be_rendered_raw(tiny_backbone: str) -> None:
         own_text(tiny_backbone, [{"role": "user", "content": "Hi."}], render="raw")
 
 
-@pytest.mark.parametrize("row", [7, [1, 2], [{"text": "no role"}]])
+@pytest.mark.parametrize("row", [7, [1, 2], [{"text": "no role"}], "\ud800"])
 def test_a_row_of_another_type_is_named(tiny_backbone: str, row: Row) -> None:
     with pytest.raises(ColumnError, match="row 0"):
         own_text(tiny_backbone, row)

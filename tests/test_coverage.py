@@ -155,6 +155,11 @@ def test_a_state_refuses_rows_of_another_space_and_ids_past_its_end() -> None:
         state.update({"feature_ids": [[12]], "feature_activations": [[2.0]]})
 
 
+def test_a_state_refuses_thresholds_below_the_cut_off() -> None:
+    with pytest.raises(ThresholdBelowStored, match=r"cut-off 0\.5"):
+        FeatureCoverage(D_SAE, space(), 0.1)
+
+
 def test_coverage_of_columns_applies_the_threshold() -> None:
     dataset, anchor = table([{1: 3.0, 2: 1.0}]), table([{1: 2.5, 2: 2.5}, {3: 0.6}])
     report = coverage(dataset, anchor, threshold=2)

@@ -63,10 +63,11 @@ def test_the_sae_reconstructs_text_it_has_not_seen(extractor: FeatureExtractor) 
     assert unexplained < 0.35
 
 
-def test_the_converted_backbone_loads_in_about_a_second(extractor: FeatureExtractor) -> None:
+def test_the_converted_backbone_loads_without_converting_again(extractor: FeatureExtractor) -> None:
     start = time.perf_counter()
     Backbone("embedded", extractor.feature_space.layer)
-    assert time.perf_counter() - start < 2
+    # Under a second where nothing else runs; the conversion it guards against takes half a minute.
+    assert time.perf_counter() - start < 5
 
 
 def test_features_equal_the_dense_definition(extractor: FeatureExtractor) -> None:

@@ -14,10 +14,10 @@ import torch
 from datasets.fingerprint import Hasher
 
 from fac_datasets import FeatureExtractor, SparseAutoencoder
-from fac_datasets.errors import BackboneError, CalibrationMissing, ColumnError, SAEMismatch
+from fac_datasets.errors import BackboneError, CalibrationMissing, ColumnError, OptionError, SAEMismatch
 from fac_datasets.feature_space import FeatureSpace
 from fac_datasets.sae.calibration import find_calibration
-from tests.conftest import TEXTS, TINY_FEATURES, TINY_LAYER
+from tests.conftest import TEXTS, TINY_LAYER
 
 Features = dict[int, float]
 
@@ -135,6 +135,50 @@ def test_an_instruction_is_read_with_its_input_and_output(tiny_extractor: Featur
     assert together == features_of(tiny_extractor({"text": ["Add.\n\n1 and 2\n\n3"]}))
 
 
+def test_chat_columns_do_not_depend_on_what_a_batch_holds(tiny_backbone: str, tiny_sae: str) -> None:
+    chat = [{"role": "user", "content": "The cat?"}]
+    extractor = FeatureExtractor(tiny_backbone, tiny_sae, threshold=0, column="chosen")
+    for rows in ([None, chat], [chat, None]):
+        mapped = datasets.Dataset.from_dict({"chosen": rows}).map(extractor, batched=True, batch_size=1)
+        assert len(mapped["chosen_feature_messages"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ({"text": ["fine", "\ud800"]}, "row 1 of the batch is no valid text"),
+        ({"text": [["a list", "of texts"]]}, "list of str"),
+        ({"instruction": ["Add."], "input": [3]}, "holds int in column 'input'"),
+    ],
+)
+def test_rows_that_cannot_be_read_are_named(
+    tiny_extractor: FeatureExtractor, batch: dict[str, list[object]], message: str
+) -> None:
+    with pytest.raises(ColumnError, match=message):
+        tiny_extractor(batch)
+
+
+def test_a_special_token_spelled_in_a_text_is_not_pooled(tiny_extractor: FeatureExtractor) -> None:
+    plain, spelled = tiny_extractor.extract(["ab", "a<|im_end|>b"])["feature_tokens"]
+    assert spelled == 2 >= plain
+
+
+def test_an_extractor_works_with_another_cache(
+    tiny_backbone: str, tiny_sae: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = pickle.dumps(FeatureExtractor(tiny_backbone, tiny_sae))
+    monkeypatch.setenv("FAC_DATASETS_CACHE", str(tmp_path))
+    assert pickle.loads(content).extract(["The cat."])["feature_tokens"][0] > 0
+
+
+@pytest.mark.parametrize("options", [{"device": "abacus"}, {"dtype": "int8"}])
+def test_devices_and_dtypes_that_do_not_exist_are_errors(
+    tiny_backbone: str, tiny_sae: str, options: dict[str, str]
+) -> None:
+    with pytest.raises(OptionError, match="is no"):
+        FeatureExtractor(tiny_backbone, tiny_sae, threshold=0, **options).extract(["a"])  # type: ignore[arg-type]
+
+
 def test_spans_can_be_left_out(tiny_backbone: str, tiny_sae: str) -> None:
     columns = FeatureExtractor(tiny_backbone, tiny_sae, threshold=0, spans=False).extract(["The cat."])
     assert "feature_starts" not in columns
@@ -172,7 +216,7 @@ def test_columns_that_cannot_be_told_are_listed(
 
 def test_a_missing_or_wrongly_typed_column_is_named(tiny_backbone: str, tiny_sae: str) -> None:
     rows = datasets.Dataset.from_dict({"text": ["a"], "number": [1]})
-    for column, message in (("txt", "no column 'txt'"), ("number", "row 0 holds int")):
+    for column, message in (("txt", "no column 'txt'"), ("number", "row 0 of the batch holds int")):
         with pytest.raises(ColumnError, match=message):
             rows.map(FeatureExtractor(tiny_backbone, tiny_sae, threshold=0, column=column), batched=True)
 
@@ -201,9 +245,8 @@ def test_a_backbone_of_another_width_or_digest_is_refused(
         _ = FeatureExtractor(stripping_backbone, tiny_sae).feature_space
 
 
-def test_the_space_names_no_local_path(tiny_extractor: FeatureExtractor, tiny_backbone: str) -> None:
+def test_the_space_names_no_local_path(tiny_extractor: FeatureExtractor) -> None:
     assert "/tmp" not in str(tiny_extractor.feature_space)
-    assert f"{TINY_FEATURES}" not in tiny_backbone
     assert FeatureSpace.parse(str(tiny_extractor.feature_space)) == tiny_extractor.feature_space
 
 

@@ -71,6 +71,7 @@ def test_arrays_and_features_are_taken() -> None:
     [
         (["a"], None, DatasetError, "pass its texts or feature ids as references"),
         (["a"], [], DatasetError, "references 0"),
+        ([], ["a"], DatasetError, "predictions have no rows"),
         (["a"], [[1]], ColumnError, "both be texts"),
         ([[1]], ["a"], ColumnError, "both be texts"),
         ([[1]], [[]], DatasetError, "activates no feature"),
@@ -141,7 +142,7 @@ def test_the_cache_is_where_evaluate_looks(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert str(modules_cache()) == expected
-    program = "import evaluate.config, datasets.config; print(datasets.config.HF_MODULES_CACHE)"
+    program = "import evaluate.config; print(evaluate.config.HF_MODULES_CACHE)"
     theirs = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert theirs.stdout.strip() == expected
 

@@ -15,7 +15,7 @@ import pytest
 from huggingface_hub import DatasetCard
 
 from fac_datasets import FeatureExtractor
-from fac_datasets.errors import ColumnError, DatasetError, OutputError
+from fac_datasets.errors import BackboneError, ColumnError, DatasetError, OptionError, OutputError, SAEMismatch
 from fac_datasets.generation.local import LocalGenerator
 from fac_datasets.pipeline import Settings, run
 from tests.conftest import TEXTS
@@ -219,7 +219,83 @@ def test_a_run_that_aims_at_nothing_only_measures(
     )
     assert report["added_rows"] == {"guided": 0, "unguided": 0}
     assert report["gain"]["guided"] == {"A1": 0, "A2": 0}
-    assert len(datasets.load_dataset(str(tmp_path), split="train", cache_dir=str(tmp_path / ".cache"))) == 2
+    loaded = datasets.load_dataset(str(tmp_path), cache_dir=str(tmp_path / ".cache"))
+    # Splits without rows cannot be loaded, so they are left out.
+    assert {split: len(rows) for split, rows in loaded.items()} == {"seed": 2, "train": 2}
+
+
+CHATS = [[{"role": "user", "content": text}, {"role": "assistant", "content": "Yes."}] for text in TEXTS[:8]]
+FORMS: dict[str, tuple[dict[str, list[object]], str | None]] = {
+    "messages": ({"messages": list(CHATS)}, None),
+    "conversations": (
+        {"conversations": [[{"from": "human", "value": m["content"]} for m in chat] for chat in CHATS]},
+        None,
+    ),
+    "instructions": ({"instruction": list(TEXTS[:8]), "output": ["Yes."] * 8}, None),
+    "a column of the user's": ({"body": list(TEXTS[:8]), "number": list(range(8))}, "body"),
+    "one of two candidates": ({"text": list(TEXTS[:8]), "prompt": ["no"] * 8}, "text"),
+    "preferences": ({"chosen": list(TEXTS[:8]), "rejected": ["no"] * 8}, "chosen"),
+    "preferences of chats": ({"chosen": list(CHATS), "rejected": list(CHATS)}, "chosen"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_data_runs_through(form: str, settings: Settings, tmp_path: Path) -> None:
+    columns, column = FORMS[form]
+    rows = datasets.Dataset.from_dict(columns)
+    options = dataclasses.replace(settings, column=column, max_features=2)
+    report = run(rows.select(range(2)), rows.select(range(2, 8)), tmp_path / "out", options, say=lambda _line: None)
+    loaded = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert loaded["seed"].remove_columns("synthetic_id").to_list() == rows.select(range(2)).to_list()
+    if report["added_rows"]["guided"]:
+        filled = loaded["synthetic"][0][column or next(iter(columns))]
+        assert filled if isinstance(filled, str) else filled[0].get("content") or filled[0]["value"]
+
+
+def test_a_threshold_in_the_sae_s_units_runs(
+    seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings, tmp_path: Path
+) -> None:
+    options = dataclasses.replace(settings, threshold=2.0, max_features=2)
+    report = run(seed_rows, anchor_rows, tmp_path, options, say=lambda _line: None)
+    assert report["threshold"] == 2.0
+    assert "/max/>2/" in report["feature_space"]
+
+
+def test_a_run_that_cannot_succeed_gives_its_folder_up(
+    seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings, plain_backbone: str, tmp_path: Path
+) -> None:
+    for options, error in (
+        ({"backbone": plain_backbone}, SAEMismatch),
+        ({"layer": 9}, BackboneError),
+        ({"threshold": 1e6}, DatasetError),
+    ):
+        with pytest.raises(error):
+            run(seed_rows, anchor_rows, tmp_path / "out", dataclasses.replace(settings, **options))
+        assert not (tmp_path / "out").exists()
+    with pytest.raises(DatasetError, match="at least 2"):
+        run(seed_rows, anchor_rows.select([1]), tmp_path / "out", settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_second_process_in_the_same_folder_is_refused(
+    seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings, tmp_path: Path
+) -> None:
+    def in_between(_line: str) -> None:
+        with pytest.raises(OutputError, match="another process"):
+            run(seed_rows, anchor_rows, tmp_path, settings, say=lambda _line: None)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(seed_rows, anchor_rows, tmp_path, settings, say=in_between)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_features": -1}, {"max_new_tokens": 0}, {"max_attempts": 0}, {"temperature": -1}, {"threshold": "x"}],
+)
+def test_options_without_meaning_are_errors(options: dict[str, object]) -> None:
+    with pytest.raises(OptionError):
+        Settings(**options)  # type: ignore[arg-type]
 
 
 def cli(*arguments: str) -> subprocess.CompletedProcess[str]:

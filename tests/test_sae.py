@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import datasets
@@ -12,7 +13,15 @@ import pytest
 import torch
 
 from fac_datasets import Backbone, SparseAutoencoder, TrainingConfig, calibrate_sae, train_sae
-from fac_datasets.errors import CalibrationMissing, DatasetError, SAEFormatError, TrainingError
+from fac_datasets.errors import (
+    CalibrationMissing,
+    DatasetError,
+    OptionError,
+    OutputError,
+    SAEFormatError,
+    SAEMismatch,
+    TrainingError,
+)
 from fac_datasets.feature_space import QUANTILES
 from fac_datasets.sae import training
 from fac_datasets.sae.calibration import Calibration
@@ -86,6 +95,46 @@ def test_a_checkpoint_of_another_run_is_refused(
         train_sae(backbone, texts, TrainingConfig(d_sae=64, k=5, n_tokens=6_000), tmp_path)
 
 
+def test_a_finished_run_is_returned_and_other_texts_are_refused(
+    backbone: Backbone, texts: datasets.Dataset, tmp_path: Path
+) -> None:
+    first = train_sae(backbone, texts, SMALL, tmp_path)
+    written = (tmp_path / "model.safetensors").stat().st_mtime_ns
+    again = train_sae(backbone, texts, SMALL, tmp_path)
+    assert (tmp_path / "model.safetensors").stat().st_mtime_ns == written
+    assert torch.equal(again.W_enc, first.W_enc)
+    with pytest.raises(TrainingError, match="its texts are"):
+        train_sae(backbone, texts.select(range(5)), SMALL, tmp_path)
+
+
+def test_a_backbone_without_a_template_is_trained_on_raw_text(
+    plain_backbone: str, texts: datasets.Dataset, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(SMALL, n_tokens=500)
+    assert train_sae(Backbone(plain_backbone, 1), texts, config, tmp_path).config.training["tokens"] >= 500
+
+
+def test_settings_that_cannot_work_stop_before_training(
+    backbone: Backbone, texts: datasets.Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match="dtype='int'"):
+        train_sae(backbone, texts, dataclasses.replace(SMALL, dtype="int"), tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        train_sae(backbone, texts, SMALL, tmp_path / "file" / "sae")
+
+
+def test_many_empty_rows_are_passed_over(backbone: Backbone, tmp_path: Path) -> None:
+    texts = datasets.Dataset.from_dict({"text": [""] * 300 + TEXTS[:2]})
+    config = dataclasses.replace(SMALL, n_tokens=200)
+    assert train_sae(backbone, texts, config, tmp_path).config.training["tokens"] >= 200
+
+
+def test_a_calibration_on_another_layer_is_refused(tiny_backbone: str, tiny_sae: str) -> None:
+    with pytest.raises(SAEMismatch, match="trained on layer 2"):
+        calibrate_sae(Backbone(tiny_backbone, 1), tiny_sae, TEXTS)
+
+
 @pytest.mark.parametrize("rows", [[], [None, "  "]])
 def test_nothing_to_train_on_is_an_error(backbone: Backbone, rows: list[str | None], tmp_path: Path) -> None:
     texts = datasets.Dataset.from_dict({"text": rows}, features=datasets.Features({"text": datasets.Value("string")}))
@@ -128,8 +177,17 @@ def test_damaged_files_are_errors(tiny_sae: str, tmp_path: Path) -> None:
         SparseAutoencoder.from_pretrained(tmp_path)
 
 
-def test_calibration_measures_quantiles_of_positive_activations(backbone: Backbone, tiny_sae: str) -> None:
-    calibration = calibrate_sae(backbone, tiny_sae, TEXTS, render="chat")
+@pytest.fixture
+def own_copy(tiny_sae: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the tiny SAE to calibrate anew, and a cache that knows no calibration."""
+    monkeypatch.setenv("FAC_DATASETS_CACHE", str(tmp_path / "cache"))
+    return Path(shutil.copytree(tiny_sae, tmp_path / "sae"))
+
+
+def test_calibration_measures_quantiles_of_positive_activations(
+    backbone: Backbone, tiny_sae: str, own_copy: Path
+) -> None:
+    calibration = calibrate_sae(backbone, own_copy, TEXTS, render="chat")
     sae = SparseAutoencoder.from_pretrained(tiny_sae)
     values = []
     for text in TEXTS:
@@ -148,12 +206,17 @@ def test_calibration_measures_quantiles_of_positive_activations(backbone: Backbo
     assert calibration.n_tokens == len(activations)
 
 
-def test_rare_features_take_the_pooled_quantile(backbone: Backbone, tiny_sae: str) -> None:
-    calibration = calibrate_sae(backbone, tiny_sae, ["Dogs bark."], render="chat")
+def test_a_changed_calibration_is_a_warning(backbone: Backbone, own_copy: Path) -> None:
+    calibrate_sae(backbone, own_copy, TEXTS)
+    with pytest.warns(UserWarning, match="has changed"):
+        calibrate_sae(backbone, own_copy, TEXTS[:2])
+
+
+def test_rare_features_take_the_pooled_quantile(backbone: Backbone, own_copy: Path) -> None:
+    calibration = calibrate_sae(backbone, own_copy, ["Dogs bark."], render="chat")
     assert calibration.n_rare > 0
     rare = calibration.firing_rates * calibration.n_tokens < 9.5
     assert len(np.unique(calibration.quantiles[0][rare])) == 1
-    calibrate_sae(backbone, tiny_sae, TEXTS, render="chat")
 
 
 def test_calibration_without_text_is_an_error(backbone: Backbone, tiny_sae: str) -> None:

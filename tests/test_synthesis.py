@@ -14,7 +14,7 @@ from fac_datasets.generation import Request, Steering
 from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.journal import Journal, Verdict
 from fac_datasets.synthesis.kinds import data_kind, few_shot_messages
-from fac_datasets.synthesis.synthesize import measure
+from fac_datasets.synthesis.synthesize import Round, _attempts, _contrastive_pair, _steering, _Target, measure
 from fac_datasets.synthesis.unguided import synthesize_unguided
 from tests.conftest import TEXTS, TINY_LAYER, TINY_WIDTH
 
@@ -98,9 +98,31 @@ def test_later_rounds_show_a_measured_pair_and_steer(case: Case) -> None:
     assert [request.steering is not None for request in asked] == [False] * 2 + [True] * 6
     strengths = {request.steering.strength for request in asked if request.steering}
     assert strengths == {0.4, 0.6}
-    tried = [completion.text for completion in journal.completions.values()][:2]
-    if any("Not like this" in request.messages[-1][1] for request in asked[2:4]):
-        assert any(text in request.messages[-1][1] for text in tried for request in asked[2:4])
+
+
+def test_the_contrastive_pair_is_what_was_measured(case: Case) -> None:
+    target = _Target(3, "name", 1.0, ["example"], tried=[(0.5, "middle"), (0.0, "weak"), (0.9, "strong")])
+    assert _contrastive_pair(target) == ("strong", "weak")
+    (sample, *_) = _attempts(target, Round(2, 0.0, True), data_kind("text"), case.extractor, case.generator, 0, 8)
+    prompt = " ".join(content for _, content in sample.request.messages)
+    assert sample.contrastive
+    assert "strong" in prompt and "Not like this: weak" in prompt
+
+
+@pytest.mark.parametrize("tried", [[], [(0.9, "one")], [(0.0, "one"), (0.0, "two")]])
+def test_no_pair_is_invented_where_activations_do_not_differ(tried: list[tuple[float, str]]) -> None:
+    assert _contrastive_pair(_Target(3, "name", 1.0, ["example"], tried=tried)) == (None, None)
+
+
+def test_a_generator_with_a_similar_name_is_not_steered(case: Case) -> None:
+    target = _Target(3, "name", 1.0, ["example"])
+    name = case.generator.name
+    assert _steering(target, 0.4, case.extractor, case.generator) is not None
+    case.generator.name = f"my-{name}"
+    try:
+        assert _steering(target, 0.4, case.extractor, case.generator) is None
+    finally:
+        case.generator.name = name
 
 
 def test_nothing_missing_and_unknown_features_are_errors(case: Case) -> None:
@@ -151,6 +173,41 @@ def test_a_killed_run_repeats_nothing(case: Case, tmp_path: Path) -> None:
     assert not generated
 
 
+@pytest.mark.parametrize("cut", [1, 5])
+def test_a_journal_cut_off_anywhere_goes_on(tmp_path: Path, case: Case, cut: int) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.completions.clear()
+    journal._append({"sample": "a", "text": "line\u2028separator, naïve 漢字", "n_tokens": 1, "finished": True})
+    journal._append({"sample": "b", "text": "second", "n_tokens": 1, "finished": True})
+    journal.close()
+    path.write_bytes(path.read_bytes()[:-cut])
+    resumed = Journal(path)
+    assert list(resumed.completions) == ["a"]
+    assert "\u2028" in resumed.completions["a"].text
+    resumed.generate(case.generator, [Request((("user", "Hi"),), 1)], max_new_tokens=2, temperature=1.0)
+    resumed.close()
+    assert len(Journal(path).completions) == 2
+
+
+def test_a_journal_holds_every_batch_as_soon_as_it_is_generated(tmp_path: Path, case: Case) -> None:
+    path, generate = tmp_path / "journal.jsonl", case.generator.generate
+    seen: list[int] = []
+
+    def looking(requests: list[Request], **options: object) -> object:
+        seen.append(path.read_bytes().count(b"\n"))
+        return generate(requests, **options)  # type: ignore[arg-type]
+
+    case.generator.generate = looking  # type: ignore[method-assign, assignment]
+    try:
+        Journal(path).generate(
+            case.generator, [Request((("user", "Hi"),), i) for i in range(20)], max_new_tokens=2, temperature=1.0
+        )
+    finally:
+        del case.generator.generate
+    assert seen == [0, 8, 16]
+
+
 def test_a_damaged_journal_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_text('{"sample": broken\n{"sample": "k", "text": "t", "n_tokens": 1, "finished": true}\n')
@@ -180,6 +237,7 @@ def test_a_journal_reads_back_what_it_wrote(case: Case, tmp_path: Path) -> None:
         ("so so so so so so so", "repetitive"),
         ("Hi there", "too short"),
         ("A quiet evening by the harbour.", None),
+        ("今天天气很好我们去公园散步吧。", None),
     ],
 )
 def test_filters(text: str, reason: str | None) -> None:
@@ -192,6 +250,8 @@ def test_an_answer_that_was_cut_off_ends_with_its_last_whole_sentence() -> None:
     assert read("One. Two is", True) == "One. Two is"
     assert read("One two", False) is None
     assert read("print(1)\nprint(", False) == "print(1)"
+    assert read("今天天气很好。我们去公园", False) == "今天天气很好。"
+    assert read("One whole sentence.", False) == "One whole sentence."
 
 
 def test_a_prompt_shows_examples_as_earlier_answers() -> None:
@@ -235,6 +295,25 @@ def test_augment_puts_texts_into_chats(case: Case) -> None:
     synthetic = case.synthesize(max_features=2)
     row = augment(chats, synthetic).dataset["synthetic"][0]
     assert row["messages"] == [{"role": "user", "content": synthetic[0]["text"]}]
+
+
+def test_augment_puts_texts_into_sharegpt_chats(case: Case) -> None:
+    chats = datasets.Dataset.from_dict({"conversations": [[{"from": "human", "value": "Hi."}]]})
+    synthetic = case.synthesize(max_features=2)
+    row = augment(chats, synthetic).dataset["synthetic"][0]
+    assert row["conversations"] == [{"from": "human", "value": synthetic[0]["text"]}]
+
+
+def test_augment_fills_a_column_of_nothing(case: Case) -> None:
+    nothing = datasets.Dataset.from_dict({"text": [None, None]})
+    synthetic = case.synthesize(max_features=2)
+    assert augment(nothing, synthetic).dataset["train"]["text"] == [None, None, *synthetic["text"]]
+
+
+def test_augment_refuses_messages_that_it_cannot_fill(case: Case) -> None:
+    parts = datasets.Dataset.from_dict({"messages": [[{"role": "user", "content": [{"type": "text", "text": "Hi."}]}]]})
+    with pytest.raises(ColumnError, match="`role` and `content`"):
+        augment(parts, case.synthesize(max_features=1))
 
 
 def test_augment_keeps_what_a_review_accepted(case: Case) -> None:

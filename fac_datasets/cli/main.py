@@ -27,12 +27,9 @@ def main() -> None:
 
 
 def exit_with(command: Callable[[], Any]) -> None:
-    """Run a command; an expected error becomes one line and exit code 1, Ctrl-C exit code 130."""
+    """Run a command; an expected error becomes one line and exit code 1."""
     try:
         command()
     except FacDatasetsError as error:
         print(f"fac-datasets: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("fac-datasets: interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)

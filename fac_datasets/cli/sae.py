@@ -22,6 +22,7 @@ def train(
     d_sae: Annotated[int, typer.Option(help="Number of features.")] = 8192,
     k: Annotated[int, typer.Option(help="Active features a token.")] = 32,
     tokens: Annotated[int, typer.Option(help="Own tokens to train on.")] = 1_000_000,
+    render: Annotated[list[str] | None, typer.Option(help="chat, raw or both; default: as the template allows")] = None,
     name: Annotated[str, typer.Option(help="Name of the SAE.")] = "sae",
     corpus: Annotated[str, typer.Option(help="What the texts are, for the SAE's configuration.")] = "",
     dtype: Annotated[str, typer.Option(help="Of the backbone while training.")] = "float32",
@@ -34,7 +35,16 @@ def train(
     from fac_datasets.loading import load_rows
     from fac_datasets.sae.training import TrainingConfig, train_sae
 
-    config = TrainingConfig(d_sae=d_sae, k=k, n_tokens=tokens, seed=seed, name=name, corpus=corpus, dtype=save_dtype)
+    config = TrainingConfig(
+        d_sae=d_sae,
+        k=k,
+        n_tokens=tokens,
+        renders=tuple(render) if render else None,
+        seed=seed,
+        name=name,
+        corpus=corpus,
+        dtype=save_dtype,
+    )
     texts = load_rows(data, split)
     sae = train_sae(Backbone(backbone, layer, device=device, dtype=dtype), texts, config, out, column=column)
     result = sae.config.training
@@ -51,8 +61,8 @@ def calibrate(
     backbone: BackboneName = "embedded",
     column: Column = None,
     split: Split = None,
-    render: Annotated[list[str], typer.Option(help="chat, raw, or both.")] = ["chat", "raw"],  # noqa: B006
-    activation: Annotated[list[str], typer.Option(help="sae, relu, or both.")] = ["sae", "relu"],  # noqa: B006
+    render: Annotated[list[str] | None, typer.Option(help="chat, raw or both; default: as the template allows")] = None,
+    activation: Annotated[list[str] | None, typer.Option(help="sae, relu, or both; default: both.")] = None,
     device: Device = None,
 ) -> None:
     """Measure each feature's usual activations, which quantile thresholds need, and store them with the SAE."""
@@ -65,8 +75,8 @@ def calibrate(
     texts = load_rows(data, split)
     rows = read_rows(texts[:], resolve_column(texts.features, column))
     model = Backbone(backbone, read_config(sae_folder(sae)).layer, device=device)
-    for one_render in render:
-        for one_activation in activation:
+    for one_render in render or (["chat", "raw"] if model.info.has_template else ["raw"]):
+        for one_activation in activation or ["sae", "relu"]:
             result = calibrate_sae(model, sae, rows, render=one_render, activation=one_activation)
             print(
                 f"{sae}: {one_render}, {one_activation}: {result.n_tokens:,} tokens; {result.n_rare:,} rare features "

@@ -56,6 +56,8 @@ class TextGenerator(ABC):
 
     name: str
     """What generated the texts, for provenance; never a local path."""
+    batch_size: int = 32
+    """Requests that are best sent together."""
     can_steer: bool = False
     """Whether requests may carry a steering."""
 

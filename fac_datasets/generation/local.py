@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from jinja2 import TemplateError
 
-from fac_datasets.backbone import EMBEDDED, backbone_info, decoder_blocks, default_device, load_model, load_tokenizer
+from fac_datasets.backbone import EMBEDDED, backbone_info, decoder_blocks, load_model, load_tokenizer, torch_device
 from fac_datasets.errors import SynthesisError
 from fac_datasets.generation.base import Completion, Request, Steering, TextGenerator
 
@@ -53,20 +54,25 @@ class LocalGenerator(TextGenerator):
         self.batch_size = batch_size
         self.top_k = top_k
         self.tokenizer = load_tokenizer(self.info.path)
-        self.model = load_model(AutoModelForCausalLM, self.info.path, dtype).to(device or default_device())
+        self.model = load_model(AutoModelForCausalLM, self.info.path, dtype).to(torch_device(device))
         self.end_tokens = self._end_tokens()
 
     def generate(self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float) -> list[Completion]:
         """See `TextGenerator.generate`.
 
         Raises:
-            SynthesisError: a steering has another width than the model.
+            SynthesisError: a steering has another width than the model, or a layer that it does not have.
         """
         for request in requests:
             if request.steering is not None and request.steering.direction.shape != (self.info.d_model,):
                 raise SynthesisError(
                     f"a steering direction of shape {request.steering.direction.shape} does not fit {self.info.name}, "
                     f"whose residual stream has width {self.info.d_model}"
+                )
+            if request.steering is not None and not 1 <= request.steering.layer <= self.info.n_layers:
+                raise SynthesisError(
+                    f"steering at layer={request.steering.layer} is not possible in {self.info.name}; its blocks are "
+                    f"1 to {self.info.n_layers}"
                 )
         # Requests of one prompt stand together so that a batch shares as many prompt passes as it can.
         order = sorted(range(len(requests)), key=lambda i: (requests[i].messages, i))
@@ -136,7 +142,13 @@ class LocalGenerator(TextGenerator):
             text = "\n\n".join(content for _, content in prompt) + "\n\n"
             return list(self.tokenizer(text)["input_ids"])
         messages = [{"role": role, "content": content} for role, content in prompt]
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        try:
+            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except TemplateError:
+            # Some templates know no system role; its text then opens the first message.
+            first, second, *rest = messages
+            merged = {"role": second["role"], "content": f"{first['content']}\n\n{second['content']}"}
+            text = self.tokenizer.apply_chat_template([merged, *rest], tokenize=False, add_generation_prompt=True)
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _end_tokens(self) -> set[int]:

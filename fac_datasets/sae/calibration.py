@@ -6,6 +6,7 @@ activations. It is keyed by backbone, layer, render and activation, and is read 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +127,12 @@ def register_calibrations(sae_folder: Path, sae_digest: str) -> None:
         if Calibration.load(path).sae_digest == sae_digest:
             known = cache_folder("calibrations") / sae_digest / path.name
             content = path.read_bytes()
+            if known.exists() and known.read_bytes() != content:
+                warnings.warn(
+                    f"the calibration {path.stem} of this SAE has changed: quantile thresholds, and every score "
+                    f"measured with them, differ from before",
+                    stacklevel=2,
+                )
             if not known.exists() or known.read_bytes() != content:
                 write_atomically(known, content)
 
@@ -161,6 +168,7 @@ def calibrate_sae(
 
     Raises:
         DatasetError: the texts hold no tokens.
+        SAEMismatch: the SAE is of another backbone or layer.
 
     Example:
         >>> backbone = Backbone("embedded", 15)
@@ -171,10 +179,11 @@ def calibrate_sae(
     import datasets
     from tqdm.auto import tqdm
 
-    from fac_datasets.backbone import batches_by_tokens
-    from fac_datasets.sae.model import SparseAutoencoder, sae_digest, sae_folder
+    from fac_datasets.backbone import batches_by_tokens, own_vectors
+    from fac_datasets.sae.model import SparseAutoencoder, read_config, require_match, sae_digest, sae_folder
 
     folder = sae_folder(sae)
+    require_match(read_config(folder), backbone.info, backbone.layer)
     model = SparseAutoencoder.from_pretrained(folder).to(backbone.device)
     windows = backbone.windows(texts, render=render, max_length=max_length)
     if not windows:
@@ -186,18 +195,17 @@ def calibrate_sae(
         for indices in batches_by_tokens(windows, 2048):
             group = [windows[i] for i in indices]
             residual = backbone.residual(group).float()
-            for i, window in enumerate(group):
-                vectors = residual[i, : len(window.own)][window.own]
-                if activation == "sae":
-                    values, ids = (part.cpu().numpy() for part in model.active_features(vectors))
-                else:
-                    values = model.pre_activations(vectors).cpu().numpy()
-                    ids = np.broadcast_to(np.arange(model.config.d_sae), values.shape)
-                positive = values > 0
-                bins = _bin_of(values[positive])
-                histogram += np.bincount(ids[positive] * _BINS + bins, minlength=len(histogram))
-                n_tokens += len(vectors)
-                bar.update(len(vectors))
+            vectors = own_vectors(residual, group)
+            if activation == "sae":
+                values, ids = (part.cpu().numpy() for part in model.active_features(vectors))
+            else:
+                values = model.pre_activations(vectors).cpu().numpy()
+                ids = np.broadcast_to(np.arange(model.config.d_sae), values.shape)
+            positive = values > 0
+            bins = _bin_of(values[positive])
+            histogram += np.bincount(ids[positive] * _BINS + bins, minlength=len(histogram))
+            n_tokens += len(vectors)
+            bar.update(len(vectors))
     counts = histogram.reshape(model.config.d_sae, _BINS)
     rare = counts.sum(axis=1) < RARE
     quantiles = _quantiles(counts)
@@ -214,6 +222,7 @@ def calibrate_sae(
         n_rare=int(rare.sum()),
     )
     calibration.save(folder / "calibration" / f"{calibration_key(calibration)}.safetensors")
+    register_calibrations(folder, calibration.sae_digest)
     return calibration
 
 

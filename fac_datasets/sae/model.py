@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from fac_datasets.backbone import tensors_digest
+from fac_datasets.backbone import BackboneInfo, tensors_digest
 from fac_datasets.caching import write_atomically
-from fac_datasets.errors import SAEFormatError
+from fac_datasets.errors import BackboneError, SAEFormatError, SAEMismatch
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -172,6 +172,29 @@ def read_config(folder: Path) -> SAEConfig:
         return SAEConfig(**json.loads((folder / CONFIG_FILE).read_text()))
     except (TypeError, ValueError) as error:
         raise SAEFormatError(f"{folder / CONFIG_FILE} is not an SAE's configuration: {error}") from error
+
+
+def require_match(config: SAEConfig, info: BackboneInfo, layer: int) -> None:
+    """Raise unless an SAE belongs to a backbone and layer.
+
+    Raises:
+        BackboneError: the backbone has fewer blocks than `layer`.
+        SAEMismatch: the SAE is of another width, layer or backbone.
+    """
+    if layer > info.n_layers:
+        raise BackboneError(f"layer={layer} is past the end of {info.name}, which has {info.n_layers} decoder blocks")
+    if config.d_in != info.d_model:
+        raise SAEMismatch(
+            f"SAE {config.name} reads residual vectors of width {config.d_in}, but {info.name} has width "
+            f"{info.d_model}; it was trained on {config.backbone or 'another backbone'}"
+        )
+    if layer != config.layer:
+        raise SAEMismatch(f"SAE {config.name} was trained on layer {config.layer}, not on layer={layer}")
+    if config.backbone_digest and config.backbone_digest != info.digest:
+        raise SAEMismatch(
+            f"SAE {config.name} was trained on {config.backbone}@{config.backbone_digest}; this backbone is "
+            f"{info.name}@{info.digest}"
+        )
 
 
 def sae_digest(folder: Path) -> str:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import datasets
 import numpy as np
@@ -17,12 +17,15 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from fac_datasets.backbone import Backbone, Row, Window, batches_by_tokens
+from fac_datasets.backbone import Backbone, Row, Window, batches_by_tokens, own_vectors, torch_dtype
 from fac_datasets.caching import write_atomically
 from fac_datasets.columns import read_rows, resolve_column
-from fac_datasets.errors import TrainingError
+from fac_datasets.errors import OutputError, TrainingError
 from fac_datasets.identity import identify
-from fac_datasets.sae.model import SAEConfig, SparseAutoencoder
+from fac_datasets.sae.model import CONFIG_FILE, SAEConfig, SparseAutoencoder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 CHECKPOINT = "checkpoint.safetensors"
 OUTLIER = 5.0
@@ -55,8 +58,8 @@ class TrainingConfig:
     """Weight of that loss."""
     dead_after: int = 200_000
     """A feature that did not fire for this many tokens is dead."""
-    renders: tuple[str, ...] = ("chat", "raw")
-    """How texts are rendered; several take turns by row."""
+    renders: tuple[str, ...] | None = None
+    """How texts are rendered; several take turns by row. By default chat and raw, or raw where there is no template."""
     max_length: int = 256
     """Tokens in a window."""
     seed: int = 0
@@ -113,13 +116,19 @@ def train_sae(
         True
     """
     output = Path(output_dir)
-    output.mkdir(parents=True, exist_ok=True)
+    save_dtype = torch_dtype(config.dtype)
     if not len(texts):
         raise TrainingError("the dataset has no rows to train on")
     run = _Run(backbone, texts, resolve_column(texts.features, column), config)
     checkpoint = output / CHECKPOINT
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the output folder {output} cannot be written: {error}") from error
     if resume and checkpoint.exists():
         run.load(checkpoint)
+    elif resume and (output / CONFIG_FILE).exists():
+        return run.finished(output)
     else:
         run.start()
     with tqdm(
@@ -132,7 +141,7 @@ def train_sae(
             bar.set_postfix(fvu=f"{result.fvu:.3f}", dead=f"{result.dead / config.d_sae:.1%}")
             run.save(checkpoint)
     sae = run.finish()
-    sae.save_pretrained(output, dtype=getattr(torch, config.dtype))
+    sae.save_pretrained(output, dtype=save_dtype)
     checkpoint.unlink(missing_ok=True)
     return sae
 
@@ -162,6 +171,8 @@ class _Run:
 
     def __init__(self, backbone: Backbone, texts: datasets.Dataset, column: Any, config: TrainingConfig) -> None:
         self.backbone, self.texts, self.column, self.config = backbone, texts, column, config
+        self.renders = config.renders or (("chat", "raw") if backbone.info.has_template else ("raw",))
+        self.corpus = identify(texts.select_columns(list(column)))
         self.sae = SparseAutoencoder(
             SAEConfig(
                 d_in=backbone.d_model,
@@ -176,6 +187,7 @@ class _Run:
         self.optimizer = torch.optim.Adam(self.sae.parameters(), lr=config.learning_rate, betas=(0.9, 0.999))
         self.silent_for = torch.zeros(config.d_sae, dtype=torch.int64, device=backbone.device)
         self.position = _Position()
+        self.last_order: tuple[int, NDArray[np.int64]] | None = None
 
     def start(self) -> None:
         """Set the weights from the first chunk: decoder bias its mean, input scale its mean norm."""
@@ -253,16 +265,16 @@ class _Run:
     def _collect(self, row: int, n_tokens: int) -> tuple[Tensor, int, int]:
         """Residual vectors of the rows from `row` on: [at least n_tokens, d_in], the next row, and outliers dropped."""
         found: list[Tensor] = []
-        total = 0
+        total, first = 0, row
         while total < n_tokens:
             batch, row = self._rows(row, 64)
             windows = list(self._windows(batch))
             for indices in batches_by_tokens(windows, 4096):
                 group = [windows[i] for i in indices]
-                residual = self.backbone.residual(group).float()
-                found += [residual[i, : len(w.own)][torch.from_numpy(w.own)] for i, w in enumerate(group)]
+                found.append(own_vectors(self.backbone.residual(group).float(), group))
             gained = sum(len(vectors) for vectors in found) - total
-            if not gained and row >= len(self.texts):
+            # Each pass has another order, so only twice as many rows are sure to hold a whole one.
+            if not total + gained and row - first >= 2 * len(self.texts):
                 raise TrainingError(f"the {len(self.texts)} rows hold no tokens to train on")
             total += gained
         vectors = torch.cat(found).clone()
@@ -275,16 +287,22 @@ class _Run:
         rows: list[tuple[Row, str]] = []
         while len(rows) < count:
             turn, offset = divmod(row, len(self.texts))
-            order = np.random.default_rng([self.config.seed, turn]).permutation(len(self.texts))
+            order = self._order(turn)
             picked = order[offset : offset + count - len(rows)]
             contents = read_rows(self.texts[picked], self.column)
-            renders = self.config.renders
             rows += [
-                (content, "chat" if not isinstance(content, str) else renders[(int(i) + turn) % len(renders)])
+                (content, "chat" if isinstance(content, list) else self.renders[(int(i) + turn) % len(self.renders)])
                 for i, content in zip(picked, contents, strict=True)
             ]
             row += len(picked)
         return rows, row
+
+    def _order(self, turn: int) -> NDArray[np.int64]:
+        """The order of a pass over the texts, kept while the pass lasts."""
+        if self.last_order is None or self.last_order[0] != turn:
+            order = np.random.default_rng([self.config.seed, turn]).permutation(len(self.texts))
+            self.last_order = turn, order
+        return self.last_order[1]
 
     def _windows(self, batch: list[tuple[Row, str]]) -> Iterator[Window]:
         for render in ("chat", "raw"):
@@ -298,11 +316,9 @@ class _Run:
             tensors.update({f"adam.{index}.{name}": torch.as_tensor(value) for name, value in state.items()})
         tensors["silent_for"] = self.silent_for
         metadata = {
-            "config": json.dumps(dataclasses.asdict(self.config)),
+            **self.identity(),
             "position": json.dumps(dataclasses.asdict(self.position)),
             "input_scale": repr(self.sae.config.input_scale),
-            "backbone": self.backbone.info.digest,
-            "rows": str(len(self.texts)),
         }
         write_atomically(path, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata))
 
@@ -313,13 +329,7 @@ class _Run:
         with safe_open(path, "pt") as stream:
             metadata = stream.metadata()
         tensors = load_file(path)
-        expected = {"config": json.dumps(dataclasses.asdict(self.config)), "backbone": self.backbone.info.digest}
-        for name, value in expected.items():
-            if metadata[name] != value:
-                raise TrainingError(
-                    f"{path} is of another run: its {name} is {metadata[name]}, not {value}. Choose another "
-                    f"output_dir, or resume=False to start anew"
-                )
+        self._require_same_run(path, metadata)
         self.sae.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("sae.")})
         state: dict[int, dict[str, Tensor]] = {}
         for key, tensor in tensors.items():
@@ -331,17 +341,42 @@ class _Run:
         self.sae.config.input_scale = float(metadata["input_scale"])
         self.position = _Position(**json.loads(metadata["position"]))
 
+    def identity(self) -> dict[str, str]:
+        """What decides the weights: settings without names, backbone, and texts."""
+        settings = dataclasses.asdict(self.config)
+        for name in ("name", "corpus", "dtype"):
+            del settings[name]
+        return {
+            "settings": json.dumps(settings),
+            "backbone": f"{self.backbone.info.digest} layer {self.backbone.layer}",
+            "texts": f"{self.corpus.fingerprint} in {', '.join(self.column)}",
+        }
+
+    def finished(self, output: Path) -> SparseAutoencoder:
+        """The SAE that an earlier run with the same identity left in the folder."""
+        sae = SparseAutoencoder.from_pretrained(output)
+        self._require_same_run(output, sae.config.training.get("identity", {}))
+        return sae
+
+    def _require_same_run(self, place: Path, found: dict[str, str]) -> None:
+        for name, value in self.identity().items():
+            if found.get(name) != value:
+                raise TrainingError(
+                    f"{place} is of another run: its {name} are {found.get(name)}, not {value}. Choose another "
+                    f"output_dir, or resume=False to start anew"
+                )
+
     def finish(self) -> SparseAutoencoder:
         """The trained SAE with what the run measured."""
         dead = (self.silent_for >= self.config.dead_after).float().mean().item()
         self.sae.config.training = {
-            "corpus": {"description": self.config.corpus, **identify(self.texts)._asdict()},
+            "corpus": {"description": self.config.corpus, **self.corpus._asdict()},
             "tokens": self.position.trained,
             "steps": self.position.steps,
             "outliers_dropped": self.position.outliers,
             "fvu": round(self.position.fvu, 4),
             "l0": self.config.k,
             "dead_share": round(dead, 5),
-            "settings": dataclasses.asdict(self.config),
+            "identity": self.identity(),
         }
         return self.sae.to("cpu").eval().requires_grad_(False)

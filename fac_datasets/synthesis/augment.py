@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fac_datasets.caching import write_atomically
 from fac_datasets.columns import dataset_of, resolve_column
 from fac_datasets.errors import ColumnError, SynthesisError
 from fac_datasets.identity import source_columns
@@ -40,6 +39,15 @@ class AugmentedDataset:
     """Splits `seed`, `synthetic` and `train`, with the same columns; `synthetic_id` is None for seed rows."""
     provenance: datasets.Dataset
     """One row a synthetic row: what it was made for, how, and what was measured."""
+
+    def files(self) -> dict[str, dict[str, str]]:
+        """Patterns of the files that `save` writes, by config and split; splits without rows are left out."""
+        rows = {"default": dict(self.dataset), "provenance": {"train": self.provenance}}
+        kept = {
+            config: {split: pattern for split, pattern in splits.items() if len(rows[config][split])}
+            for config, splits in CONFIGS.items()
+        }
+        return {config: splits for config, splits in kept.items() if splits}
 
     def save(self, folder: str | Path) -> None:
         """Write parquet files laid out as the Hub expects them; the card that declares them is written apart."""
@@ -80,11 +88,11 @@ def augment(
     plain = seed.select_columns([name for name in seed.column_names if name in source_columns(seed)])
     if "synthetic_id" in plain.column_names:
         raise ColumnError("the seed already has a column 'synthetic_id'; rename it, or augment the original seed")
-    features = datasets.Features({**plain.features, "synthetic_id": datasets.Value("string")})
-    column = resolve_column(plain.features, column)[0]
-    is_chat = not isinstance(plain.features[column], datasets.Value)
+    as_row = row_maker(plain.features, column)
+    kinds = {name: _filled_type(kind) for name, kind in plain.features.items()}
+    features = datasets.Features({**kinds, "synthetic_id": datasets.Value("string")})
     rows = [
-        dict.fromkeys(plain.column_names) | as_row(text, column, is_chat) | {"synthetic_id": identifier}
+        dict.fromkeys(plain.column_names) | as_row(text) | {"synthetic_id": identifier}
         for text, identifier in zip(synthetic["text"], synthetic["synthetic_id"], strict=True)
     ]
     splits = {
@@ -96,12 +104,40 @@ def augment(
     return AugmentedDataset(datasets.DatasetDict(splits), synthetic.select_columns(list(PROVENANCE)))
 
 
-def as_row(text: str, column: str, is_chat: bool) -> dict[str, Any]:
-    """A generated text as a row in the seed's column."""
-    return {column: [{"role": "user", "content": text}] if is_chat else text}
+def row_maker(features: datasets.Features, column: str | None) -> Callable[[str], dict[str, Any]]:
+    """A function that puts a generated text into the seed's column: as a text, or as a user's message.
+
+    Raises:
+        ColumnError: the column holds neither texts nor messages of a known form.
+    """
+    from datasets import Value
+
+    name = resolve_column(features, column)[0]
+    kind = features[name]
+    if isinstance(kind, Value):
+        return lambda text: {name: text}
+    message = kind[0] if isinstance(kind, list) else getattr(kind, "feature", None)
+    if isinstance(message, dict):
+        for role, content, user in (("role", "content", "user"), ("from", "value", "human")):
+            if isinstance(message.get(content), Value) and role in message:
+                return lambda text: {name: [dict.fromkeys(message) | {role: user, content: text}]}
+    raise ColumnError(
+        f"column {name!r} holds {kind}; synthetic texts go into texts or messages with `role` and `content`"
+    )
+
+
+def _filled_type(kind: Any) -> Any:
+    """A column of nothing but None becomes a column of texts."""
+    from datasets import Value
+
+    return Value("string") if isinstance(kind, Value) and kind.dtype == "null" else kind
 
 
 def _write_parquet(rows: datasets.Dataset, path: Path) -> None:
-    buffer = io.BytesIO()
-    rows.to_parquet(buffer)
-    write_atomically(path, buffer.getvalue())
+    if not len(rows):
+        # A split without rows cannot be loaded, so it is left out, here and in the card.
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}")
+    rows.to_parquet(str(partial))
+    partial.replace(path)

@@ -59,8 +59,13 @@ class Filters:
         return None
 
 
+# Chinese and Japanese put no spaces between words, so each of their characters counts as one.
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+
+
 def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())
+    return _WORD.findall(text.lower())
 
 
 def _runs(words: list[str]) -> list[tuple[str, ...]]:

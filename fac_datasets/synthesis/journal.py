@@ -44,7 +44,7 @@ class Journal:
     def __init__(self, path: str | Path | None = None) -> None:
         self.completions: dict[str, Completion] = {}
         self.verdicts: dict[str, Verdict] = {}
-        self._stream: IO[str] | None = None
+        self._stream: IO[bytes] | None = None
         if path is not None:
             self._open(Path(path))
 
@@ -54,13 +54,15 @@ class Journal:
         """Key and completion of each request; only requests that are not in the journal reach the generator."""
         keys = [_key(request, generator.name, max_new_tokens, temperature) for request in requests]
         new = [i for i, key in enumerate(keys) if key not in self.completions]
-        completions = generator.generate(
-            [requests[i] for i in new], max_new_tokens=max_new_tokens, temperature=temperature
-        )
-        for i, completion in zip(new, completions, strict=True):
-            self.completions[keys[i]] = completion
-            self._append({"sample": keys[i], **completion._asdict()})
-        self._flush()
+        for start in range(0, len(new), generator.batch_size):
+            batch = new[start : start + generator.batch_size]
+            completions = generator.generate(
+                [requests[i] for i in batch], max_new_tokens=max_new_tokens, temperature=temperature
+            )
+            for i, completion in zip(batch, completions, strict=True):
+                self.completions[keys[i]] = completion
+                self._append({"sample": keys[i], **completion._asdict()})
+            self._flush()
         return [(key, self.completions[key]) for key in keys]
 
     def judge(self, key: str, verdict: Verdict) -> None:
@@ -87,22 +89,21 @@ class Journal:
     def _open(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lines = path.read_text().splitlines() if path.exists() else []
-            whole = []
-            for number, line in enumerate(lines):
-                try:
-                    self._read(json.loads(line))
-                except (ValueError, KeyError, TypeError) as error:
-                    # A kill can cut the last line off; any other damage is not ours to guess about.
-                    if number + 1 < len(lines):
-                        raise OutputError(
-                            f"line {number + 1} of {path} is damaged: {error}; remove the file"
-                        ) from error
-                    continue
-                whole.append(line + "\n")
-            if len(whole) < len(lines):
-                path.write_text("".join(whole))
-            self._stream = path.open("a")
+            content = path.read_bytes() if path.exists() else b""
+        except OSError as error:
+            raise OutputError(f"the journal {path} cannot be read: {error}") from error
+        # A kill can cut the last line off; any other damage is not ours to guess about.
+        whole = content[: content.rfind(b"\n") + 1]
+        for number, line in enumerate(whole.split(b"\n")[:-1]):
+            try:
+                self._read(json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise OutputError(
+                    f"line {number + 1} of {path} is damaged ({error}); remove the file to start anew"
+                ) from error
+        try:
+            self._stream = path.open("ab")
+            self._stream.truncate(len(whole))
         except OSError as error:
             raise OutputError(f"the journal {path} cannot be written: {error}") from error
 
@@ -114,7 +115,7 @@ class Journal:
 
     def _append(self, entry: dict[str, Any]) -> None:
         if self._stream is not None:
-            self._stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            self._stream.write(json.dumps(entry).encode() + b"\n")
 
     def _flush(self) -> None:
         if self._stream is not None:

@@ -24,11 +24,27 @@ class DataKind:
     """The row's text in a generated answer, told whether the generator finished it; None where there is none."""
 
 
+_SENTENCE_END = re.compile(r"[.!?…؟][\"')”’]*(?=\s|$)|[。！？][」』”’]*|\n")
+
+EXAMPLE_CHARACTERS = 240
+"""Longer examples are cut to this many characters."""
+
+
+def example_of(text: str, place: int = 0) -> str:
+    """A text as an example in a prompt: whole, or the part around a character where it is long."""
+    text = text.strip()
+    if len(text) <= EXAMPLE_CHARACTERS:
+        return text
+    begin = max(0, place - EXAMPLE_CHARACTERS // 2)
+    begin = text.find(" ", begin) + 1 if begin else 0
+    return text[begin : begin + EXAMPLE_CHARACTERS].rsplit(" ", 1)[0]
+
+
 def _whole_sentences(answer: str, finished: bool) -> str | None:
     """The answer, up to its last line or sentence end where the token limit cut it off."""
     text = answer.strip()
     if not finished:
-        ends = [match.end() for match in re.finditer(r"[.!?][\"')]*(?=\s)|\n", text)]
+        ends = [match.end() for match in _SENTENCE_END.finditer(text)]
         text = text[: ends[-1]].strip() if ends else ""
     return text or None
 

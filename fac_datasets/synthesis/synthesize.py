@@ -20,12 +20,12 @@ import numpy as np
 
 from fac_datasets.columns import as_text, dataset_of, read_rows, resolve_column, row_texts
 from fac_datasets.coverage import CoverageReport
-from fac_datasets.errors import SynthesisError
+from fac_datasets.errors import OptionError, SynthesisError
 from fac_datasets.feature_space import FeatureSpace, require_same_space
 from fac_datasets.generation.base import Request, Steering, TextGenerator
 from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.journal import NO_TEXT, VERIFIED, Journal, Verdict
-from fac_datasets.synthesis.kinds import DataKind, data_kind, few_shot_messages
+from fac_datasets.synthesis.kinds import DataKind, data_kind, example_of, few_shot_messages
 
 if TYPE_CHECKING:
     import datasets
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 EXAMPLES = 3
 """Anchor texts shown for a feature."""
 
-EXAMPLE_CHARACTERS = 240
-"""Longer examples are cut to the lines around their peak."""
+
+MARGIN = 1e-4
+"""A sample has to exceed its threshold by what float32 may lose when it is extracted in another batch."""
 
 
 class Round(NamedTuple):
@@ -85,6 +86,8 @@ def synthesize(
     generator: TextGenerator,
     kind: str = "text",
     examples: datasets.Dataset | None = None,
+    column: str | None = None,
+    known: Sequence[str] = (),
     features: Sequence[int] | None = None,
     samples_per_feature: int = 1,
     max_samples: int | None = None,
@@ -105,6 +108,8 @@ def synthesize(
         kind: of data to write, such as `"text"`.
         examples: the dataset whose rows the table's spans refer to, so that whole texts serve as examples; by default
             the spans do.
+        column: column of the examples' texts; by default the one known name that is present.
+        known: texts that a sample must not copy, besides the examples: the seed, the anchor.
         features: aim at these; by default at the missing ones, those that most anchor rows activate first.
         samples_per_feature: accepted samples a feature.
         max_samples: stop after this many accepted samples.
@@ -122,6 +127,7 @@ def synthesize(
 
     Raises:
         SynthesisError: there is nothing to aim at.
+        OptionError: an option has no meaning.
         FeatureSpaceMismatch: report, table and extractor are of different spaces.
 
     Example:
@@ -135,10 +141,14 @@ def synthesize(
     import datasets
     from tqdm.auto import tqdm
 
-    targets = _targets(report, table, extractor, examples, features, max_features)
+    if max_new_tokens < 1 or (max_features is not None and max_features < 0):
+        raise OptionError(
+            f"max_new_tokens={max_new_tokens} must be at least 1, and max_features={max_features} not negative"
+        )
+    targets = _targets(report, table, extractor, examples, column, features, max_features)
     data_format = data_kind(kind)
-    known = row_texts(examples) if examples is not None else [text for target in targets for text in target.examples]
-    filters = Filters(known)
+    shown = row_texts(examples, column) if examples is not None else [t for target in targets for t in target.examples]
+    filters = Filters([*known, *shown])
     book = journal if isinstance(journal, Journal) else Journal(journal)
     rows: list[dict[str, object]] = []
     most = len(targets) * samples_per_feature if max_samples is None else max_samples
@@ -201,6 +211,7 @@ def _targets(
     table: datasets.Dataset,
     extractor: FeatureExtractor,
     examples: datasets.Dataset | None,
+    column: str | None,
     features: Sequence[int] | None,
     max_features: int | None,
 ) -> list[_Target]:
@@ -221,13 +232,13 @@ def _targets(
             f"the feature table lacks {len(without)} of the {len(wanted)} features aimed at, the first being "
             f"{without[0]}; make it with feature_table(anchor, features=report.missing)"
         )
-    column = resolve_column(examples.features, None) if examples is not None else ()
+    columns = resolve_column(examples.features, column) if examples is not None else ()
     targets = []
     for feature in map(int, wanted):
         spans = described[feature]["spans"][: 2 * EXAMPLES]
         texts = [span["text"] for span in spans]
         if examples is not None:
-            texts = [_example_text(examples, column, span) for span in spans]
+            texts = [_example_text(examples, columns, span) for span in spans]
         distinct = list(dict.fromkeys(texts))[:EXAMPLES]
         targets.append(_Target(feature, described[feature]["explanation"], float(thresholds[feature]), distinct[::-1]))
     return targets
@@ -267,10 +278,12 @@ def _contrastive_pair(target: _Target) -> tuple[str | None, str | None]:
 def _steering(
     target: _Target, strength: float, extractor: FeatureExtractor, generator: TextGenerator
 ) -> Steering | None:
-    if not strength or not generator.can_steer or extractor.backbone.info.name not in generator.name:
+    space = extractor.feature_space
+    same_model = generator.name == f"{space.backbone}@{space.backbone_digest}"
+    if not strength or not generator.can_steer or not same_model or not space.layer:
         return None
     direction = extractor.sae.W_dec[target.feature].detach().cpu().numpy().astype(np.float32)
-    return Steering(extractor.feature_space.layer, direction / np.linalg.norm(direction), strength)
+    return Steering(space.layer, direction / np.linalg.norm(direction), strength)
 
 
 def _sample_seed(seed: int, feature: int, attempt: int) -> int:
@@ -293,7 +306,7 @@ def _judge(
         if outcome is None:
             assert sample.text is not None
             sample.target.tried.append((activation, sample.text))
-            active = [t for t in targets if found.get(t.feature, 0.0) > t.threshold]
+            active = [t for t in targets if found.get(t.feature, 0.0) > t.threshold + MARGIN]
             waiting = [t for t in active if t.accepted < samples_per_feature]
             if waiting:
                 # Its own feature first, else the one that it activates most in proportion to the threshold.
@@ -346,12 +359,7 @@ def measure(extractor: FeatureExtractor, texts: Sequence[str]) -> list[dict[int,
 
 
 def _example_text(dataset: datasets.Dataset, column: tuple[str, ...], span: dict[str, object]) -> str:
-    """The row of a span, cut to the lines around its peak where it is long."""
+    """The row of a span, cut to what stands around its peak where it is long."""
     row = int(str(span["row"]))
-    text = as_text(read_rows(dataset[row : row + 1], column)[0], row).strip()
-    if len(text) <= EXAMPLE_CHARACTERS:
-        return text
-    place = max(text.find(str(span["text"])), 0)
-    begin = max(0, place - EXAMPLE_CHARACTERS // 2)
-    begin = 0 if begin == 0 else text.find(" ", begin) + 1
-    return text[begin : begin + EXAMPLE_CHARACTERS].rsplit(" ", 1)[0]
+    text = as_text(read_rows(dataset[row : row + 1], column)[0], row)
+    return example_of(text, max(text.find(str(span["text"])), 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.journal import NO_TEXT, VERIFIED, Journal, Verdict
-from fac_datasets.synthesis.kinds import DataKind, data_kind, few_shot_messages
+from fac_datasets.synthesis.kinds import DataKind, data_kind, example_of, few_shot_messages
 from fac_datasets.synthesis.synthesize import EXAMPLES, ROUNDS
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 PROMPTS = 16
 """Different prompts in a batch."""
+
+MOST_DECODED = 20
+"""The control gives up when it has decoded this many times the tokens asked for."""
 
 NO_FEATURE = -1
 """Stands in a verdict for a sample that was made for no feature."""
@@ -55,7 +59,7 @@ def synthesize_unguided(
         journal: keeps completions and verdicts.
 
     Returns:
-        Rows of `text`.
+        Rows of `text`; fewer tokens than asked for where the filters rejected nearly everything.
     """
     import datasets
     from tqdm.auto import tqdm
@@ -67,8 +71,8 @@ def synthesize_unguided(
     reached = 0
     quiet = datasets.utils.are_progress_bars_disabled()
     with tqdm(total=n_tokens, unit="tok", desc="unguided control", disable=quiet) as bar:
-        for number in range(1000):
-            if reached >= n_tokens:
+        for number in itertools.count():
+            if reached >= n_tokens or book.decoded_tokens() > MOST_DECODED * n_tokens:
                 break
             requests = _requests(data_format, seed_texts, [seed, number])
             completions = book.generate(generator, requests, max_new_tokens=max_new_tokens, temperature=temperature)
@@ -93,7 +97,7 @@ def _requests(kind: DataKind, seed_texts: Sequence[str], entropy: list[int]) -> 
     requests = []
     for _ in range(PROMPTS):
         picked = generator.choice(len(seed_texts), size=min(EXAMPLES, len(seed_texts)), replace=False)
-        messages = few_shot_messages(kind, [seed_texts[i] for i in picked])
+        messages = few_shot_messages(kind, [example_of(seed_texts[i]) for i in picked])
         requests += [Request(messages, int(generator.integers(2**32))) for _ in range(ROUNDS[0].samples)]
     return requests
 

@@ -3,6 +3,7 @@
 import datasets
 import evaluate
 
+from fac_datasets.errors import DatasetError
 from fac_datasets.text_coverage import coverage_of_inputs
 
 _DESCRIPTION = """
@@ -61,6 +62,8 @@ class FAC(evaluate.Metric):  # type: ignore[misc]
 
     def compute(self, *, predictions=None, references=None, **kwargs):  # type: ignore[no-untyped-def]
         """Compute the metric; the anchor is no declared input, because those must all have the same length."""
+        if predictions is not None and not len(predictions):
+            raise DatasetError("predictions have no rows; FAC needs at least one")
         return super().compute(predictions=predictions, anchor=references, **kwargs)
 
     def _compute(self, predictions, anchor, **options):  # type: ignore[no-untyped-def]
