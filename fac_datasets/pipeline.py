@@ -300,8 +300,9 @@ class _Run:
             Path(temporary, "rows").rename(kept)
         seconds = max(time.monotonic() - started, 1e-9)
         identity = identify(extracted)
+        what = {"seed": self.names[0], "A1": self.names[1], "A2": self.names[1]}.get(name, "synthetic")
         self.say(
-            f"{name}: {identity.rows:,} rows, {identity.tokens:,} tokens, fingerprint {identity.fingerprint}; "
+            f"{name} ({what}): {identity.rows:,} rows, {identity.tokens:,} tokens, fingerprint {identity.fingerprint}; "
             f"{identity.rows / seconds:.1f} rows/s, {(identity.tokens or 0) / seconds:.0f} tokens/s"
         )
         return extracted

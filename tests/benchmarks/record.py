@@ -23,7 +23,7 @@ def write_result(name: str, figures: dict[str, Any]) -> Path:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "command": "python " + " ".join([str(Path(sys.argv[0])), *sys.argv[1:]]),
+        "command": " ".join(["python -m tests.benchmarks." + Path(sys.argv[0]).stem, *sys.argv[1:]]),
         "machine": machine(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         **figures,
