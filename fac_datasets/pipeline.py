@@ -168,9 +168,9 @@ def _finish(job: _Run, folder: Path, claimed: bool) -> dict[str, Any]:
 def _measurable(rows: datasets.Dataset, column: str | None) -> datasets.Dataset:
     """The texts or chats alone, in a column that every step finds by itself: `text` or `messages`."""
     columns = resolve_column(rows.features, column)
-    if len(columns) > 1:
-        return rows.select_columns(list(columns))
     rows = rows.select_columns(list(columns))
+    if len(columns) > 1:
+        return rows
     name = "messages" if not hasattr(rows.features[columns[0]], "dtype") else "text"
     return rows if columns[0] == name else rows.rename_column(columns[0], name)
 
@@ -216,6 +216,7 @@ class _Run:
         return {
             "version": __version__,
             "settings": dataclasses.asdict(self.settings),
+            "feature_space": str(self.feature_space),
             "seed": [self.names[0], content_fingerprint(self.seed_rows)],
             "anchor": [self.names[1], content_fingerprint(self.anchor_rows)],
         }
