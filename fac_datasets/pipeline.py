@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,7 +150,7 @@ def _finish(job: _Run, folder: Path, claimed: bool) -> dict[str, Any]:
     (folder / WORK).mkdir(exist_ok=True)
     lock = FileLock(folder / WORK / "lock", timeout=0)
     try:
-        with lock:
+        with lock, _progress_said(job.say):
             return job.finish()
     except Timeout as error:
         raise OutputError(f"another process is at work in {folder}; wait for it, or choose another folder") from error
@@ -163,6 +165,21 @@ def _finish(job: _Run, folder: Path, claimed: bool) -> dict[str, Any]:
         raise
     except OSError as error:
         raise OutputError(f"the run in {folder} cannot go on: {error}; the same command continues it") from error
+
+
+@contextmanager
+def _progress_said(say: Callable[[str], None]) -> Iterator[None]:
+    """While open, what the library logs of its progress is said too."""
+    logger = logging.getLogger("fac_datasets")
+    handler, level = logging.Handler(), logger.level
+    handler.emit = lambda record: say(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _measurable(rows: datasets.Dataset, column: str | None) -> datasets.Dataset:

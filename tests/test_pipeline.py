@@ -314,7 +314,16 @@ def test_the_command_runs_the_main_job_on_files(
     ]  # fmt: skip
     first = cli(*arguments)
     assert first.returncode == 0, first.stderr
-    for part in ("FAC before on A1", "FAC before on A2", "missing features", "tried", "unguided", "FAC after on A2"):
+    for part in (
+        "seed (seed.jsonl): 2 rows",
+        "round 1, examples: ",
+        "FAC before on A1",
+        "FAC before on A2",
+        "missing features",
+        "tried",
+        "unguided",
+        "FAC after on A2",
+    ):
         assert part in first.stdout
     again = cli(*arguments)
     assert again.returncode == 0

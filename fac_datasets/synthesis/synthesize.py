@@ -11,6 +11,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     import datasets
 
     from fac_datasets.extraction import FeatureExtractor
+
+logger = logging.getLogger(__name__)
 
 EXAMPLES = 3
 """Anchor texts shown for a feature."""
@@ -154,7 +158,7 @@ def synthesize(
     most = len(targets) * samples_per_feature if max_samples is None else max_samples
     quiet = datasets.utils.are_progress_bars_disabled()
     with tqdm(total=len(targets), unit="feature", desc="synthesize", disable=quiet) as bar:
-        for step in itertools.cycle(ROUNDS):
+        for number, step in enumerate(itertools.cycle(ROUNDS), start=1):
             waiting = [t for t in targets if t.accepted < samples_per_feature and t.attempts < max_attempts]
             if not waiting or len(rows) >= most:
                 break
@@ -177,7 +181,9 @@ def synthesize(
                 _row(*accepted, str(extractor.feature_space), generator.name, seed)
                 for accepted in _judge(batch, targets, extractor, filters, book, samples_per_feature)
             )
-            bar.update(sum(target.accepted >= samples_per_feature for target in targets) - bar.n)
+            reached = sum(target.accepted >= samples_per_feature for target in targets)
+            bar.update(reached - bar.n)
+            logger.info("%s", _describe_round(number, step, batch, book, reached))
     if not isinstance(journal, Journal):
         book.close()
     return dataset_of(rows[:most], synthetic_features())
@@ -342,6 +348,15 @@ def _row(
         "seed": seed,
         "feature_space": space,
     }
+
+
+def _describe_round(number: int, step: Round, batch: Sequence[_Sample], book: Journal, reached: int) -> str:
+    prompted = "contrastive pairs" if step.contrastive else "examples"
+    steered = sum(sample.request.steering is not None for sample in batch)
+    outcomes = Counter(book.verdicts[sample.key].outcome for sample in batch)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+    steering = f", steered at {step.strength}" if steered else ""
+    return f"round {number}, {prompted}{steering}: {len(batch)} samples: {counts}; {reached} features reached"
 
 
 def _method(sample: _Sample) -> str:
