@@ -188,16 +188,20 @@ class FeatureExtractor:
         active = peaks.values > self._load()[2][peaks.ids]
         return self._columns(peaks.where(active), windows, len(rows), chat)
 
-    def peaks(self, rows: Sequence[Row]) -> tuple[Peaks, list[Window]]:
-        """The pooled positive activations of rows before any cut-off, and the windows that they were measured in."""
-        backbone, sae, _ = self._load()
-        windows = backbone.windows(
+    def windows(self, rows: Sequence[Row]) -> list[Window]:
+        """The windows that rows are measured in; their own tokens are what is pooled."""
+        return self.backbone.windows(
             rows,
             render=self.feature_space.render,
             max_length=self.max_length,
             roles=self.roles,
             truncate=self.truncate,
         )
+
+    def peaks(self, rows: Sequence[Row]) -> tuple[Peaks, list[Window]]:
+        """The pooled positive activations of rows before any cut-off, and the windows that they were measured in."""
+        backbone, sae, _ = self._load()
+        windows = self.windows(rows)
         own_counts = np.array([int(window.own.sum()) for window in windows], dtype=np.int64)
         first_positions = np.concatenate([[0], own_counts.cumsum()])
         found = []

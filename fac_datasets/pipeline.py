@@ -412,16 +412,11 @@ class _Run:
         from fac_datasets.plots import plot_gain
 
         augmented = augment(self.seed_rows, synthetic, column=self.settings.column)
-        try:
-            augmented.save(self.folder)
-            plot_gain(before, after, self.folder / PLOT)
-            card = dataset_card(result, augmented, license=self.settings.license, language=self.settings.language)
-            write_atomically(self.folder / CARD, card.encode())
-            write_atomically(self.folder / REPORT, (json.dumps(result, indent=2) + "\n").encode())
-        except OSError as error:
-            raise OutputError(
-                f"the results cannot be written to {self.folder}: {error}; the same command goes on"
-            ) from error
+        augmented.save(self.folder)
+        plot_gain(before, after, self.folder / PLOT)
+        card = dataset_card(result, augmented, license=self.settings.license, language=self.settings.language)
+        write_atomically(self.folder / CARD, card.encode())
+        write_atomically(self.folder / REPORT, (json.dumps(result, indent=2) + "\n").encode())
         shutil.rmtree(self.folder / WORK, ignore_errors=True)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fac_datasets.columns import dataset_of, normalise_message, read_rows, resolve_column
+from fac_datasets.coverage import flatten
 from fac_datasets.errors import ColumnError
 from fac_datasets.feature_space import dataset_space
 
@@ -122,8 +123,6 @@ def _strongest_rows(
     dataset: datasets.Dataset, prefix: str, top: int, features: Sequence[int] | NDArray[np.int64] | None
 ) -> tuple[_Peaks, dict[int, int]]:
     """The `top` strongest rows of each feature in one pass, and in how many rows each is stored."""
-    from fac_datasets.coverage import flatten
-
     names = [f"{prefix}feature_{part}" for part in ("ids", "activations", "starts", "ends")]
     if f"{prefix}feature_messages" in dataset.column_names:
         names.append(f"{prefix}feature_messages")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -137,8 +138,8 @@ class SparseAutoencoder(nn.Module):
         try:
             tensors = load_file(folder / WEIGHTS_FILE)
             sae.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-        except Exception as error:
-            # safetensors and torch raise types of their own; all mean that the file is not what the config says.
+        except (SafetensorError, RuntimeError, OSError) as error:
+            # All mean that the file is not what the configuration says.
             raise SAEFormatError(f"{folder / WEIGHTS_FILE} cannot be read as an SAE of {config}: {error}") from error
         return sae.eval().requires_grad_(False)
 

@@ -132,7 +132,11 @@ def train_sae(
     else:
         run.start()
     with tqdm(
-        total=config.n_tokens, initial=run.position.trained, unit="tok", desc="train SAE", disable=_quiet()
+        total=config.n_tokens,
+        initial=run.position.trained,
+        unit="tok",
+        desc="train SAE",
+        disable=datasets.utils.are_progress_bars_disabled(),
     ) as bar:
         while run.position.trained < config.n_tokens:
             before = run.position.trained
@@ -144,10 +148,6 @@ def train_sae(
     sae.save_pretrained(output, dtype=save_dtype)
     checkpoint.unlink(missing_ok=True)
     return sae
-
-
-def _quiet() -> bool:
-    return bool(datasets.utils.are_progress_bars_disabled())
 
 
 @dataclass

@@ -85,7 +85,7 @@ def synthesize_unguided(
                 if outcome is None and text:
                     filters.add(text)
                     texts.append(text)
-                    gained = _own_tokens(extractor, text)
+                    gained = sum(int(window.own.sum()) for window in extractor.windows([text]))
                     reached += gained
                     bar.update(gained)
     return datasets.Dataset.from_dict({"text": texts})
@@ -100,9 +100,3 @@ def _requests(kind: DataKind, seed_texts: Sequence[str], entropy: list[int]) -> 
         messages = few_shot_messages(kind, [example_of(seed_texts[i]) for i in picked])
         requests += [Request(messages, int(generator.integers(2**32))) for _ in range(ROUNDS[0].samples)]
     return requests
-
-
-def _own_tokens(extractor: FeatureExtractor, text: str) -> int:
-    space = extractor.feature_space
-    windows = extractor.backbone.windows([text], render=space.render, max_length=space.max_length)
-    return sum(int(window.own.sum()) for window in windows)
