@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fac_datasets.generation.local import LocalGenerator
     from fac_datasets.interpretation.spans import feature_table
     from fac_datasets.sae.calibration import calibrate_sae
+    from fac_datasets.sae.formats import load_sae
     from fac_datasets.sae.model import SparseAutoencoder
     from fac_datasets.sae.training import TrainingConfig, train_sae
     from fac_datasets.synthesis.augment import augment
@@ -39,6 +40,7 @@ _HOME = {
     "augment": "synthesis.augment",
     "calibrate_sae": "sae.calibration",
     "feature_table": "interpretation.spans",
+    "load_sae": "sae.formats",
     "synthesize": "synthesis.synthesize",
     "train_sae": "sae.training",
 }
@@ -58,6 +60,7 @@ __all__ = [
     "coverage",
     "feature_table",
     "load_metric",
+    "load_sae",
     "register_metrics",
     "synthesize",
     "train_sae",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -514,7 +514,7 @@ def _folder_info(path: str, name: str) -> BackboneInfo:
         raise BackboneError(f"{name!r} has no *.safetensors; save the model with save_pretrained first")
     tokenizer = load_tokenizer(path)
     digest = hashlib.sha256()
-    digest.update(_weights_digest(weights).encode())
+    digest.update(remembered_digest(weights, tensors_digest).encode())
     # The behaviour of the tokenizer is hashed, not its file: releases of transformers write the same one differently.
     digest.update(json.dumps(sorted(tokenizer.get_vocab().items())).encode())
     digest.update(json.dumps(tokenizer(_TOKENIZER_PROBE)["input_ids"]).encode())
@@ -533,14 +533,14 @@ def _folder_info(path: str, name: str) -> BackboneInfo:
 _TOKENIZER_PROBE = "It's 3,141.59 ≈ π;\n\n\tdef f(x): return x  # naïve 漢字 🙂\r\n  UPPER lower"
 
 
-def _weights_digest(files: Sequence[Path]) -> str:
-    """sha256 over all tensors (name, dtype, shape, bytes), remembered for files of unchanged size and time."""
+def remembered_digest(files: Sequence[Path], digest_of: Callable[[Sequence[Path]], str]) -> str:
+    """A digest of files, remembered while their sizes and times are unchanged."""
     stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     key = hashlib.sha256(json.dumps(stats).encode()).hexdigest()[:32]
     remembered = cache_folder("digests") / key
     if remembered.exists():
         return remembered.read_text()
-    digest = tensors_digest(files)
+    digest = digest_of(files)
     write_atomically(remembered, digest.encode())
     return digest
 

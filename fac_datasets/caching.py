@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from fac_datasets.errors import OutputError
+
 
 def cache_folder(name: str) -> Path:
     """A folder below `FAC_DATASETS_CACHE`, by default `~/.cache/fac-datasets`, made when missing.
@@ -20,7 +22,21 @@ def cache_folder(name: str) -> Path:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file in one step: a reader sees the old content or the new, never a part."""
+    """Write a file in one step: a reader sees the old content or the new, never a part.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        _replace(path, content)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error}); what was there before is kept. Make room or choose "
+            f"another folder, and run again"
+        ) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

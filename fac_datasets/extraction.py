@@ -62,6 +62,7 @@ class FeatureExtractor:
         batch_tokens: tokens in a padded batch.
         device: torch device; by default CUDA where there is one.
         dtype: of the backbone.
+        other_backbone: accept an SAE that was trained on another backbone of the same width.
 
     Raises:
         OptionError: an option has no meaning.
@@ -89,6 +90,7 @@ class FeatureExtractor:
         batch_tokens: int = 4096,
         device: str | None = None,
         dtype: str = "float32",
+        other_backbone: bool = False,
     ) -> None:
         if render not in (None, "chat", "raw"):
             raise OptionError(f"render={render!r} is neither 'chat' nor 'raw'")
@@ -110,6 +112,7 @@ class FeatureExtractor:
         self.batch_tokens = batch_tokens
         self.device = device
         self.dtype = dtype
+        self.other_backbone = other_backbone
         self._space: FeatureSpace | None = None
         self._loaded: tuple[Backbone, SparseAutoencoder, NDArray[np.float32]] | None = None
 
@@ -126,24 +129,24 @@ class FeatureExtractor:
             SAEMismatch: the SAE is of another layer or width.
         """
         if self._space is None:
-            from fac_datasets.sae.model import read_config, require_match, sae_digest, sae_folder
+            from fac_datasets.sae.formats import find_sae
+            from fac_datasets.sae.model import require_match
 
             info = backbone_info(self.backbone_name)
-            folder = sae_folder(self.sae_name)
-            config = read_config(folder)
+            found = find_sae(self.sae_name)
+            config = found.config
             layer = config.layer if self.layer is None else self.layer
-            require_match(config, info, layer)
+            require_match(config, info, layer, other_backbone=self.other_backbone)
             if self.render == "chat" and not info.has_template:
                 raise BackboneError(f"{info.name} has no chat template; use render='raw'")
-            digest = sae_digest(folder)
-            register_calibrations(folder, digest)
+            register_calibrations(found.folder, found.digest)
             self._space = FeatureSpace(
                 backbone=info.name,
                 backbone_digest=info.digest,
                 layer=layer,
                 render=self.render or ("chat" if info.has_template else "raw"),
                 sae=config.name,
-                sae_digest=digest,
+                sae_digest=found.digest,
                 activation=self.activation,
                 threshold=self.threshold,
                 windowing="cut" if self.truncate else "windows",
@@ -221,7 +224,7 @@ class FeatureExtractor:
         found = []
         for start in range(0, len(vectors), chunk):
             part = slice(start, start + chunk)
-            encode = _topk_peaks if self.activation == "sae" else _relu_peaks
+            encode = _active_peaks if self.activation == "sae" else _relu_peaks
             found.append(encode(sae, vectors[part], token_rows[part], positions[part]))
         return strongest(found, sae.config.d_sae)
 
@@ -250,13 +253,14 @@ class FeatureExtractor:
 
     def _load(self) -> tuple[Backbone, SparseAutoencoder, NDArray[np.float32]]:
         if self._loaded is None:
-            from fac_datasets.sae.model import SparseAutoencoder, sae_folder
+            from fac_datasets.sae.formats import find_sae
 
             space = self.feature_space
             # An extractor that came from another process or machine finds the calibration here too.
-            register_calibrations(sae_folder(self.sae_name), space.sae_digest)
+            found = find_sae(self.sae_name)
+            register_calibrations(found.folder, space.sae_digest)
             try:
-                sae = SparseAutoencoder.from_pretrained(self.sae_name)
+                sae = found.load()
                 cutoffs = thresholds_of(space, self.threshold, sae.config.d_sae)
             except CalibrationMissing as error:
                 raise CalibrationMissing(f"threshold={self.threshold!r} cannot be used: {error}") from error
@@ -279,14 +283,11 @@ def strongest(found: Sequence[Peaks], d_sae: int) -> Peaks:
     return peaks.where(order[first])
 
 
-def _topk_peaks(
+def _active_peaks(
     sae: SparseAutoencoder, vectors: torch.Tensor, token_rows: NDArray[np.int64], positions: NDArray[np.int64]
 ) -> Peaks:
-    values, ids = (part.cpu().numpy() for part in sae.active_features(vectors))
-    positive = values > 0
-    per_token = positive.sum(axis=1)
-    found = Peaks(np.repeat(token_rows, per_token), ids[positive], values[positive], np.repeat(positions, per_token))
-    return strongest([found], sae.config.d_sae)
+    tokens, ids, values = (part.cpu().numpy() for part in sae.active_features(vectors))
+    return strongest([Peaks(token_rows[tokens], ids, values, positions[tokens])], sae.config.d_sae)
 
 
 def _relu_peaks(

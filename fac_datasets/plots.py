@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,19 @@ def plot_gain(
     last = list(before)[-1]
     _rarefaction(curves, {label: reports[last] for label, reports in series.items()})
     curves.set_title(f"rarefaction, anchor {last}", fontsize=10)
+    _save(figure, path)
+
+
+def plot_training(history: Sequence[Mapping[str, float]], path: Path) -> None:
+    """What each chunk of a training run measured, against the tokens trained on."""
+    figure = _figure(9.6)
+    panels = figure.subplots(1, 3)
+    names = {"fvu": "fraction of variance unexplained", "l0": "L0", "dead_share": "dead features, share"}
+    for axes, (name, label) in zip(panels, names.items(), strict=True):
+        axes.plot([chunk["tokens"] for chunk in history], [chunk[name] for chunk in history], marker=".")
+        axes.set_xlabel("tokens")
+        axes.set_ylabel(label)
+        axes.set_ylim(bottom=0)
     _save(figure, path)
 
 

@@ -16,7 +16,7 @@ from fac_datasets.demo import SEED_TOPICS, seed_and_anchor
 from fac_datasets.embedded import EMBEDDED_SAE_FOLDER
 from fac_datasets.pipeline import Settings, run
 from fac_datasets.sae.calibration import Calibration
-from fac_datasets.sae.model import sae_digest
+from fac_datasets.sae.formats import find_sae
 from tests.test_extraction import dense_features, differences, features_of
 
 pytestmark = pytest.mark.embedded
@@ -52,7 +52,7 @@ def test_the_calibrations_belong_to_the_sae() -> None:
     assert {(c.render, c.activation) for c in calibrations} == {
         (render, activation) for render in ("chat", "raw") for activation in ("sae", "relu")
     }
-    assert {c.sae_digest for c in calibrations} == {sae_digest(EMBEDDED_SAE_FOLDER)}
+    assert {c.sae_digest for c in calibrations} == {find_sae(EMBEDDED_SAE_FOLDER).digest}
 
 
 def test_the_sae_reconstructs_text_it_has_not_seen(extractor: FeatureExtractor) -> None:

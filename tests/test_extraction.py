@@ -36,7 +36,7 @@ def dense_features(extractor: FeatureExtractor, text: str) -> Features:
     sae = extractor.sae
     pre = (residual * sae.config.input_scale - sae.b_dec) @ sae.W_enc + sae.b_enc
     if space.activation == "sae":
-        kept = torch.zeros_like(pre).scatter(-1, pre.topk(sae.config.k).indices, 1.0)
+        kept = torch.zeros_like(pre).scatter(-1, pre.topk(sae.config.k or 1).indices, 1.0)
         pre = pre * kept
     pooled = pre.relu().max(dim=0).values
     return {i: value for i, value in enumerate(pooled.tolist()) if value > 0}

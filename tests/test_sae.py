@@ -25,7 +25,8 @@ from fac_datasets.errors import (
 from fac_datasets.feature_space import QUANTILES
 from fac_datasets.sae import training
 from fac_datasets.sae.calibration import Calibration
-from fac_datasets.sae.model import SAEConfig, sae_digest
+from fac_datasets.sae.formats import find_sae
+from fac_datasets.sae.model import SAEConfig
 from tests.conftest import TEXTS, TINY_FEATURES, TINY_LAYER, TINY_WIDTH
 
 SMALL = TrainingConfig(d_sae=64, k=6, n_tokens=6_000, batch_size=128, chunk_tokens=1_024, dead_after=2_000)
@@ -69,7 +70,7 @@ def test_a_stopped_run_ends_with_the_same_weights(
     chunks = 0
     train_chunk = training._Run.train_chunk
 
-    def stop_in_the_third(run: training._Run) -> training.StepResult:
+    def stop_in_the_third(run: training._Run) -> dict[str, float]:
         nonlocal chunks
         chunks += 1
         if chunks == 3:
@@ -118,7 +119,7 @@ def test_settings_that_cannot_work_stop_before_training(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path
 ) -> None:
     with pytest.raises(OptionError, match="dtype='int'"):
-        train_sae(backbone, texts, dataclasses.replace(SMALL, dtype="int"), tmp_path)
+        train_sae(backbone, texts, dataclasses.replace(SMALL, save_dtype="int"), tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         train_sae(backbone, texts, SMALL, tmp_path / "file" / "sae")
@@ -154,11 +155,11 @@ def test_a_saved_sae_loads_equal_and_hashes_its_weights(tiny_sae: str, tmp_path:
     again = SparseAutoencoder.from_pretrained(tmp_path)
     assert again.config == sae.config
     assert all(torch.equal(a, b) for a, b in zip(sae.parameters(), again.parameters(), strict=True))
-    assert sae_digest(tmp_path) == sae_digest(Path(tiny_sae))
+    assert find_sae(tmp_path).digest == find_sae(Path(tiny_sae)).digest
     with torch.no_grad():
         again.b_enc[3] += 1
     again.save_pretrained(tmp_path)
-    assert sae_digest(tmp_path) != sae_digest(Path(tiny_sae))
+    assert find_sae(tmp_path).digest != find_sae(Path(tiny_sae)).digest
 
 
 def test_a_folder_without_an_sae_lists_what_was_looked_for(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def train(
         seed=seed,
         name=name,
         corpus=corpus,
-        dtype=save_dtype,
+        save_dtype=save_dtype,
     )
     texts = load_rows(data, split)
     sae = train_sae(Backbone(backbone, layer, device=device, dtype=dtype), texts, config, out, column=column)
@@ -70,11 +70,11 @@ def calibrate(
     from fac_datasets.columns import read_rows, resolve_column
     from fac_datasets.loading import load_rows
     from fac_datasets.sae.calibration import calibrate_sae
-    from fac_datasets.sae.model import read_config, sae_folder
+    from fac_datasets.sae.formats import find_sae
 
     texts = load_rows(data, split)
     rows = read_rows(texts[:], resolve_column(texts.features, column))
-    model = Backbone(backbone, read_config(sae_folder(sae)).layer, device=device)
+    model = Backbone(backbone, find_sae(sae).config.layer, device=device)
     for one_render in render or (["chat", "raw"] if model.info.has_template else ["raw"]):
         for one_activation in activation or ["sae", "relu"]:
             result = calibrate_sae(model, sae, rows, render=one_render, activation=one_activation)

@@ -180,11 +180,12 @@ def calibrate_sae(
     from tqdm.auto import tqdm
 
     from fac_datasets.backbone import batches_by_tokens, own_vectors
-    from fac_datasets.sae.model import SparseAutoencoder, read_config, require_match, sae_digest, sae_folder
+    from fac_datasets.sae.formats import find_sae
+    from fac_datasets.sae.model import require_match
 
-    folder = sae_folder(sae)
-    require_match(read_config(folder), backbone.info, backbone.layer)
-    model = SparseAutoencoder.from_pretrained(folder).to(backbone.device)
+    found = find_sae(sae)
+    require_match(found.config, backbone.info, backbone.layer)
+    model = found.load().to(backbone.device)
     windows = backbone.windows(texts, render=render, max_length=max_length)
     if not windows:
         raise DatasetError(f"the {len(texts)} rows hold no tokens to calibrate on")
@@ -197,13 +198,12 @@ def calibrate_sae(
             residual = backbone.residual(group).float()
             vectors = own_vectors(residual, group)
             if activation == "sae":
-                values, ids = (part.cpu().numpy() for part in model.active_features(vectors))
+                _, ids, values = (part.cpu().numpy() for part in model.active_features(vectors))
             else:
-                values = model.pre_activations(vectors).cpu().numpy()
-                ids = np.broadcast_to(np.arange(model.config.d_sae), values.shape)
-            positive = values > 0
-            bins = _bin_of(values[positive])
-            histogram += np.bincount(ids[positive] * _BINS + bins, minlength=len(histogram))
+                pre = model.pre_activations(vectors).cpu().numpy()
+                ids = (pre > 0).nonzero()[1]
+                values = pre[pre > 0]
+            histogram += np.bincount(ids * _BINS + _bin_of(values), minlength=len(histogram))
             n_tokens += len(vectors)
             bar.update(len(vectors))
     counts = histogram.reshape(model.config.d_sae, _BINS)
@@ -213,7 +213,7 @@ def calibrate_sae(
     calibration = Calibration(
         quantiles=quantiles,
         firing_rates=(counts.sum(axis=1) / n_tokens).astype(np.float32),
-        sae_digest=sae_digest(folder),
+        sae_digest=found.digest,
         backbone_digest=backbone.info.digest,
         layer=backbone.layer,
         render=render,
@@ -221,8 +221,8 @@ def calibrate_sae(
         n_tokens=n_tokens,
         n_rare=int(rare.sum()),
     )
-    calibration.save(folder / "calibration" / f"{calibration_key(calibration)}.safetensors")
-    register_calibrations(folder, calibration.sae_digest)
+    calibration.save(found.folder / "calibration" / f"{calibration_key(calibration)}.safetensors")
+    register_calibrations(found.folder, calibration.sae_digest)
     return calibration
 
 

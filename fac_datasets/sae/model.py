@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from fac_datasets.backbone import BackboneInfo, tensors_digest
+from fac_datasets.backbone import BackboneInfo
 from fac_datasets.caching import write_atomically
-from fac_datasets.errors import BackboneError, SAEFormatError, SAEMismatch
+from fac_datasets.errors import BackboneError, OptionError, SAEFormatError, SAEMismatch
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+
+
+ARCHITECTURES = ("topk", "groupmax", "relu", "jumprelu")
+NORMALIZATIONS = ("scale", "constant_norm", "layer_norm")
+
+_EPSILON = {"constant_norm": 0.0, "layer_norm": 1e-5}
+"""What SAELens adds to the divisor when encoding, and not when decoding."""
 
 
 @dataclass
@@ -30,16 +36,25 @@ class SAEConfig:
     """Width of the residual stream."""
     d_sae: int
     """Number of features."""
-    k: int
-    """Features that may be active in a token (TopK)."""
     layer: int
     """Decoder blocks before the residual stream it reads."""
+    architecture: str = "topk"
+    """`"topk"`, `"groupmax"`, `"relu"` or `"jumprelu"`."""
+    k: int | None = None
+    """Features that may be active in a token: the k largest, or the largest of each of k groups (GroupMax)."""
+    tied: bool = False
+    """Whether W_dec is W_enc transposed, and not stored."""
+    subtract_b_dec: bool = True
+    """Whether b_dec is subtracted before encoding."""
+    normalization: str = "scale"
+    """Of residual vectors before encoding: `"scale"` (times `input_scale`), `"constant_norm"` (each to the norm
+    sqrt(d_in)) or `"layer_norm"` (each to mean 0 and variance 1)."""
+    input_scale: float = 1.0
+    """Factor of `"scale"`; training chooses it so that the mean norm is sqrt(d_in)."""
     name: str = "sae"
     """A name for people."""
-    architecture: str = "topk"
-    """`"topk"`."""
-    input_scale: float = 1.0
-    """Residual vectors are multiplied by this before encoding, so that their mean norm is the square root of d_in."""
+    hook: str = ""
+    """Where a foreign SAE reads, under its owner's name."""
     backbone: str = ""
     """Name of the backbone it was trained on."""
     backbone_digest: str = ""
@@ -47,24 +62,44 @@ class SAEConfig:
     training: dict[str, Any] = field(default_factory=dict)
     """Corpus, tokens, FVU, L0, dead share and settings of the training run."""
 
+    def check(self) -> None:
+        """Raise SAEFormatError unless this describes an SAE."""
+        for name, value, known in (
+            ("architecture", self.architecture, ARCHITECTURES),
+            ("normalization", self.normalization, NORMALIZATIONS),
+        ):
+            if value not in known:
+                raise SAEFormatError(f"{name} {value!r} is not known; known: {', '.join(map(repr, known))}")
+        if self.architecture in ("topk", "groupmax") and not (self.k and 1 <= self.k <= self.d_sae):
+            raise SAEFormatError(f"k={self.k} must lie in [1, d_sae={self.d_sae}]")
+        if self.architecture == "groupmax" and self.d_sae % (self.k or 1):
+            raise SAEFormatError(f"d_sae={self.d_sae} cannot be divided into k={self.k} groups")
+
 
 class ActiveFeatures(NamedTuple):
-    """The k features that may be active in each token."""
+    """The features that are active in tokens, by token."""
 
-    values: Tensor
-    """Activations, [n_tokens, k], not negative, falling."""
+    tokens: Tensor
+    """Index of the token of each activation, [n], rising."""
     ids: Tensor
-    """Feature ids, [n_tokens, k]."""
+    """Feature of each activation, [n]."""
+    values: Tensor
+    """Activations, [n], above 0."""
 
 
 class SparseAutoencoder(nn.Module):
-    """A TopK sparse autoencoder (Gao et al. 2024, arXiv 2406.04093, equations 1 to 3).
+    """A sparse autoencoder: TopK, GroupMax, ReLU or JumpReLU.
 
-    z = TopK(ReLU((s h - b_dec) W_enc + b_enc)) and h' = (z W_dec + b_dec) / s, with h [d_in], z [d_sae] and the input
-    scale s.
+    z = f(n(h) W_enc + b_enc) and h' = n^-1(z W_dec + b_dec), with h [d_in] and z [d_sae]; n normalises (and subtracts
+    b_dec, where the SAE was trained so). f keeps the k largest positive values (Gao et al. 2024, arXiv 2406.04093,
+    equation 1), or the largest of each of k groups, or all positive ones, or those above a feature's own threshold
+    (Rajamanoharan et al. 2024, arXiv 2407.14435, equation 2).
 
     Args:
         config: shape, sparsity and origin.
+
+    Raises:
+        SAEFormatError: the configuration describes no SAE.
 
     Example:
         >>> sae = SparseAutoencoder(SAEConfig(d_in=8, d_sae=32, k=4, layer=1))
@@ -72,46 +107,102 @@ class SparseAutoencoder(nn.Module):
         torch.Size([3, 32])
     """
 
+    threshold: Tensor | None
+
     def __init__(self, config: SAEConfig) -> None:
         super().__init__()
-        if config.architecture != "topk":
-            raise SAEFormatError(f"architecture {config.architecture!r} is not known; known: 'topk'")
-        if not 1 <= config.k <= config.d_sae:
-            raise SAEFormatError(f"k={config.k} must lie in [1, d_sae={config.d_sae}]")
+        config.check()
         self.config = config
         self.W_enc = nn.Parameter(torch.zeros(config.d_in, config.d_sae))
         self.b_enc = nn.Parameter(torch.zeros(config.d_sae))
-        self.W_dec = nn.Parameter(torch.zeros(config.d_sae, config.d_in))
+        if not config.tied:
+            self.W_dec = nn.Parameter(torch.zeros(config.d_sae, config.d_in))
         self.b_dec = nn.Parameter(torch.zeros(config.d_in))
+        jumps = config.architecture == "jumprelu"
+        self.register_buffer("threshold", torch.zeros(config.d_sae) if jumps else None)
+
+    @property
+    def decoder(self) -> Tensor:
+        """Direction of each feature in the residual stream, [d_sae, d_in]; W_enc transposed where tied."""
+        return self.W_enc.T if self.config.tied else self.W_dec
+
+    def normalize(self, residual: Tensor) -> Tensor:
+        """Residual vectors as the SAE was trained to see them, [..., d_in]."""
+        residual = residual.to(self.W_enc.dtype)
+        if self.config.normalization == "scale":
+            return residual * self.config.input_scale
+        shift, factor = self._token_normalization(residual)
+        return (residual - shift) / (factor + _EPSILON[self.config.normalization])
+
+    def _token_normalization(self, residual: Tensor) -> tuple[Tensor | float, Tensor]:
+        if self.config.normalization == "constant_norm":
+            return 0.0, residual.norm(dim=-1, keepdim=True) / math.sqrt(self.config.d_in)
+        # SAELens divides by the unbiased standard deviation.
+        return residual.mean(dim=-1, keepdim=True), residual.std(dim=-1, keepdim=True)
 
     def pre_activations(self, residual: Tensor) -> Tensor:
         """Activations before the nonlinearity, [..., d_in] -> [..., d_sae]."""
         # (x - b_dec) W + b_enc with the biases folded, so that the large product is the only pass over its output.
-        bias = self.b_enc - self.b_dec @ self.W_enc
-        scaled = residual.to(self.W_enc.dtype) * self.config.input_scale
-        return torch.addmm(bias, scaled.reshape(-1, self.config.d_in), self.W_enc).reshape(
+        bias = self.b_enc - self.b_dec @ self.W_enc if self.config.subtract_b_dec else self.b_enc
+        normalized = self.normalize(residual)
+        return torch.addmm(bias, normalized.reshape(-1, self.config.d_in), self.W_enc).reshape(
             *residual.shape[:-1], self.config.d_sae
         )
 
     def active_features(self, residual: Tensor) -> ActiveFeatures:
-        """The k strongest features of each token, [n_tokens, d_in] -> [n_tokens, k]."""
-        values, ids = self.pre_activations(residual).topk(self.config.k, dim=-1)
-        return ActiveFeatures(values.relu(), ids)
+        """The active features of each token, [n_tokens, d_in]."""
+        if self.config.k:
+            values, ids = self._strongest(self.pre_activations(residual))
+            tokens, places = (values > 0).nonzero(as_tuple=True)
+            return ActiveFeatures(tokens, ids[tokens, places], values[tokens, places])
+        activations = self.encode(residual)
+        tokens, ids = activations.nonzero(as_tuple=True)
+        return ActiveFeatures(tokens, ids, activations[tokens, ids])
 
     def encode(self, residual: Tensor) -> Tensor:
         """Feature activations, [..., d_in] -> [..., d_sae]."""
-        values, ids = self.active_features(residual)
-        return torch.zeros(*residual.shape[:-1], self.config.d_sae, dtype=values.dtype, device=values.device).scatter(
-            -1, ids, values
-        )
+        pre = self.pre_activations(residual)
+        if self.config.k:
+            values, ids = self._strongest(pre)
+            return torch.zeros_like(pre).scatter(-1, ids, values)
+        if self.threshold is not None:
+            return pre.relu() * (pre > self.threshold)
+        return pre.relu()
 
-    def decode(self, activations: Tensor) -> Tensor:
-        """Reconstructed residual vectors, [..., d_sae] -> [..., d_in]."""
-        return (activations @ self.W_dec + self.b_dec) / self.config.input_scale
+    def _strongest(self, pre: Tensor) -> tuple[Tensor, Tensor]:
+        """The k features that may be active, with their activations: both [..., k]."""
+        k = self.config.k or 1
+        if self.config.architecture == "topk":
+            values, ids = pre.topk(k, dim=-1)
+            return values.relu(), ids
+        values, places = pre.reshape(*pre.shape[:-1], k, -1).max(dim=-1)
+        first = torch.arange(k, device=pre.device) * (self.config.d_sae // k)
+        return values.relu(), first + places
+
+    def decode(self, activations: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Reconstructed residual vectors, [..., d_sae] -> [..., d_in].
+
+        Args:
+            activations: of `encode`.
+            residual: the vectors that were encoded, [..., d_in]; needed where each was normalised by itself.
+
+        Raises:
+            OptionError: `residual` is needed and missing.
+        """
+        normalized = activations @ self.decoder + self.b_dec
+        if self.config.normalization == "scale":
+            return normalized / self.config.input_scale
+        if residual is None:
+            raise OptionError(
+                f"normalization={self.config.normalization!r} scales each residual vector by itself; give decode the "
+                f"vectors that were encoded"
+            )
+        shift, factor = self._token_normalization(residual.to(self.W_enc.dtype))
+        return normalized * factor + shift
 
     def forward(self, residual: Tensor) -> Tensor:
         """Reconstruction of residual vectors, [..., d_in] -> [..., d_in]."""
-        return self.decode(self.encode(residual))
+        return self.decode(self.encode(residual), residual)
 
     def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> None:
         """Write `config.json` and `model.safetensors`.
@@ -127,56 +218,20 @@ class SparseAutoencoder(nn.Module):
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path) -> SparseAutoencoder:
-        """Load an SAE saved by `save_pretrained`, from a folder or a Hub id, in float32.
+        """Load an SAE of any supported format, in float32; see `load_sae`."""
+        from fac_datasets.sae.formats import load_sae
 
-        Raises:
-            SAEFormatError: a file is missing or damaged, or the weights do not fit the configuration.
-        """
-        folder = sae_folder(name_or_path)
-        config = read_config(folder)
-        sae = cls(config)
-        try:
-            tensors = load_file(folder / WEIGHTS_FILE)
-            sae.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-        except (SafetensorError, RuntimeError, OSError) as error:
-            # All mean that the file is not what the configuration says.
-            raise SAEFormatError(f"{folder / WEIGHTS_FILE} cannot be read as an SAE of {config}: {error}") from error
-        return sae.eval().requires_grad_(False)
+        return load_sae(name_or_path)
 
 
-def sae_folder(name_or_path: str | Path) -> Path:
-    """The local folder of an SAE: the embedded one, a folder, or a Hub repository that is fetched."""
-    from fac_datasets.embedded import EMBEDDED_SAE_FOLDER
-
-    if name_or_path == "embedded":
-        return EMBEDDED_SAE_FOLDER
-    folder = Path(name_or_path)
-    if folder.is_dir():
-        return folder
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-    try:
-        return Path(snapshot_download(str(name_or_path)))
-    except (HFValidationError, RepositoryNotFoundError, LocalEntryNotFoundError, OSError) as error:
-        raise SAEFormatError(f"SAE {str(name_or_path)!r} is no folder, and the Hub did not give it: {error}") from error
-
-
-def read_config(folder: Path) -> SAEConfig:
-    """The configuration in an SAE's folder, without its weights."""
-    for file in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / file).is_file():
-            raise SAEFormatError(
-                f"{folder} holds no SAE: looked for {CONFIG_FILE} and {WEIGHTS_FILE}, {file} is missing"
-            )
-    try:
-        return SAEConfig(**json.loads((folder / CONFIG_FILE).read_text()))
-    except (TypeError, ValueError) as error:
-        raise SAEFormatError(f"{folder / CONFIG_FILE} is not an SAE's configuration: {error}") from error
-
-
-def require_match(config: SAEConfig, info: BackboneInfo, layer: int) -> None:
+def require_match(config: SAEConfig, info: BackboneInfo, layer: int, *, other_backbone: bool = False) -> None:
     """Raise unless an SAE belongs to a backbone and layer.
+
+    Args:
+        config: of the SAE.
+        info: the backbone.
+        layer: decoder blocks that run.
+        other_backbone: accept a backbone of the same width that is not the SAE's own.
 
     Raises:
         BackboneError: the backbone has fewer blocks than `layer`.
@@ -191,16 +246,22 @@ def require_match(config: SAEConfig, info: BackboneInfo, layer: int) -> None:
         )
     if layer != config.layer:
         raise SAEMismatch(f"SAE {config.name} was trained on layer {config.layer}, not on layer={layer}")
-    if config.backbone_digest and config.backbone_digest != info.digest:
-        raise SAEMismatch(
-            f"SAE {config.name} was trained on {config.backbone}@{config.backbone_digest}; this backbone is "
-            f"{info.name}@{info.digest}"
-        )
+    if other_backbone or is_backbone_of(config, info):
+        return
+    digest = f"@{config.backbone_digest}" if config.backbone_digest else ""
+    raise SAEMismatch(
+        f"SAE {config.name} was trained on {config.backbone}{digest}; this backbone is "
+        f"{info.name}@{info.digest}. If they are the same model, or if that is meant, say "
+        f"other_backbone=True (--other-backbone)"
+    )
 
 
-def sae_digest(folder: Path) -> str:
-    """First 16 hex digits of the sha256 over everything that changes an SAE's activations."""
-    config = read_config(folder)
-    digest = hashlib.sha256(tensors_digest([folder / WEIGHTS_FILE]).encode())
-    digest.update(json.dumps([config.architecture, config.d_in, config.d_sae, config.k, config.input_scale]).encode())
-    return digest.hexdigest()[:16]
+def is_backbone_of(config: SAEConfig, info: BackboneInfo) -> bool:
+    """Whether a backbone is the one that an SAE was trained on: by digest, else by the last part of its name.
+
+    An SAE that tells neither is of any backbone of its width.
+    """
+    if config.backbone_digest:
+        return config.backbone_digest == info.digest
+    last_parts = (Path(name).name.lower() for name in (config.backbone, info.name))
+    return not config.backbone or len(set(last_parts)) == 1

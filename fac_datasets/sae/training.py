@@ -5,108 +5,173 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import datasets
-import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker
+from accelerate.utils import gather_object
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from fac_datasets.backbone import Backbone, Row, Window, batches_by_tokens, own_vectors, torch_dtype
+from fac_datasets.backbone import Backbone, torch_dtype
 from fac_datasets.caching import write_atomically
-from fac_datasets.columns import read_rows, resolve_column
-from fac_datasets.errors import OutputError, TrainingError
-from fac_datasets.identity import identify
+from fac_datasets.errors import OptionError, OutputError, TrainingError
+from fac_datasets.plots import plot_training
+from fac_datasets.sae.activations import ResidualStream, Rows, Texts
 from fac_datasets.sae.model import CONFIG_FILE, SAEConfig, SparseAutoencoder
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from fac_datasets.sae.objectives import make_objective, mean_square
 
 CHECKPOINT = "checkpoint.safetensors"
-OUTLIER = 5.0
-"""Residual vectors with more than this many times the median norm are attention sinks and are dropped."""
+REPORT = "training.json"
+PLOT = "training.png"
+
+_PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "reference": {
+        "objective": "reference",
+        "d_sae": 65_536,
+        "k": 20,
+        "k_start": 200,
+        "tied": True,
+        "unit_norm": False,
+        "normalize_input": False,
+        "learning_rate": 1e-3,
+        "epsilon": 6.25e-10,
+        "warmup": 0.0,
+        "decay": 0.0,
+        "renders": ("chat",),
+        "max_length": 256,
+        "truncate": True,
+    },
+}
+_FOR_PEOPLE = ("name", "corpus", "save_dtype")
+"""Settings that do not change the weights."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Settings of a training run; the defaults made the embedded SAE."""
 
+    objective: str = "topk"
+    """`"topk"`, `"relu"` or `"reference"`; see `fac_datasets.sae.objectives`."""
     d_sae: int = 8192
     """Number of features."""
     k: int = 32
-    """Active features a token."""
+    """Active features a token (TopK)."""
+    k_start: int | None = None
+    """The k that the reference starts with."""
+    tied: bool = False
+    """Use the encoder's weights, transposed, as decoder."""
+    unit_norm: bool = True
+    """Keep decoder rows at norm 1, and drop the gradient along them."""
+    normalize_input: bool = True
+    """Scale residual vectors so that their mean norm is sqrt(d_in)."""
     n_tokens: int = 1_000_000
-    """Own tokens to train on; the texts are repeated where they hold fewer."""
+    """Own tokens that a pass takes from the texts, which are repeated where they hold fewer."""
+    passes: int = 1
+    """Times that these tokens are trained on; a cache of activations makes every pass but the first cheap."""
     batch_size: int = 1024
-    """Tokens an optimiser step."""
+    """Tokens an optimiser step, of all processes together."""
     learning_rate: float = 8e-4
     """Peak learning rate of Adam."""
+    epsilon: float = 1e-8
+    """Of Adam."""
     warmup: float = 0.03
     """Share of the run over which the learning rate rises."""
     decay: float = 0.3
     """Share of the run, at its end, over which the learning rate falls to zero."""
     chunk_tokens: int = 65_536
-    """Residual vectors that are shuffled together."""
+    """Residual vectors that are shuffled together, of all processes."""
     aux_k: int = 256
-    """Dead features that reconstruct the error (AuxK; Gao et al. 2024, appendix A.2)."""
+    """Dead features that reconstruct the error (AuxK)."""
     aux_weight: float = 1 / 32
     """Weight of that loss."""
+    l1_weight: float = 5.0
+    """Weight of the sum of activations (ReLU)."""
     dead_after: int = 200_000
     """A feature that did not fire for this many tokens is dead."""
     renders: tuple[str, ...] | None = None
     """How texts are rendered; several take turns by row. By default chat and raw, or raw where there is no template."""
     max_length: int = 256
     """Tokens in a window."""
+    truncate: bool = False
+    """Cut longer rows instead of reading them in several windows."""
+    precision: str = "float32"
+    """Of the SAE's large products: `"float32"` or `"bfloat16"`; the backbone's is its own."""
     seed: int = 0
     """Of the weights and of all orders."""
     name: str = "sae"
     """Name of the SAE, for people."""
     corpus: str = ""
     """What the texts are, for people."""
-    dtype: str = "float32"
+    save_dtype: str = "float32"
     """Of the saved weights."""
 
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> TrainingConfig:
+        """A named recipe with changes.
 
-class StepResult(NamedTuple):
-    """What one optimiser step saw."""
+        Args:
+            name: `"default"`, or `"reference"`, the recipe of arXiv 2602.10388: tied weights, k annealed from 200 to
+                20 over the first half, error over the square of the input, Adam at 1e-3, 256 tokens a prompt.
+            changes: settings that differ.
 
-    fvu: float
-    """Fraction of variance unexplained on the batch."""
-    dead: int
-    """Features that are dead."""
+        Raises:
+            OptionError: there is no preset of that name.
+
+        Example:
+            >>> TrainingConfig.preset("reference", d_sae=4096).tied
+            True
+        """
+        if name not in _PRESETS:
+            raise OptionError(f"preset={name!r} is not known; known: {', '.join(_PRESETS)}")
+        return cls(**{**_PRESETS[name], **changes})
 
 
 def train_sae(
     backbone: Backbone,
-    texts: datasets.Dataset,
+    texts: Texts | Sequence[Texts],
     config: TrainingConfig,
     output_dir: str | Path,
     *,
+    weights: Sequence[float] | None = None,
     column: str | None = None,
+    cache_dir: str | Path | None = None,
+    trackers: Sequence[str | GeneralTracker] = (),
     resume: bool = True,
 ) -> SparseAutoencoder:
-    """Train a TopK SAE and save it in `output_dir`, with what the run measured in its configuration.
+    """Train an SAE and save it in `output_dir`, with what the run measured in its configuration.
 
-    The texts pass in random order. Residual vectors of their own tokens fill a chunk, which is shuffled, trained on and
-    dropped; a checkpoint is written behind each chunk, and a killed run continues from it with the same result.
+    Residual vectors of the rows' own tokens fill a chunk, which is shuffled, trained on and dropped; a checkpoint is
+    written behind each chunk, and a killed run continues from it with the same result. Under `accelerate launch` every
+    process reads its own share of the rows, and gradients are averaged. Beside the SAE stand `training.json` and
+    `training.png`: settings, texts, and what each chunk measured.
 
     Args:
         backbone: cut behind the layer whose residual stream is read.
-        texts: rows of texts or chats.
+        texts: one or several datasets of texts or chats, in memory or streamed.
         config: settings.
         output_dir: made when missing.
+        weights: share of the rows that each dataset gives; by default equal.
         column: the column that holds the texts; by default the one known name that is present.
+        cache_dir: folder for the residual vectors, which several SAEs or passes can then share.
+        trackers: trackers of `accelerate`, by name or as objects, that log every chunk.
         resume: continue from a checkpoint in `output_dir`.
 
     Returns:
         The trained SAE, in float32 on the CPU.
 
     Raises:
+        OptionError: a setting has no meaning.
+        OutputError: the disk is full or the folder cannot be written; the last checkpoint is kept.
         TrainingError: there is nothing to train on, the loss became NaN, or the checkpoint is of another run.
 
     Example:
@@ -116,10 +181,12 @@ def train_sae(
         True
     """
     output = Path(output_dir)
-    save_dtype = torch_dtype(config.dtype)
-    if not len(texts):
-        raise TrainingError("the dataset has no rows to train on")
-    run = _Run(backbone, texts, resolve_column(texts.features, column), config)
+    save_dtype = torch_dtype(config.save_dtype)
+    accelerator = Accelerator(
+        cpu=backbone.device.type == "cpu", log_with=list(trackers) or None, project_dir=str(output)
+    )
+    several = [texts] if isinstance(texts, datasets.Dataset | datasets.IterableDataset) else list(texts)
+    run = _Run(accelerator, backbone, several, config, weights=weights, column=column, cache_dir=cache_dir)
     checkpoint = output / CHECKPOINT
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -131,201 +198,270 @@ def train_sae(
         return run.finished(output)
     else:
         run.start()
+    accelerator.init_trackers("fac-datasets-sae", config={k: str(v) for k, v in dataclasses.asdict(config).items()})
+    quiet = datasets.utils.are_progress_bars_disabled() or not accelerator.is_main_process
     with tqdm(
-        total=config.n_tokens,
-        initial=run.position.trained,
+        total=config.n_tokens * config.passes,
+        initial=run.progress.trained,
         unit="tok",
         desc="train SAE",
-        disable=datasets.utils.are_progress_bars_disabled(),
+        disable=quiet,
     ) as bar:
-        while run.position.trained < config.n_tokens:
-            before = run.position.trained
-            result = run.train_chunk()
-            bar.update(run.position.trained - before)
-            bar.set_postfix(fvu=f"{result.fvu:.3f}", dead=f"{result.dead / config.d_sae:.1%}")
+        while not run.complete:
+            before = run.progress.trained
+            measured = run.train_chunk()
+            bar.update(run.progress.trained - before)
+            bar.set_postfix(
+                fvu=f"{measured['fvu']:.3f}", l0=f"{measured['l0']:.1f}", dead=f"{measured['dead_share']:.1%}"
+            )
+            accelerator.log(
+                {name: value for name, value in measured.items() if name != "tokens"}, step=run.progress.steps
+            )
             run.save(checkpoint)
+    accelerator.end_training()
     sae = run.finish()
-    sae.save_pretrained(output, dtype=save_dtype)
-    checkpoint.unlink(missing_ok=True)
+    if accelerator.is_main_process:
+        sae.save_pretrained(output, dtype=save_dtype)
+        write_atomically(output / REPORT, json.dumps(run.report(), indent=2).encode())
+        plot_training(run.progress.history, output / PLOT)
+        checkpoint.unlink(missing_ok=True)
+    accelerator.wait_for_everyone()
     return sae
 
 
 @dataclass
-class _Position:
-    """Where a run stands."""
+class _Progress:
+    """How far a run has come."""
 
-    row: int = 0
-    """Rows of the shuffled stream that are used up."""
+    chunk: int = 0
+    """The next chunk of the pass."""
+    turn: int = 0
+    """Passes that are done."""
+    of_pass: int = 0
+    """Tokens trained on in this pass."""
     trained: int = 0
     """Tokens trained on."""
-    outliers: int = 0
-    """Vectors dropped as attention sinks."""
     steps: int = 0
     """Optimiser steps taken."""
-    fvu: float = 0.0
-    """Mean FVU over the last chunk."""
+    outliers: int = 0
+    """Vectors dropped as attention sinks, in the first pass."""
+    seconds: float = 0.0
+    """Time spent training."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """What each chunk measured."""
 
 
 class _Run:
-    """Weights, optimiser and position of one training run."""
+    """Weights, optimiser and position of one training run, in one of its processes."""
 
-    def __init__(self, backbone: Backbone, texts: datasets.Dataset, column: Any, config: TrainingConfig) -> None:
-        self.backbone, self.texts, self.column, self.config = backbone, texts, column, config
-        self.renders = config.renders or (("chat", "raw") if backbone.info.has_template else ("raw",))
-        self.corpus = identify(texts.select_columns(list(column)))
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        backbone: Backbone,
+        texts: Sequence[Texts],
+        config: TrainingConfig,
+        *,
+        weights: Sequence[float] | None,
+        column: str | None,
+        cache_dir: str | Path | None,
+    ) -> None:
+        self.accelerator, self.backbone, self.config = accelerator, backbone, config
+        if config.precision not in ("float32", "bfloat16"):
+            raise OptionError(f"precision={config.precision!r} is neither 'float32' nor 'bfloat16'")
+        self.objective = make_objective(config)
+        self.n_processes, rank = accelerator.num_processes, accelerator.process_index
+        renders = config.renders or (("chat", "raw") if backbone.info.has_template else ("raw",))
+        whole = Rows(texts, weights=weights, column=column, renders=renders, seed=config.seed)
+        self.corpus = whole.identity()
+        self.batch_size = max(1, config.batch_size // self.n_processes)
+        """Tokens an optimiser step of this process."""
+        self.rows = whole if self.n_processes == 1 else whole.share(rank, self.n_processes)
+        self.first_rows = self.rows.position
         self.sae = SparseAutoencoder(
             SAEConfig(
                 d_in=backbone.d_model,
                 d_sae=config.d_sae,
-                k=config.k,
+                architecture=self.objective.architecture,
+                k=config.k if self.objective.architecture == "topk" else None,
+                tied=config.tied,
                 layer=backbone.layer,
                 name=config.name,
                 backbone=backbone.info.name,
                 backbone_digest=backbone.info.digest,
             )
         ).to(backbone.device)
-        self.optimizer = torch.optim.Adam(self.sae.parameters(), lr=config.learning_rate, betas=(0.9, 0.999))
+        self.optimizer = torch.optim.Adam(
+            self.sae.parameters(), lr=config.learning_rate, betas=(0.9, 0.999), eps=config.epsilon, fused=True
+        )
         self.silent_for = torch.zeros(config.d_sae, dtype=torch.int64, device=backbone.device)
-        self.position = _Position()
-        self.last_order: tuple[int, NDArray[np.int64]] | None = None
+        self.progress = _Progress()
+        self.stream = ResidualStream(
+            backbone,
+            self.rows,
+            max_length=config.max_length,
+            truncate=config.truncate,
+            cache=self._cache(cache_dir, renders, rank) if cache_dir else None,
+        )
+
+    def _cache(self, cache_dir: str | Path, renders: Sequence[str], rank: int) -> Path:
+        """The cache folder of this process, checked to be of the same texts, backbone and settings."""
+        folder = Path(cache_dir)
+        config = self.config
+        identity = {
+            "backbone": self._backbone_identity(),
+            "texts": self.corpus,
+            "renders": list(renders),
+            **{name: getattr(config, name) for name in ("max_length", "truncate", "chunk_tokens", "seed")},
+            "processes": self.n_processes,
+        }
+        path = folder / "cache.json"
+        if path.exists():
+            found = json.loads(path.read_text())
+            differs = sorted(name for name in identity if found.get(name) != identity[name])
+            if differs:
+                raise TrainingError(
+                    f"the activations in {folder} are of other {', '.join(differs)}; use another cache folder"
+                )
+        elif rank == 0:
+            write_atomically(path, json.dumps(identity, indent=2).encode())
+        return folder if self.n_processes == 1 else folder / f"process-{rank}"
+
+    def _backbone_identity(self) -> str:
+        return f"{self.backbone.info.digest} layer {self.backbone.layer} {next(self.backbone.model.parameters()).dtype}"
+
+    @property
+    def complete(self) -> bool:
+        """Whether every pass is done."""
+        return self.progress.turn >= self.config.passes
 
     def start(self) -> None:
         """Set the weights from the first chunk: decoder bias its mean, input scale its mean norm."""
-        vectors, _, _ = self._collect(self.position.row, min(self.config.chunk_tokens // 4, self.config.n_tokens))
+        vectors = self.stream.chunk(0, self._batches_of_chunk() * self.batch_size).vectors.float()
+        self.rows.go_to(self.first_rows)
+        mean = self._average(vectors.mean(dim=0))
+        norm = self._average(vectors.norm(dim=-1).mean()).item()
         generator = torch.Generator().manual_seed(self.config.seed)
         d_in, d_sae = self.sae.config.d_in, self.sae.config.d_sae
         directions = torch.nn.functional.normalize(torch.randn(d_sae, d_in, generator=generator), dim=-1)
-        self.sae.config.input_scale = math.sqrt(d_in) / vectors.norm(dim=-1).mean().item()
+        if self.config.normalize_input:
+            self.sae.config.input_scale = math.sqrt(d_in) / norm
         with torch.no_grad():
-            self.sae.W_dec.copy_(directions)
             self.sae.W_enc.copy_(directions.T)
-            self.sae.b_dec.copy_(vectors.mean(dim=0) * self.sae.config.input_scale)
+            if not self.config.tied:
+                self.sae.W_dec.copy_(directions)
+            self.sae.b_dec.copy_(mean * self.sae.config.input_scale)
 
-    def train_chunk(self) -> StepResult:
-        """Fill a chunk with residual vectors, shuffle it and train on it once."""
-        wanted = min(self.config.chunk_tokens, self.config.n_tokens - self.position.trained)
-        vectors, self.position.row, outliers = self._collect(self.position.row, wanted)
-        self.position.outliers += outliers
-        order = torch.Generator().manual_seed(self.config.seed + 1 + self.position.steps)
-        vectors = vectors[torch.randperm(len(vectors), generator=order).to(vectors.device)]
-        batches = [
-            batch for batch in torch.split(vectors, self.config.batch_size) if len(batch) == self.config.batch_size
-        ]
-        results = []
-        for batch in batches or [vectors]:
-            results.append(self._step(batch * self.sae.config.input_scale))
-            self.position.trained += len(batch)
-        self.position.fvu = sum(result.fvu for result in results) / len(results)
-        return StepResult(self.position.fvu, results[-1].dead)
+    def _average(self, tensor: Tensor) -> Tensor:
+        """The mean of a tensor over all processes."""
+        averaged: Tensor = self.accelerator.reduce(tensor, "mean")
+        return averaged
 
-    def _step(self, scaled: Tensor) -> StepResult:
+    def train_chunk(self) -> dict[str, float]:
+        """Fill a chunk with residual vectors, shuffle it, train on it once, and say what was measured."""
+        began = time.perf_counter()
+        progress, config = self.progress, self.config
+        size, n_batches = self.batch_size, self._batches_of_chunk()
+        chunk = self.stream.chunk(progress.chunk, n_batches * size)
+        order = torch.Generator().manual_seed(config.seed + 1 + progress.steps)
+        vectors = chunk.vectors[torch.randperm(len(chunk.vectors), generator=order).to(chunk.vectors.device)]
+        sums = torch.zeros(3)
+        for batch in torch.split(vectors, size)[:n_batches]:
+            sums += self._step(self.sae.normalize(batch))
+            progress.of_pass += len(batch) * self.n_processes
+            progress.trained += len(batch) * self.n_processes
+        if progress.turn == 0:
+            progress.outliers += sum(gather_object([chunk.outliers]))
+        progress.chunk += 1
+        if progress.of_pass >= config.n_tokens:
+            progress.turn, progress.chunk, progress.of_pass = progress.turn + 1, 0, 0
+            self.rows.go_to(self.first_rows)
+        seconds = time.perf_counter() - began
+        progress.seconds += seconds
+        squared_error, variance, l0 = (sums / n_batches).tolist()
+        measured = {
+            "tokens": progress.trained,
+            "fvu": squared_error / variance,
+            "l0": l0,
+            "dead_share": (self.silent_for >= config.dead_after).float().mean().item(),
+            "learning_rate": self._learning_rate(),
+            "tokens_per_second": n_batches * size * self.n_processes / seconds,
+        }
+        progress.history.append({name: float(f"{value:.6g}") for name, value in measured.items()})
+        return measured
+
+    def _batches_of_chunk(self) -> int:
+        """Optimiser steps in the next chunk: a whole chunk's, or what is left of the pass."""
+        wanted = min(self.config.chunk_tokens, self.config.n_tokens - self.progress.of_pass)
+        return math.ceil(wanted / self.config.batch_size)
+
+    def _step(self, vectors: Tensor) -> Tensor:
+        """One optimiser step; returns squared error, variance and L0 of the batch."""
         config, sae = self.config, self.sae
         for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * self._learning_rate_factor()
-        pre = torch.addmm(sae.b_enc, scaled - sae.b_dec, sae.W_enc)
-        values, ids = pre.topk(config.k, dim=-1)
-        values = values.relu()
-        reconstruction = torch.zeros_like(pre).scatter(-1, ids, values) @ sae.W_dec + sae.b_dec
-        error = scaled - reconstruction
-        variance = (scaled - scaled.mean(dim=0)).square().sum(dim=-1).mean()
-        fvu = error.square().sum(dim=-1).mean() / variance
-        loss = fvu
-        dead = self.silent_for >= config.dead_after
-        n_dead = int(dead.sum())
-        if n_dead:
-            aux_values, aux_ids = pre.masked_fill(~dead, -torch.inf).topk(min(config.aux_k, n_dead), dim=-1)
-            aux = torch.zeros_like(pre).scatter(-1, aux_ids, aux_values.relu()) @ sae.W_dec
-            loss = loss + config.aux_weight * (error.detach() - aux).square().sum(dim=-1).mean() / variance
-        if not torch.isfinite(loss):
+            group["lr"] = self._learning_rate()
+        done = self.progress.trained / (config.n_tokens * config.passes)
+        with torch.autocast(vectors.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            outcome = self.objective(sae, vectors, self.silent_for >= config.dead_after, done)
+        variance = mean_square(vectors - vectors.mean(dim=0))
+        measured = self._average(
+            torch.stack([outcome.loss.detach(), outcome.squared_error.detach(), variance, outcome.l0]).float()
+        ).cpu()
+        if not torch.isfinite(measured[0]):
             raise TrainingError(
-                f"the loss became {loss.item()} at step {self.position.steps}; the last checkpoint is kept. Lower "
-                f"learning_rate={config.learning_rate} and resume"
+                f"the loss became {measured[0].item()} at step {self.progress.steps}; the last checkpoint is kept. "
+                f"Lower learning_rate={config.learning_rate} and start anew"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        torch.autograd.backward(outcome.loss)
         with torch.no_grad():
-            # Decoder rows keep unit norm: drop the gradient along them, step, and scale what is left of the drift away.
-            assert sae.W_dec.grad is not None
-            sae.W_dec.grad -= (sae.W_dec.grad * sae.W_dec).sum(dim=-1, keepdim=True) * sae.W_dec
-            self.optimizer.step()
-            sae.W_dec.div_(sae.W_dec.norm(dim=-1, keepdim=True))
-            fired = torch.zeros(config.d_sae, dtype=torch.bool, device=ids.device)
-            fired[ids[values > 0]] = True
-            self.silent_for += len(scaled)
+            for parameter in sae.parameters():
+                assert parameter.grad is not None
+                parameter.grad = self._average(parameter.grad)
+            self._update()
+            fired = self.accelerator.reduce(outcome.fired.long(), "sum") > 0
+            self.silent_for += len(vectors) * self.n_processes
             self.silent_for[fired] = 0
-        self.position.steps += 1
-        return StepResult(fvu.item(), n_dead)
+        self.progress.steps += 1
+        return measured[1:]
 
-    def _learning_rate_factor(self) -> float:
-        progress = self.position.trained / self.config.n_tokens
-        rising = progress / self.config.warmup if self.config.warmup else 1.0
-        falling = (1 - progress) / self.config.decay if self.config.decay else 1.0
-        return max(min(1.0, rising, falling), 1e-3)
+    def _update(self) -> None:
+        """An optimiser step that keeps decoder rows at norm 1: no gradient along them, and no drift."""
+        weight = self.sae.W_enc if self.config.tied else self.sae.W_dec
+        if not self.config.unit_norm:
+            self.optimizer.step()
+            return
+        assert weight.grad is not None
+        across = 0 if self.config.tied else 1
+        weight.grad -= (weight.grad * weight).sum(dim=across, keepdim=True) * weight
+        self.optimizer.step()
+        weight.div_(weight.norm(dim=across, keepdim=True))
 
-    def _collect(self, row: int, n_tokens: int) -> tuple[Tensor, int, int]:
-        """Residual vectors of the rows from `row` on: [at least n_tokens, d_in], the next row, and outliers dropped."""
-        found: list[Tensor] = []
-        total, first = 0, row
-        while total < n_tokens:
-            batch, row = self._rows(row, 64)
-            windows = list(self._windows(batch))
-            for indices in batches_by_tokens(windows, 4096):
-                group = [windows[i] for i in indices]
-                found.append(own_vectors(self.backbone.residual(group).float(), group))
-            gained = sum(len(vectors) for vectors in found) - total
-            # Each pass has another order, so only twice as many rows are sure to hold a whole one.
-            if not total + gained and row - first >= 2 * len(self.texts):
-                raise TrainingError(f"the {len(self.texts)} rows hold no tokens to train on")
-            total += gained
-        vectors = torch.cat(found).clone()
-        norms = vectors.norm(dim=-1)
-        kept = vectors[norms <= OUTLIER * norms.median()]
-        return kept, row, len(vectors) - len(kept)
-
-    def _rows(self, row: int, count: int) -> tuple[list[tuple[Row, str]], int]:
-        """The next rows of the stream with their render; each pass over the texts has an order of its own."""
-        rows: list[tuple[Row, str]] = []
-        while len(rows) < count:
-            turn, offset = divmod(row, len(self.texts))
-            order = self._order(turn)
-            picked = order[offset : offset + count - len(rows)]
-            contents = read_rows(self.texts[picked], self.column)
-            rows += [
-                (content, "chat" if isinstance(content, list) else self.renders[(int(i) + turn) % len(self.renders)])
-                for i, content in zip(picked, contents, strict=True)
-            ]
-            row += len(picked)
-        return rows, row
-
-    def _order(self, turn: int) -> NDArray[np.int64]:
-        """The order of a pass over the texts, kept while the pass lasts."""
-        if self.last_order is None or self.last_order[0] != turn:
-            order = np.random.default_rng([self.config.seed, turn]).permutation(len(self.texts))
-            self.last_order = turn, order
-        return self.last_order[1]
-
-    def _windows(self, batch: list[tuple[Row, str]]) -> Iterator[Window]:
-        for render in ("chat", "raw"):
-            rows = [content for content, wanted in batch if wanted == render]
-            yield from self.backbone.windows(rows, render=render, max_length=self.config.max_length)
+    def _learning_rate(self) -> float:
+        config = self.config
+        progress = self.progress.trained / (config.n_tokens * config.passes)
+        rising = progress / config.warmup if config.warmup else 1.0
+        falling = (1 - progress) / config.decay if config.decay else 1.0
+        return config.learning_rate * max(min(1.0, rising, falling), 1e-3)
 
     def save(self, path: Path) -> None:
         """Write everything that the next chunk depends on."""
+        positions = gather_object([self.rows.position])
+        if not self.accelerator.is_main_process:
+            return
         tensors = {f"sae.{name}": tensor for name, tensor in self.sae.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors.update({f"adam.{index}.{name}": torch.as_tensor(value) for name, value in state.items()})
         tensors["silent_for"] = self.silent_for
         metadata = {
             **self.identity(),
-            "position": json.dumps(dataclasses.asdict(self.position)),
+            "progress": json.dumps(dataclasses.asdict(self.progress)),
+            "rows": json.dumps(positions),
             "input_scale": repr(self.sae.config.input_scale),
         }
         write_atomically(path, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata))
 
     def load(self, path: Path) -> None:
         """Continue from a checkpoint of the same run."""
-        from safetensors import safe_open
-
         with safe_open(path, "pt") as stream:
             metadata = stream.metadata()
         tensors = load_file(path)
@@ -339,17 +475,17 @@ class _Run:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.silent_for = tensors["silent_for"].to(self.backbone.device)
         self.sae.config.input_scale = float(metadata["input_scale"])
-        self.position = _Position(**json.loads(metadata["position"]))
+        self.progress = _Progress(**json.loads(metadata["progress"]))
+        self.rows.go_to(json.loads(metadata["rows"])[self.accelerator.process_index])
 
     def identity(self) -> dict[str, str]:
-        """What decides the weights: settings without names, backbone, and texts."""
-        settings = dataclasses.asdict(self.config)
-        for name in ("name", "corpus", "dtype"):
-            del settings[name]
+        """What decides the weights: settings without names, backbone, texts, and number of processes."""
+        settings = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _FOR_PEOPLE}
         return {
             "settings": json.dumps(settings),
-            "backbone": f"{self.backbone.info.digest} layer {self.backbone.layer}",
-            "texts": f"{self.corpus.fingerprint} in {', '.join(self.column)}",
+            "backbone": self._backbone_identity(),
+            "texts": json.dumps(self.corpus),
+            "processes": str(self.n_processes),
         }
 
     def finished(self, output: Path) -> SparseAutoencoder:
@@ -368,15 +504,29 @@ class _Run:
 
     def finish(self) -> SparseAutoencoder:
         """The trained SAE with what the run measured."""
-        dead = (self.silent_for >= self.config.dead_after).float().mean().item()
+        last = self.progress.history[-1]
         self.sae.config.training = {
-            "corpus": {"description": self.config.corpus, **self.corpus._asdict()},
-            "tokens": self.position.trained,
-            "steps": self.position.steps,
-            "outliers_dropped": self.position.outliers,
-            "fvu": round(self.position.fvu, 4),
-            "l0": self.config.k,
-            "dead_share": round(dead, 5),
+            "corpus": {"description": self.config.corpus, "datasets": self.corpus},
+            "tokens": self.progress.trained,
+            "steps": self.progress.steps,
+            "outliers_dropped": self.progress.outliers,
+            **{name: last[name] for name in ("fvu", "l0", "dead_share")},
             "identity": self.identity(),
         }
         return self.sae.to("cpu").eval().requires_grad_(False)
+
+    def report(self) -> dict[str, Any]:
+        """Settings, texts and the history of the run."""
+        return {
+            "settings": dataclasses.asdict(self.config),
+            "backbone": self.backbone.info.name,
+            "backbone_digest": self.backbone.info.digest,
+            "layer": self.backbone.layer,
+            "datasets": self.corpus,
+            "processes": self.n_processes,
+            "tokens": self.progress.trained,
+            "steps": self.progress.steps,
+            "outliers_dropped": self.progress.outliers,
+            "seconds": round(self.progress.seconds, 1),
+            "history": self.progress.history,
+        }
