@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fac_datasets.generation.local import LocalGenerator
     from fac_datasets.interpretation.spans import feature_table
     from fac_datasets.sae.calibration import calibrate_sae
+    from fac_datasets.sae.evaluation import evaluate_sae
     from fac_datasets.sae.formats import load_sae
     from fac_datasets.sae.model import SparseAutoencoder
     from fac_datasets.sae.training import TrainingConfig, train_sae
@@ -39,6 +40,7 @@ _HOME = {
     "TrainingConfig": "sae.training",
     "augment": "synthesis.augment",
     "calibrate_sae": "sae.calibration",
+    "evaluate_sae": "sae.evaluation",
     "feature_table": "interpretation.spans",
     "load_sae": "sae.formats",
     "synthesize": "synthesis.synthesize",
@@ -58,6 +60,7 @@ __all__ = [
     "augment",
     "calibrate_sae",
     "coverage",
+    "evaluate_sae",
     "feature_table",
     "load_metric",
     "load_sae",

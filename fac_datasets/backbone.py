@@ -145,12 +145,9 @@ class Backbone:
         """
         import torch
 
-        longest = max(len(window.token_ids) for window in windows)
-        token_ids = np.full((len(windows), longest), self.tokenizer.pad_token_id or 0, dtype=np.int64)
-        for i, window in enumerate(windows):
-            token_ids[i, : len(window.token_ids)] = window.token_ids
+        token_ids, _ = pad_windows(windows, self.tokenizer.pad_token_id or 0, self.device)
         with torch.inference_mode():
-            output = self.model(input_ids=torch.from_numpy(token_ids).to(self.device), use_cache=False)
+            output = self.model(input_ids=token_ids, use_cache=False)
         residual: torch.Tensor = output.last_hidden_state
         return residual
 
@@ -190,14 +187,23 @@ def batches_by_tokens(windows: Sequence[Window], batch_tokens: int) -> Iterator[
         start += size
 
 
-def own_vectors(residual: torch.Tensor, group: Sequence[Window]) -> torch.Tensor:
-    """Residual vectors of the own tokens, [n_own, d_model], in the order of the group."""
+def pad_windows(windows: Sequence[Window], pad_token: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Windows as one right-padded batch: token ids and whether each is an own token, both [n_windows, longest]."""
     import torch
 
-    own = np.zeros(residual.shape[:2], dtype=bool)
-    for i, window in enumerate(group):
+    longest = max(len(window.token_ids) for window in windows)
+    token_ids = np.full((len(windows), longest), pad_token, dtype=np.int64)
+    own = np.zeros((len(windows), longest), dtype=bool)
+    for i, window in enumerate(windows):
+        token_ids[i, : len(window.token_ids)] = window.token_ids
         own[i, : len(window.own)] = window.own
-    return residual[torch.from_numpy(own).to(residual.device)]
+    return torch.from_numpy(token_ids).to(device), torch.from_numpy(own).to(device)
+
+
+def own_vectors(residual: torch.Tensor, group: Sequence[Window]) -> torch.Tensor:
+    """Residual vectors of the own tokens, [n_own, d_model], in the order of the group."""
+    _, own = pad_windows(group, 0, residual.device)
+    return residual[own]
 
 
 def row_windows(

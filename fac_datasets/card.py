@@ -1,4 +1,4 @@
-"""Dataset cards, filled by what a run knows."""
+"""Cards of datasets and SAEs, filled by what a run knows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fac_datasets.resources import resource_folder
 
 if TYPE_CHECKING:
+    from fac_datasets.sae.model import SAEConfig
     from fac_datasets.synthesis.augment import AugmentedDataset
 
 
@@ -37,6 +38,42 @@ def dataset_card(
     )
     template = str(resource_folder("cards") / "dataset.md")
     card = DatasetCard.from_template(data, template_path=template, report=report, rows=augmented.dataset.num_rows)
+    return str(card) + "\n"
+
+
+def sae_card(
+    config: SAEConfig,
+    report: dict[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    commands: str = "",
+    license: str | None = None,
+) -> str:
+    """The card of an SAE, from `cards/sae.md`.
+
+    Args:
+        config: of the SAE.
+        report: of `evaluate_sae`.
+        name: under which it is loaded, such as its Hub id.
+        commands: that made it.
+        license: as a Hub identifier.
+    """
+    from huggingface_hub import ModelCard, ModelCardData
+
+    data = ModelCardData(
+        license=license,
+        base_model=config.backbone if "/" in config.backbone else None,
+        tags=["sparse-autoencoder", "interpretability", "fac-datasets"],
+    )
+    card = ModelCard.from_template(
+        data,
+        template_path=str(resource_folder("cards") / "sae.md"),
+        config=config,
+        report=report or {},
+        commands=commands,
+        backbone_argument=repr(config.backbone or "backbone"),
+        sae_argument=repr(name or config.name),
+    )
     return str(card) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
 
 _ENCODE_ELEMENTS = 1 << 25
 """Pre-activations held at once: encoding takes at most four times this many bytes beside the residual stream."""
+
+
+_PUBLISHED = {
+    "llama": ("meta-llama/Llama-3.1-8B-Instruct", "Zhongzhi1228/sae_llama_l16_h65536", 16),
+    "qwen2": ("Qwen/Qwen2-7B-Instruct", "Zhongzhi1228/sae_qwen_l14_h65536", 14),
+    # The paper names no version of Mistral-7B-Instruct.
+    "mistral": ("mistralai/Mistral-7B-Instruct-v0.3", "Zhongzhi1228/sae_mistral_l16_h65536", 16),
+}
+"""Backbone, SAE and layer of the pairs that the paper's authors publish."""
+
+_FIT_TOKENS = 256
+"""Own tokens on which an SAE's reconstruction is compared with what its card says."""
 
 
 class Peaks(NamedTuple):
@@ -115,10 +128,33 @@ class FeatureExtractor:
         self.other_backbone = other_backbone
         self._space: FeatureSpace | None = None
         self._loaded: tuple[Backbone, SparseAutoencoder, NDArray[np.float32]] | None = None
+        self._fit_known = False
+
+    @classmethod
+    def reference(cls, name: str, *, threshold: float = 1.0, **options: Any) -> FeatureExtractor:
+        """The extractor of a pair that the paper publishes (arXiv 2602.10388): plain ReLU and a numeric threshold.
+
+        Args:
+            name: `"llama"`, `"qwen2"` or `"mistral"`.
+            threshold: in the SAE's units; the authors run 0, 0.5, 1, 1.5, 2 and 4.
+            options: of the extractor. `backbone` and `sae` may name local copies.
+
+        Raises:
+            OptionError: there is no pair of that name.
+
+        Example:
+            >>> FeatureExtractor.reference("qwen2").layer
+            14
+        """
+        if name not in _PUBLISHED:
+            raise OptionError(f"the paper publishes no pair {name!r}; known: {', '.join(_PUBLISHED)}")
+        backbone, sae, layer = _PUBLISHED[name]
+        chosen = {"backbone": backbone, "sae": sae, "layer": layer, "activation": "relu", **options}
+        return cls(threshold=threshold, **chosen)
 
     def __getstate__(self) -> dict[str, Any]:
         """Options and digests only: an extractor hashes the same in every process and pickles without its weights."""
-        return {**self.__dict__, "_space": self.feature_space, "_loaded": None}
+        return {**self.__dict__, "_space": self.feature_space, "_loaded": None, "_fit_known": False}
 
     @property
     def feature_space(self) -> FeatureSpace:
@@ -211,10 +247,25 @@ class FeatureExtractor:
         for indices in batches_by_tokens(windows, self.batch_tokens):
             group = [windows[i] for i in indices]
             vectors = own_vectors(backbone.residual(group).float(), group)
+            self._compare_with_card(sae, vectors)
             token_rows = np.repeat([window.row for window in group], own_counts[indices])
             positions = np.concatenate([np.arange(first_positions[i], first_positions[i + 1]) for i in indices])
             found.append(self._encode(sae, vectors, token_rows, positions))
         return strongest(found, sae.config.d_sae), windows
+
+    def _compare_with_card(self, sae: SparseAutoencoder, vectors: torch.Tensor) -> None:
+        """On first use, warn where the SAE explains or fires far from what it says of itself."""
+        if self._fit_known or len(vectors) < _FIT_TOKENS:
+            return
+        self._fit_known = True
+        from fac_datasets.sae.evaluation import misfit
+
+        found = misfit(sae, vectors[: 4 * _FIT_TOKENS])
+        if found:
+            warnings.warn(
+                f"{found}. It may belong to another backbone or layer, or these texts are unlike its training text",
+                stacklevel=2,
+            )
 
     def _encode(
         self, sae: SparseAutoencoder, vectors: torch.Tensor, token_rows: NDArray[np.int64], positions: NDArray[np.int64]

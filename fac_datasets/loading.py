@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import datasets
 
@@ -27,26 +28,47 @@ def load_rows(name: str, split: str | None = None) -> datasets.Dataset:
         >>> load_rows("mine.jsonl").num_rows
         1
     """
-    try:
-        loaded = _load(name)
-    except DatasetError:
-        raise
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        cause = f" ({error.__cause__})" if error.__cause__ else ""
-        raise DatasetError(f"dataset {name!r} cannot be read: {error}{cause}") from error
-    if isinstance(loaded, datasets.DatasetDict):
-        wanted = split or (next(iter(loaded)) if len(loaded) == 1 else "train")
-        if wanted not in loaded:
-            raise DatasetError(f"dataset {name!r} has no split {wanted!r}; it has {list(loaded)} (--split)")
-        loaded = loaded[wanted]
-    elif split and loaded.split is not None and str(loaded.split) != split:
-        raise DatasetError(f"dataset {name!r} has no split {split!r}; it has {[str(loaded.split)]} (--split)")
+    loaded: datasets.Dataset = _one_split(name, _read(name, streaming=False), split)
     if not len(loaded):
         raise DatasetError(f"dataset {name!r} has no rows")
     return loaded
 
 
-def _load(name: str) -> datasets.Dataset | datasets.DatasetDict:
+def stream_rows(name: str, split: str | None = None) -> datasets.IterableDataset:
+    r"""Stream one split of a dataset argument, without downloading or converting it as a whole; see `load_rows`.
+
+    Example:
+        >>> _ = Path("mine.jsonl").write_text('{"text": "Hello."}\n')
+        >>> next(iter(stream_rows("mine.jsonl")))["text"]
+        'Hello.'
+    """
+    loaded: datasets.IterableDataset = _one_split(name, _read(name, streaming=True), split)
+    return loaded
+
+
+def _one_split(name: str, loaded: Any, split: str | None) -> Any:
+    if isinstance(loaded, dict):
+        wanted = split or (next(iter(loaded)) if len(loaded) == 1 else "train")
+        if wanted not in loaded:
+            raise DatasetError(f"dataset {name!r} has no split {wanted!r}; it has {list(loaded)} (--split)")
+        return loaded[wanted]
+    if split and loaded.split is not None and str(loaded.split) != split:
+        raise DatasetError(f"dataset {name!r} has no split {split!r}; it has {[str(loaded.split)]} (--split)")
+    return loaded
+
+
+def _read(name: str, *, streaming: bool) -> Any:
+    try:
+        return _load(name, streaming=streaming)
+    except DatasetError:
+        raise
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        raise DatasetError(f"dataset {name!r} cannot be read: {error}{cause}") from error
+
+
+def _load(name: str, *, streaming: bool) -> Any:
+    """A dataset, or several by split."""
     path = Path(name)
     if path.is_file():
         if path.suffix not in _BUILDERS:
@@ -54,11 +76,16 @@ def _load(name: str) -> datasets.Dataset | datasets.DatasetDict:
         # datasets stops with a bare StopIteration on an empty file.
         if not path.stat().st_size:
             raise DatasetError(f"{name!r} has no rows")
-        return datasets.load_dataset(_BUILDERS[path.suffix], data_files=str(path))
+        return datasets.load_dataset(_BUILDERS[path.suffix], data_files=str(path), streaming=streaming)
     if path.is_dir():
         if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
-            return datasets.load_from_disk(str(path))
-        return datasets.load_dataset(str(path))
+            saved = datasets.load_from_disk(str(path))
+            if not streaming:
+                return saved
+            if isinstance(saved, dict):
+                return {split: part.to_iterable_dataset() for split, part in saved.items()}
+            return saved.to_iterable_dataset()
+        return datasets.load_dataset(str(path), streaming=streaming)
     identifier, _, revision = name.partition("@")
     repository, _, config = identifier.partition(":")
-    return datasets.load_dataset(repository, config or None, revision=revision or None)
+    return datasets.load_dataset(repository, config or None, revision=revision or None, streaming=streaming)

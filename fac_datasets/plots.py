@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fac_datasets.caching import write_atomically
 
@@ -66,6 +66,45 @@ def plot_training(history: Sequence[Mapping[str, float]], path: Path) -> None:
         axes.set_xlabel("tokens")
         axes.set_ylabel(label)
         axes.set_ylim(bottom=0)
+    _save(figure, path)
+
+
+def plot_evaluation(report: Mapping[str, Any], path: Path) -> None:
+    """FVU and loss recovered of each kind of text, and the histogram of firing rates, of an `evaluate_sae` report."""
+    figure = _figure(11.0)
+    fvu, recovered, density = figure.subplots(1, 3)
+    kinds = {"all": report, **report["kinds"]}
+    for axes, name, label in (
+        (fvu, "fvu", "fraction of variance unexplained"),
+        (recovered, "loss_recovered", "loss recovered"),
+    ):
+        values = [kind[name] for kind in kinds.values()]
+        axes.bar_label(axes.barh(list(kinds), values), [f"{value:.3f}" for value in values], padding=3, fontsize=8)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.2 * max(values))
+        axes.set_xlabel(label)
+    edges = report["density"]["log10_rate"]
+    density.bar(edges[:-1], report["density"]["features"], width=edges[1] - edges[0], align="edge")
+    density.set_xlabel("log10 of firing rate")
+    density.set_ylabel("features")
+    _save(figure, path)
+
+
+def plot_study(results: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """FVU and loss recovered of several SAEs: of all text, and of the kind that each does worst on."""
+    figure = _figure(10.0)
+    panels = figure.subplots(1, 2, sharey=True)
+    names = list(results)
+    for axes, name, worst, label in (
+        (panels[0], "fvu", max, "fraction of variance unexplained"),
+        (panels[1], "loss_recovered", min, "loss recovered"),
+    ):
+        axes.plot([results[n][name] for n in names], names, "o", label="all held-out text")
+        axes.plot([worst(k[name] for k in results[n]["kinds"].values()) for n in names], names, "x", label="worst kind")
+        axes.set_xlabel(label)
+        axes.grid(axis="y", alpha=0.3)
+    panels[0].invert_yaxis()
+    panels[0].legend(frameon=False, fontsize=8)
     _save(figure, path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -12,18 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from fac_datasets import Backbone, SparseAutoencoder, TrainingConfig, calibrate_sae, train_sae
+from fac_datasets import Backbone, SparseAutoencoder, TrainingConfig, calibrate_sae
 from fac_datasets.errors import (
     CalibrationMissing,
     DatasetError,
-    OptionError,
-    OutputError,
     SAEFormatError,
     SAEMismatch,
-    TrainingError,
 )
 from fac_datasets.feature_space import QUANTILES
-from fac_datasets.sae import training
 from fac_datasets.sae.calibration import Calibration
 from fac_datasets.sae.formats import find_sae
 from fac_datasets.sae.model import SAEConfig
@@ -52,101 +47,9 @@ def test_encode_keeps_the_k_strongest_and_decode_reconstructs() -> None:
     assert sae(residual).tolist() == [[0, 3, 2], [0, 0, 0.5]]
 
 
-def test_training_reduces_the_unexplained_variance(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path) -> None:
-    short = train_sae(backbone, texts, dataclasses.replace(SMALL, n_tokens=1_000), tmp_path / "short")
-    sae = train_sae(backbone, texts, dataclasses.replace(SMALL, n_tokens=20_000, learning_rate=3e-3), tmp_path)
-    record = sae.config.training
-    assert record["fvu"] < 0.5 * short.config.training["fvu"]
-    assert record["tokens"] >= SMALL.n_tokens
-    assert sae.config.backbone_digest == backbone.info.digest
-    torch.testing.assert_close(sae.W_dec.norm(dim=-1), torch.ones(64))
-    assert not (tmp_path / training.CHECKPOINT).exists()
-
-
-def test_a_stopped_run_ends_with_the_same_weights(
-    backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = train_sae(backbone, texts, SMALL, tmp_path / "whole")
-    chunks = 0
-    train_chunk = training._Run.train_chunk
-
-    def stop_in_the_third(run: training._Run) -> dict[str, float]:
-        nonlocal chunks
-        chunks += 1
-        if chunks == 3:
-            raise KeyboardInterrupt
-        return train_chunk(run)
-
-    monkeypatch.setattr(training._Run, "train_chunk", stop_in_the_third)
-    with pytest.raises(KeyboardInterrupt):
-        train_sae(backbone, texts, SMALL, tmp_path / "stopped")
-    monkeypatch.undo()
-    resumed = train_sae(backbone, texts, SMALL, tmp_path / "stopped")
-    for name, tensor in whole.state_dict().items():
-        torch.testing.assert_close(resumed.state_dict()[name], tensor, rtol=0, atol=1e-5)
-
-
-def test_a_checkpoint_of_another_run_is_refused(
-    backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training._Run, "finish", lambda _run: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        train_sae(backbone, texts, SMALL, tmp_path)
-    with pytest.raises(TrainingError, match="another run"):
-        train_sae(backbone, texts, TrainingConfig(d_sae=64, k=5, n_tokens=6_000), tmp_path)
-
-
-def test_a_finished_run_is_returned_and_other_texts_are_refused(
-    backbone: Backbone, texts: datasets.Dataset, tmp_path: Path
-) -> None:
-    first = train_sae(backbone, texts, SMALL, tmp_path)
-    written = (tmp_path / "model.safetensors").stat().st_mtime_ns
-    again = train_sae(backbone, texts, SMALL, tmp_path)
-    assert (tmp_path / "model.safetensors").stat().st_mtime_ns == written
-    assert torch.equal(again.W_enc, first.W_enc)
-    with pytest.raises(TrainingError, match="its texts are"):
-        train_sae(backbone, texts.select(range(5)), SMALL, tmp_path)
-
-
-def test_a_backbone_without_a_template_is_trained_on_raw_text(
-    plain_backbone: str, texts: datasets.Dataset, tmp_path: Path
-) -> None:
-    config = dataclasses.replace(SMALL, n_tokens=500)
-    assert train_sae(Backbone(plain_backbone, 1), texts, config, tmp_path).config.training["tokens"] >= 500
-
-
-def test_settings_that_cannot_work_stop_before_training(
-    backbone: Backbone, texts: datasets.Dataset, tmp_path: Path
-) -> None:
-    with pytest.raises(OptionError, match="dtype='int'"):
-        train_sae(backbone, texts, dataclasses.replace(SMALL, save_dtype="int"), tmp_path)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
-        train_sae(backbone, texts, SMALL, tmp_path / "file" / "sae")
-
-
-def test_many_empty_rows_are_passed_over(backbone: Backbone, tmp_path: Path) -> None:
-    texts = datasets.Dataset.from_dict({"text": [""] * 300 + TEXTS[:2]})
-    config = dataclasses.replace(SMALL, n_tokens=200)
-    assert train_sae(backbone, texts, config, tmp_path).config.training["tokens"] >= 200
-
-
 def test_a_calibration_on_another_layer_is_refused(tiny_backbone: str, tiny_sae: str) -> None:
     with pytest.raises(SAEMismatch, match="trained on layer 2"):
         calibrate_sae(Backbone(tiny_backbone, 1), tiny_sae, TEXTS)
-
-
-@pytest.mark.parametrize("rows", [[], [None, "  "]])
-def test_nothing_to_train_on_is_an_error(backbone: Backbone, rows: list[str | None], tmp_path: Path) -> None:
-    texts = datasets.Dataset.from_dict({"text": rows}, features=datasets.Features({"text": datasets.Value("string")}))
-    with pytest.raises(TrainingError, match="to train on"):
-        train_sae(backbone, texts, SMALL, tmp_path)
-
-
-def test_a_loss_that_is_no_number_stops_training(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path) -> None:
-    config = TrainingConfig(d_sae=64, k=6, n_tokens=6_000, batch_size=128, chunk_tokens=1_024, learning_rate=1e30)
-    with pytest.raises(TrainingError, match="learning_rate"):
-        train_sae(backbone, texts, config, tmp_path)
 
 
 def test_a_saved_sae_loads_equal_and_hashes_its_weights(tiny_sae: str, tmp_path: Path) -> None:

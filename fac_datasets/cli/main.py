@@ -18,7 +18,7 @@ app = typer.Typer(
     help="Dataset curation by Feature Activation Coverage.",
 )
 app.command()(pipeline.run)
-app.add_typer(sae.app, name="sae", help="Train and calibrate sparse autoencoders.")
+app.add_typer(sae.app, name="sae", help="Train, evaluate and calibrate sparse autoencoders.")
 
 
 def main() -> None:

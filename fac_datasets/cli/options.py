@@ -15,3 +15,5 @@ Column = Annotated[str | None, typer.Option("--column", help="Column of texts or
 Split = Annotated[str | None, typer.Option("--split", help="Split to read; default: the only one, or train.")]
 Seed = Annotated[int, typer.Option("--seed", help="Random seed.")]
 Device = Annotated[str | None, typer.Option("--device", help="Torch device; default: CUDA where there is one.")]
+OtherBackbone = Annotated[bool, typer.Option("--other-backbone", help="Accept an SAE of another backbone.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run in the folder.")]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fac_datasets.cli.options import BackboneName, Column, Device, Layer, Out, SaeName, Seed, Split
+from fac_datasets.cli.options import BackboneName, Column, Device, Layer, Out, Overwrite, SaeName, Seed, Split
 
 
 def run(
@@ -26,7 +26,7 @@ def run(
     language: Annotated[str | None, typer.Option(help="Language code of the seed, for the card.")] = None,
     seed: Seed = 0,
     device: Device = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace another run in the folder.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure a dataset's coverage, synthesize what is missing, and write the augmented dataset."""
     from fac_datasets.feature_space import parse_threshold

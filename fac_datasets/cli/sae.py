@@ -1,68 +1,153 @@
-"""`fac-datasets sae`: train and calibrate sparse autoencoders."""
+"""`fac-datasets sae`: train, evaluate and calibrate sparse autoencoders."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from fac_datasets.cli.options import BackboneName, Column, Device, Out, Seed, Split
+from fac_datasets.cli.options import BackboneName, Column, Device, OtherBackbone, Out, Overwrite, SaeName, Seed, Split
 
 app = typer.Typer(no_args_is_help=True)
+
+Texts = Annotated[list[str], typer.Argument(metavar="DATA...", help="Texts or chats: files, folders or Hub ids.")]
+Renders = Annotated[list[str] | None, typer.Option("--render", help="chat, raw or both; default: as the model allows.")]
 
 
 @app.command()
 def train(
-    data: Annotated[str, typer.Argument(help="Texts or chats to train on.")],
+    data: Texts,
     out: Out,
     layer: Annotated[int, typer.Option("--layer", help="Decoder blocks before the residual stream.")],
     backbone: BackboneName = "embedded",
+    weight: Annotated[list[float] | None, typer.Option(help="Share of rows of each DATA, in order.")] = None,
     column: Column = None,
     split: Split = None,
-    d_sae: Annotated[int, typer.Option(help="Number of features.")] = 8192,
-    k: Annotated[int, typer.Option(help="Active features a token.")] = 32,
-    tokens: Annotated[int, typer.Option(help="Own tokens to train on.")] = 1_000_000,
-    render: Annotated[list[str] | None, typer.Option(help="chat, raw or both; default: as the template allows")] = None,
-    name: Annotated[str, typer.Option(help="Name of the SAE.")] = "sae",
-    corpus: Annotated[str, typer.Option(help="What the texts are, for the SAE's configuration.")] = "",
-    dtype: Annotated[str, typer.Option(help="Of the backbone while training.")] = "float32",
-    save_dtype: Annotated[str, typer.Option(help="Of the saved weights.")] = "float32",
+    streaming: Annotated[bool, typer.Option(help="Read DATA as streams.")] = False,
+    preset: Annotated[str, typer.Option(help="default, or reference: the recipe of the paper.")] = "default",
+    objective: Annotated[str | None, typer.Option(help="topk, relu or reference.")] = None,
+    d_sae: Annotated[int | None, typer.Option(help="Number of features.")] = None,
+    k: Annotated[int | None, typer.Option(help="Active features a token.")] = None,
+    tied: Annotated[bool | None, typer.Option(help="Use the encoder, transposed, as decoder.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Own tokens taken from DATA.")] = None,
+    passes: Annotated[int | None, typer.Option(help="Times that they are trained on.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Tokens an optimiser step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate of Adam.")] = None,
+    chunk_tokens: Annotated[int | None, typer.Option(help="Residual vectors shuffled together.")] = None,
+    l1_weight: Annotated[float | None, typer.Option(help="Weight of the sum of activations (relu).")] = None,
+    render: Renders = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder that keeps activations, for several passes or SAEs.")
+    ] = None,
+    tracker: Annotated[list[str] | None, typer.Option(help="Trackers of accelerate, such as tensorboard.")] = None,
+    dtype: Annotated[str, typer.Option(help="Of the backbone.")] = "float32",
+    precision: Annotated[str | None, typer.Option(help="Of the SAE's products: float32 or bfloat16.")] = None,
+    save_dtype: Annotated[str | None, typer.Option(help="Of the saved weights.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the SAE.")] = None,
+    corpus: Annotated[str | None, typer.Option(help="What the texts are, for the SAE's configuration.")] = None,
     seed: Seed = 0,
     device: Device = None,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Train a TopK SAE on the residual stream; killed and run again, it continues."""
+    """Train an SAE on the residual stream; killed and run again, it continues. For several processes, start it with
+    `accelerate launch -m fac_datasets sae train ...`."""
     from fac_datasets.backbone import Backbone
-    from fac_datasets.loading import load_rows
+    from fac_datasets.loading import load_rows, stream_rows
     from fac_datasets.sae.training import TrainingConfig, train_sae
 
-    config = TrainingConfig(
-        d_sae=d_sae,
-        k=k,
-        n_tokens=tokens,
-        renders=tuple(render) if render else None,
-        seed=seed,
-        name=name,
-        corpus=corpus,
-        save_dtype=save_dtype,
+    named: dict[str, Any] = {
+        "objective": objective,
+        "d_sae": d_sae,
+        "k": k,
+        "tied": tied,
+        "n_tokens": tokens,
+        "passes": passes,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "chunk_tokens": chunk_tokens,
+        "l1_weight": l1_weight,
+        "renders": tuple(render) if render else None,
+        "precision": precision,
+        "save_dtype": save_dtype,
+        "name": name,
+        "corpus": corpus,
+    }
+    config = TrainingConfig.preset(
+        preset, seed=seed, **{key: value for key, value in named.items() if value is not None}
     )
-    texts = load_rows(data, split)
-    sae = train_sae(Backbone(backbone, layer, device=device, dtype=dtype), texts, config, out, column=column)
+    sae = train_sae(
+        Backbone(backbone, layer, device=device, dtype=dtype),
+        [stream_rows(one, split) if streaming else load_rows(one, split) for one in data],
+        config,
+        out,
+        weights=weight,
+        column=column,
+        cache_dir=cache,
+        trackers=tracker or (),
+        resume=not overwrite,
+    )
     result = sae.config.training
     print(
         f"{out}: {result['tokens']:,} tokens, fraction of variance unexplained {result['fvu']:.3f}, "
-        f"L0 {result['l0']}, dead {result['dead_share']:.2%}"
+        f"L0 {result['l0']:.1f}, dead {result['dead_share']:.2%}"
     )
 
 
 @app.command()
+def evaluate(
+    data: Texts,
+    out: Out,
+    sae: SaeName = "embedded",
+    backbone: BackboneName = "embedded",
+    column: Column = None,
+    split: Split = None,
+    kind_column: Annotated[
+        str | None, typer.Option(help="Column by whose values the measures are broken down.")
+    ] = None,
+    render: Renders = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Own tokens measured of each kind; default: all.")] = None,
+    other_backbone: OtherBackbone = False,
+    device: Device = None,
+) -> None:
+    """Measure an SAE on held-out text; writes report.json and report.png."""
+    import json
+
+    from fac_datasets.caching import write_atomically
+    from fac_datasets.loading import load_rows
+    from fac_datasets.plots import plot_evaluation
+    from fac_datasets.sae.evaluation import evaluate_sae
+
+    report = evaluate_sae(
+        backbone,
+        sae,
+        [load_rows(one, split) for one in data],
+        column=column,
+        kind_column=kind_column,
+        renders=render,
+        max_tokens=max_tokens,
+        other_backbone=other_backbone,
+        device=device,
+    )
+    write_atomically(out / "report.json", (json.dumps(report, indent=2) + "\n").encode())
+    plot_evaluation(report, out / "report.png")
+    for kind, part in {"all": report, **report["kinds"]}.items():
+        print(
+            f"{kind}: {part['tokens']:,} tokens, fraction of variance unexplained {part['fvu']:.3f}, L0 "
+            f"{part['l0']:.1f}, never active {part['dead_share']:.2%}, loss recovered {part['loss_recovered']:.3f}"
+        )
+
+
+@app.command()
 def calibrate(
-    data: Annotated[str, typer.Argument(help="Texts or chats to measure usual activations on.")],
+    data: Texts,
     sae: Annotated[str, typer.Option("--sae", help="Folder of the SAE.")],
     backbone: BackboneName = "embedded",
     column: Column = None,
     split: Split = None,
-    render: Annotated[list[str] | None, typer.Option(help="chat, raw or both; default: as the template allows")] = None,
+    render: Renders = None,
     activation: Annotated[list[str] | None, typer.Option(help="sae, relu, or both; default: both.")] = None,
+    other_backbone: OtherBackbone = False,
     device: Device = None,
 ) -> None:
     """Measure each feature's usual activations, which quantile thresholds need, and store them with the SAE."""
@@ -72,13 +157,21 @@ def calibrate(
     from fac_datasets.sae.calibration import calibrate_sae
     from fac_datasets.sae.formats import find_sae
 
-    texts = load_rows(data, split)
-    rows = read_rows(texts[:], resolve_column(texts.features, column))
+    rows = []
+    for one in data:
+        texts_or_chats = load_rows(one, split)
+        rows += read_rows(texts_or_chats[:], resolve_column(texts_or_chats.features, column))
+    texts = [row for row in rows if not isinstance(row, list)]
     model = Backbone(backbone, find_sae(sae).config.layer, device=device)
     for one_render in render or (["chat", "raw"] if model.info.has_template else ["raw"]):
+        used = rows if one_render == "chat" else texts
         for one_activation in activation or ["sae", "relu"]:
-            result = calibrate_sae(model, sae, rows, render=one_render, activation=one_activation)
-            print(
-                f"{sae}: {one_render}, {one_activation}: {result.n_tokens:,} tokens; {result.n_rare:,} rare features "
-                f"take the pooled quantiles"
+            result = calibrate_sae(
+                model, sae, used, render=one_render, activation=one_activation, other_backbone=other_backbone
             )
+            print(
+                f"{sae}: {one_render}, {one_activation}: {result.n_tokens:,} tokens of {len(used):,} rows; "
+                f"{result.n_rare:,} rare features take the pooled quantiles"
+            )
+        if len(used) < len(rows):
+            print(f"{sae}: {one_render}: {len(rows) - len(used):,} chats were left out, since they need the template")

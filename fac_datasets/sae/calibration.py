@@ -152,6 +152,7 @@ def calibrate_sae(
     render: str = "chat",
     activation: str = "sae",
     max_length: int = 512,
+    other_backbone: bool = False,
 ) -> Calibration:
     """Measure the usual activations of each feature and store them in the SAE's folder.
 
@@ -162,6 +163,7 @@ def calibrate_sae(
         render: `"chat"` or `"raw"`.
         activation: `"sae"` or `"relu"`.
         max_length: tokens in a window.
+        other_backbone: accept an SAE that was trained on another backbone of the same width.
 
     Returns:
         The calibration, also written to `calibration/` in the folder.
@@ -184,7 +186,7 @@ def calibrate_sae(
     from fac_datasets.sae.model import require_match
 
     found = find_sae(sae)
-    require_match(found.config, backbone.info, backbone.layer)
+    require_match(found.config, backbone.info, backbone.layer, other_backbone=other_backbone)
     model = found.load().to(backbone.device)
     windows = backbone.windows(texts, render=render, max_length=max_length)
     if not windows:

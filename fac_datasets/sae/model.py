@@ -216,6 +216,50 @@ class SparseAutoencoder(nn.Module):
         config = json.dumps(dataclasses.asdict(self.config), indent=2) + "\n"
         write_atomically(Path(folder) / CONFIG_FILE, config.encode())
 
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        report: dict[str, Any] | None = None,
+        dtype: torch.dtype = torch.float32,
+        private: bool | None = None,
+        revision: str | None = None,
+        token: str | None = None,
+        license: str | None = None,
+    ) -> str:
+        """Upload configuration, weights and card to a model repository on the Hub, which is made when missing.
+
+        Args:
+            repo_id: `user/name`.
+            report: of `evaluate_sae`; goes into the card and into `report.json`.
+            dtype: of the weights.
+            private: whether a new repository is private.
+            revision: branch to commit to.
+            token: of the Hub; by default the one that is logged in.
+            license: for the card, as a Hub identifier.
+
+        Returns:
+            URL of the commit.
+        """
+        import tempfile
+
+        from huggingface_hub import HfApi
+
+        from fac_datasets.card import sae_card
+
+        api = HfApi(token=token)
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, dtype=dtype)
+            card = sae_card(self.config, report, name=repo_id, license=license)
+            write_atomically(Path(folder) / "README.md", card.encode())
+            if report is not None:
+                write_atomically(Path(folder) / "report.json", (json.dumps(report, indent=2) + "\n").encode())
+            commit = api.upload_folder(
+                repo_id=repo_id, folder_path=folder, revision=revision, commit_message=f"Upload {self.config.name}"
+            )
+        return str(commit.commit_url)
+
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path) -> SparseAutoencoder:
         """Load an SAE of any supported format, in float32; see `load_sae`."""

@@ -218,7 +218,9 @@ def train_sae(
                 {name: value for name, value in measured.items() if name != "tokens"}, step=run.progress.steps
             )
             run.save(checkpoint)
-    accelerator.end_training()
+    # Not end_training, which would also take down the process group of whoever called.
+    for tracker in accelerator.trackers:
+        tracker.finish()
     sae = run.finish()
     if accelerator.is_main_process:
         sae.save_pretrained(output, dtype=save_dtype)

@@ -1,14 +1,23 @@
-"""Where an SAE is: the embedded one, a folder, or a repository on the Hub."""
+"""Where an SAE is: the embedded one, a folder or file, a repository on the Hub, or a release that SAELens knows."""
 
 from __future__ import annotations
 
+import re
+import tempfile
 from pathlib import Path
 
+from filelock import FileLock
+
+from fac_datasets.caching import cache_folder
 from fac_datasets.errors import SAEFormatError
 
 
 def sae_place(name_or_path: str | Path) -> Path:
-    """Folder or file of an SAE: the embedded one, a local one, or part of a Hub repository that is fetched."""
+    """The local folder or file of an SAE, fetched where it is not here; see `load_sae` for the names.
+
+    Raises:
+        SAEFormatError: there is nothing of that name.
+    """
     from fac_datasets.embedded import EMBEDDED_SAE_FOLDER
 
     if name_or_path == "embedded":
@@ -16,23 +25,47 @@ def sae_place(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.exists():
         return path
-    return _hub_folder(str(name_or_path))
+    name = str(name_or_path)
+    release, _, sae_id = name.partition(":")
+    return _release_folder(release, sae_id) if sae_id and "/" not in release else _hub_place(name)
 
 
-def _hub_folder(name: str) -> Path:
+def _hub_place(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     location, _, revision = name.partition("@")
-    repository, _, subfolder = location.partition(":")
-    subfolder = subfolder.strip("/")
+    repository, _, inside = location.partition(":")
+    inside = inside.strip("/")
     try:
         root = snapshot_download(
-            repository, revision=revision or None, allow_patterns=f"{subfolder}/*" if subfolder else None
+            repository, revision=revision or None, allow_patterns=[inside, f"{inside}/*"] if inside else None
         )
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise SAEFormatError(f"SAE {name!r} is no folder, and the Hub did not give it: {error}") from error
-    folder = Path(root) / subfolder
-    if not folder.is_dir():
-        raise SAEFormatError(f"{repository!r} on the Hub has no folder {subfolder!r}")
+    place = Path(root) / inside
+    if not place.exists():
+        raise SAEFormatError(f"{repository!r} on the Hub has no folder or file {inside!r}")
+    return place
+
+
+def _release_folder(release: str, sae_id: str) -> Path:
+    """An SAE of a SAELens release, converted once by SAELens itself into its own format in the cache."""
+    try:
+        from sae_lens import SAE
+    except ImportError as error:
+        raise SAEFormatError(
+            f"{release}:{sae_id} is no folder; if it is a release of SAELens, install it: pip install "
+            f"'fac-datasets[sae-lens]'"
+        ) from error
+    folder = cache_folder("saes") / re.sub(r"[^\w.-]+", "--", f"{release}--{sae_id}")
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            try:
+                sae = SAE.from_pretrained(release, sae_id)
+            except (ValueError, KeyError, OSError) as error:
+                raise SAEFormatError(f"SAELens did not give {release}:{sae_id}: {error}") from error
+            with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+                sae.save_model(f"{temporary}/sae")
+                Path(temporary, "sae").replace(folder)
     return folder
