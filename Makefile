@@ -25,12 +25,19 @@ setup:
 embedded: setup  ## fetch and convert the embedded backbone, once
 	@$(BIN)/python -m fac_datasets.embedded
 
-# Trains, calibrates and writes the SAE that ships with the package (half an hour on two cores).
-SAE_OUT ?= build/embedded-sae
+# Trains, calibrates, judges and describes the SAE that ships with the package (two hours on two cores). Killed, it
+# continues.
 CORPUS ?= build/corpus
-CORPUS_NAME := "news, answers, instructions, writing briefs, software and refusable requests (embedded_corpus.py)"
+SAE_OUT ?= build/embedded-sae
+TRAIN := $(CORPUS)/train/texts.jsonl $(CORPUS)/train/chats.jsonl
+CALIBRATION := $(CORPUS)/calibration/texts.jsonl $(CORPUS)/calibration/chats.jsonl
+HELD_OUT := $(CORPUS)/held_out/texts.jsonl $(CORPUS)/held_out/chats.jsonl
+KINDS := chats, instructions, questions, encyclopedia, news, code and requests (tests/benchmarks/embedded_corpus.py)
 embedded-sae: embedded
-	$(BIN)/python tests/benchmarks/embedded_corpus.py --out $(CORPUS)
-	$(BIN)/fac-datasets sae train $(CORPUS)/train.jsonl --out $(SAE_OUT) --layer 15 --tokens 1000000 --dtype bfloat16 \
-		--save-dtype float16 --name smollm2-135m-l15-8k --seed 0 --corpus $(CORPUS_NAME)
-	$(BIN)/fac-datasets sae calibrate $(CORPUS)/calibration.jsonl --sae $(SAE_OUT)
+	$(BIN)/python -m tests.benchmarks.embedded_corpus --out $(CORPUS)
+	$(BIN)/fac-datasets sae train $(TRAIN) --weight 19173 --weight 4219 --layer 15 --tokens 2500000 --passes 3 \
+		--chunk-tokens 131072 --cache build/activations-l15 --dtype bfloat16 --save-dtype float16 \
+		--name smollm2-135m-l15-8k --corpus "$(KINDS)" --seed 0 --out $(SAE_OUT)
+	$(BIN)/fac-datasets sae calibrate $(CALIBRATION) --sae $(SAE_OUT)
+	$(BIN)/fac-datasets sae evaluate $(HELD_OUT) --sae $(SAE_OUT) --kind-column kind --out $(SAE_OUT)
+	$(BIN)/python -m tests.benchmarks.interpretability --sae $(SAE_OUT) --corpus $(CORPUS)

@@ -153,11 +153,15 @@ class Backbone:
 
 
 def torch_device(name: str | None) -> torch.device:
-    """A torch device by name; without one, CUDA where there is one, else the CPU."""
+    """A torch device by name; without one, CUDA where there is one, else the CPU.
+
+    Of several processes that were launched together, each takes the CUDA device of its local rank.
+    """
     import torch
 
+    cuda = f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda"
     try:
-        return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return torch.device(name or (cuda if torch.cuda.is_available() else "cpu"))
     except RuntimeError as error:
         raise OptionError(f"device={name!r} is no torch device such as 'cpu' or 'cuda:0'") from error
 

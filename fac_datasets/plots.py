@@ -90,24 +90,6 @@ def plot_evaluation(report: Mapping[str, Any], path: Path) -> None:
     _save(figure, path)
 
 
-def plot_study(results: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    """FVU and loss recovered of several SAEs: of all text, and of the kind that each does worst on."""
-    figure = _figure(10.0)
-    panels = figure.subplots(1, 2, sharey=True)
-    names = list(results)
-    for axes, name, worst, label in (
-        (panels[0], "fvu", max, "fraction of variance unexplained"),
-        (panels[1], "loss_recovered", min, "loss recovered"),
-    ):
-        axes.plot([results[n][name] for n in names], names, "o", label="all held-out text")
-        axes.plot([worst(k[name] for k in results[n]["kinds"].values()) for n in names], names, "x", label="worst kind")
-        axes.set_xlabel(label)
-        axes.grid(axis="y", alpha=0.3)
-    panels[0].invert_yaxis()
-    panels[0].legend(frameon=False, fontsize=8)
-    _save(figure, path)
-
-
 def _rarefaction(axes: Axes, reports: Mapping[str, CoverageReport]) -> None:
     for label, report in reports.items():
         points = report.rarefaction()

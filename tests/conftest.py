@@ -35,6 +35,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from fac_datasets import Backbone, FeatureExtractor, SparseAutoencoder
 from fac_datasets.sae.calibration import calibrate_sae
 from fac_datasets.sae.model import SAEConfig
+from tests.hub import hub as hub
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"

@@ -6,8 +6,10 @@ import json
 import os
 import pickle
 import shutil
+import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from fac_datasets import Backbone, FeatureExtractor, SparseAutoencoder, load_sae
 from fac_datasets.errors import OptionError, SAEFormatError, SAEMismatch
 from fac_datasets.sae.formats import FORMATS, find_sae
 from fac_datasets.sae.formats.base import layer_of_hook
+from tests.hub import Hub
 
 FIXTURES = Path(__file__).parent / "foreign_saes" / "fixtures"
 CASES = {path.parent.name: json.loads(path.read_text()) for path in sorted(FIXTURES.glob("*/expected.json"))}
@@ -219,3 +222,79 @@ def test_per_token_normalisation_is_undone_only_with_the_residual() -> None:
     sae = load("sae_lens_standard_layer_norm")
     with pytest.raises(OptionError, match="give decode the vectors"):
         sae.decode(torch.zeros(1, 48))
+
+
+# --- places ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_release_of_sae_lens_is_converted_once_by_sae_lens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAC_DATASETS_CACHE", str(tmp_path))
+    asked = []
+
+    class SAE:
+        """Stands for the class of the optional package, which gives SAEs by release and saves them."""
+
+        @classmethod
+        def from_pretrained(cls, release: str, sae_id: str) -> SAE:
+            if release != "tiny-res":
+                raise ValueError(f"Release {release} not found")
+            asked.append((release, sae_id))
+            return cls()
+
+        def save_model(self, folder: str) -> None:
+            shutil.copytree(FIXTURES / "sae_lens_topk" / "sae", folder)
+
+    monkeypatch.setitem(sys.modules, "sae_lens", SimpleNamespace(SAE=SAE))
+    for _ in range(2):
+        assert load_sae("tiny-res:blocks.1.hook_resid_post").config.layer == 2
+    assert asked == [("tiny-res", "blocks.1.hook_resid_post")]
+    with pytest.raises(SAEFormatError, match="SAELens did not give other-res:x"):
+        load_sae("other-res:x")
+
+
+def test_without_sae_lens_a_release_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sae_lens", None)
+    with pytest.raises(SAEFormatError, match=r"fac-datasets\[sae-lens\]"):
+        load_sae("gpt2-small-res-jb:blocks.8.hook_resid_pre")
+
+
+def test_an_sae_goes_to_the_hub_and_comes_back(hub: Hub, tiny_sae: str) -> None:
+    sae = load_sae(tiny_sae)
+    report = {"fvu": 0.25, "l0": 8.0, "dead_share": 0.0, "loss_recovered": 0.9, "tokens": 100, "kinds": {}}
+    assert "/me/tiny/commit/" in sae.push_to_hub("me/tiny", report=report, license="apache-2.0")
+    files = hub.files("me/tiny")
+    assert {"config.json", "model.safetensors", "README.md", "report.json"} <= set(files)
+    card = files["README.md"].decode()
+    assert "license: apache-2.0" in card
+    assert "| all | 100 | 0.250 | 0.900 | 8.0 | 0.00 % |" in card
+    again = load_sae("me/tiny")
+    assert again.config == sae.config
+    assert torch.equal(again.W_enc, sae.W_enc)
+
+
+def test_a_foreign_sae_comes_from_a_subfolder_and_revision_of_the_hub(hub: Hub) -> None:
+    folder = FIXTURES / "gemma_scope" / "sae" / "layer_2" / "width_48" / "average_l0_5"
+    hub.seed(
+        "me/scope", {"layer_2/width_48/average_l0_5/params.npz": (folder / "params.npz").read_bytes()}, revision="v1"
+    )
+    hub.seed("me/scope", {"other.txt": b"nothing"})
+    sae = load_sae("me/scope:layer_2/width_48/average_l0_5@v1")
+    assert (sae.config.layer, sae.config.training["l0"]) == (3, 5)
+    assert sae.config.name == "me-scope-layer_2-width_48-average_l0_5-v1"
+    with pytest.raises(SAEFormatError, match="no folder or file 'layer_9'"):
+        load_sae("me/scope:layer_9@v1")
+    with pytest.raises(SAEFormatError, match="the Hub did not give it"):
+        load_sae("me/scope@v2")
+
+
+def test_a_checkpoint_of_the_paper_is_named_by_its_file_on_the_hub(hub: Hub) -> None:
+    source = next((FIXTURES / "paper_reference").rglob("*.pth"))
+    hub.seed("me/paper", {f"TopK7_l2_h48_epoch{epoch}.pth": source.read_bytes() for epoch in (1, 2)})
+    with pytest.raises(SAEFormatError, match="name the file of one of them"):
+        load_sae("me/paper")
+    assert load_sae("me/paper:TopK7_l2_h48_epoch2.pth").config.k == 7
+
+
+def test_a_name_that_is_nowhere_is_an_error() -> None:
+    with pytest.raises(SAEFormatError, match="is no folder, and the Hub did not give it"):
+        load_sae("nobody/nothing")

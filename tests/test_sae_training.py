@@ -20,6 +20,7 @@ import torch
 from accelerate.tracking import GeneralTracker
 
 from fac_datasets import Backbone, SparseAutoencoder, TrainingConfig, load_sae, train_sae
+from fac_datasets.cli.main import app
 from fac_datasets.errors import OptionError, OutputError, TrainingError
 from fac_datasets.sae import training
 from fac_datasets.sae.activations import OUTLIER, ResidualStream, Rows
@@ -568,3 +569,23 @@ def test_two_processes_train_one_sae(tiny_backbone: str, tmp_path: Path) -> None
     assert {path.parent.name for path in (tmp_path / "cache").glob("*/chunk-*")} == {"process-0", "process-1"}
     launch(tiny_backbone, path, tmp_path / "again", "--passes", "3")
     assert_equal_weights(load_sae(tmp_path / "sae"), load_sae(tmp_path / "again"))
+
+
+def test_the_command_trains_from_several_streams(tiny_backbone: str, tmp_path: Path) -> None:
+    for name, rows in (
+        ("texts", [{"text": text} for text in TEXTS]),
+        ("chats", [{"messages": chat} for chat in CHATS]),
+    ):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = [
+        "sae", "train", str(tmp_path / "texts.jsonl"), str(tmp_path / "chats.jsonl"), "--weight", "3", "--weight", "1",
+        "--streaming", "--preset", "reference", "--d-sae", "64", "--k", "8", "--tokens", "1000", "--batch-size", "128",
+        "--backbone", tiny_backbone, "--layer", "2", "--name", "mine", "--out", str(tmp_path / "sae"),
+    ]  # fmt: skip
+    app(command, standalone_mode=False)
+    config = load_sae(tmp_path / "sae").config
+    assert (config.name, config.tied, config.k) == ("mine", True, 8)
+    with pytest.raises(TrainingError, match="another run"):
+        app([*command, "--passes", "2"], standalone_mode=False)
+    app([*command, "--passes", "2", "--overwrite"], standalone_mode=False)
+    assert load_sae(tmp_path / "sae").config.training["tokens"] == 2 * 1_024

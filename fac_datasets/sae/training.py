@@ -116,11 +116,11 @@ class TrainingConfig:
     """Of the saved weights."""
 
     @classmethod
-    def preset(cls, name: str, **changes: Any) -> TrainingConfig:
+    def preset(cls, preset: str, /, **changes: Any) -> TrainingConfig:
         """A named recipe with changes.
 
         Args:
-            name: `"default"`, or `"reference"`, the recipe of arXiv 2602.10388: tied weights, k annealed from 200 to
+            preset: `"default"`, or `"reference"`, the recipe of arXiv 2602.10388: tied weights, k annealed from 200 to
                 20 over the first half, error over the square of the input, Adam at 1e-3, 256 tokens a prompt.
             changes: settings that differ.
 
@@ -131,9 +131,9 @@ class TrainingConfig:
             >>> TrainingConfig.preset("reference", d_sae=4096).tied
             True
         """
-        if name not in _PRESETS:
-            raise OptionError(f"preset={name!r} is not known; known: {', '.join(_PRESETS)}")
-        return cls(**{**_PRESETS[name], **changes})
+        if preset not in _PRESETS:
+            raise OptionError(f"preset={preset!r} is not known; known: {', '.join(_PRESETS)}")
+        return cls(**{**_PRESETS[preset], **changes})
 
 
 def train_sae(

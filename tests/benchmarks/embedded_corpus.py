@@ -26,6 +26,8 @@ import numpy as np
 import yaml
 
 from fac_datasets.demo import conversations
+from fac_datasets.identity import content_fingerprint
+from fac_datasets.loading import load_rows
 from fac_datasets.packages import PinnedPackage, package_files, sha256
 from tests.benchmarks.overlap import FINGERPRINTS, evaluation_fingerprints, fingerprints, repeats
 
@@ -324,14 +326,19 @@ def build(folder: Path, seed: int = 0) -> None:
     before = len(rows["held_out"])
     rows["held_out"] = [row for row in rows["held_out"] if not repeats(row_text(row), trained)]
     summary["held_out_rows_that_repeat_training_text"] = before - len(rows["held_out"])
-    summary["sha256"] = {}
+    summary["files"] = {}
     for split, content in rows.items():
         for name in ("text", "messages"):
             path = folder / split / f"{'chats' if name == 'messages' else 'texts'}.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True)
             lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in content if name in row)
             path.write_text("".join(lines), encoding="utf-8")
-            summary["sha256"][f"{split}/{path.name}"] = sha256(path)
+            written = load_rows(str(path)).select_columns([name])
+            summary["files"][f"{split}/{path.name}"] = {
+                "rows": len(written),
+                "sha256": sha256(path),
+                "fingerprint": content_fingerprint(written),
+            }
     everything = [row_text(row) for row in rows["train"] + rows["calibration"]]
     np.save(FINGERPRINTS / "embedded_corpus.npy", fingerprints(everything, window=24))
     (FINGERPRINTS / "embedded_corpus.json").write_text(json.dumps(summary, indent=2) + "\n")

@@ -3,23 +3,26 @@
     python -m tests.benchmarks.study_embedded_sae --corpus FOLDER --work FOLDER
 
 trains one SAE a variant on the same rows of the corpus of `embedded_corpus.py`, judges it on held-out text of every
-kind, and writes `results/embedded_sae_study.json` and `.png`. Run again, it continues.
+kind, and writes `results/embedded_sae_study.json` and `.png`. Run again, it continues. Activations of layer 15 are
+shared with `make embedded-sae` where FOLDER is its `build`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from matplotlib.figure import Figure
 
 from fac_datasets import Backbone, TrainingConfig, evaluate_sae, train_sae
 from fac_datasets.caching import write_atomically
 from fac_datasets.loading import load_rows
-from fac_datasets.plots import plot_study
 from tests.benchmarks.record import RESULTS, write_result
 
-TOKENS, PASSES, HELD_OUT_TOKENS = 200_000, 3, 1_000
+TOKENS, PASSES, HELD_OUT_TOKENS = 131_072, 4, 700
 VARIANTS: dict[str, dict[str, Any]] = {
     "layer 10": {"layer": 10},
     "layer 15": {"layer": 15},
@@ -38,15 +41,15 @@ def measure(corpus: Path, work: Path, layer: int, **settings: Any) -> dict[str, 
         [load_rows(str(corpus / split / f"{name}.jsonl")) for name in ("texts", "chats")]
         for split in ("train", "held_out")
     )
-    config = TrainingConfig(n_tokens=TOKENS, passes=PASSES, chunk_tokens=32_768, dead_after=100_000, **settings)
-    folder = work / "-".join([f"layer{layer}", *(f"{name}{value}" for name, value in settings.items())])
+    config = TrainingConfig(n_tokens=TOKENS, passes=PASSES, chunk_tokens=131_072, **settings)
+    folder = work / "study" / "-".join([f"layer{layer}", *(f"{name}{value}" for name, value in settings.items())])
     train_sae(
         Backbone("embedded", layer, dtype="bfloat16"),
         train,
         config,
         folder,
         weights=[len(texts) for texts in train],
-        cache_dir=work / f"activations-{layer}",
+        cache_dir=work / f"activations-l{layer}",
     )
     path = folder / "report.json"
     if not path.exists():
@@ -65,6 +68,24 @@ def _parameters(folder: Path) -> list[Any]:
     from fac_datasets import load_sae
 
     return list(load_sae(folder).parameters())
+
+
+def plot_study(results: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """FVU and loss recovered of several SAEs: of all text, and of the kind that each does worst on."""
+    figure = Figure(figsize=(10, 4.2), dpi=120, layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    names = list(results)
+    for axes, name, worst, label in (
+        (panels[0], "fvu", max, "fraction of variance unexplained"),
+        (panels[1], "loss_recovered", min, "loss recovered"),
+    ):
+        axes.plot([results[n][name] for n in names], names, "o", label="all held-out text")
+        axes.plot([worst(k[name] for k in results[n]["kinds"].values()) for n in names], names, "x", label="worst kind")
+        axes.set_xlabel(label)
+        axes.grid(axis="y", alpha=0.3)
+    panels[0].invert_yaxis()
+    panels[0].legend(frameon=False, fontsize=8)
+    figure.savefig(path)
 
 
 if __name__ == "__main__":

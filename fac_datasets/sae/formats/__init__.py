@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,6 +79,9 @@ def find_sae(name_or_path: str | Path, format: str | None = None) -> FoundSAE:
         if weights is not None:
             config = candidate.config(weights)
             config.check()
+            if candidate is not NATIVE and not Path(name_or_path).exists():
+                # What is fetched lies in folders whose names say nothing.
+                config.name = re.sub(r"[^\w.-]+", "-", str(name_or_path))
             return FoundSAE(weights.parent, weights, candidate, config)
     looked_for = "; ".join(f"{candidate.looks_for} ({candidate.name})" for candidate in candidates)
     below = sorted(

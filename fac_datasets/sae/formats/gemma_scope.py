@@ -26,7 +26,7 @@ def _arrays(weights: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
 
 
 def _config(weights: Path) -> SAEConfig:
-    parts = weights.resolve().parts[:-1]
+    parts = weights.absolute().parts[:-1]
     layer = next((found[1] for part in reversed(parts) if (found := re.fullmatch(r"layer_(\d+)", part))), None)
     if layer is None:
         raise SAEFormatError(

@@ -75,7 +75,7 @@ def _config(weights: Path) -> SAEConfig:
         k=int(content["k"]) if architecture == "topk" and content.get("k") else None,
         subtract_b_dec=content.get("apply_b_dec_to_input", True),
         normalization=normalization,
-        name=folder.resolve().name,
+        name=folder.absolute().name,
         hook=content["hook_name"],
         backbone=str(content.get("model_name") or ""),
     )

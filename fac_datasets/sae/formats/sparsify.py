@@ -18,7 +18,7 @@ def _config(weights: Path) -> SAEConfig:
     content = read_json(weights.parent / _CONFIG, ("d_in", "k"))
     if content.get("transcode") or content.get("skip_connection"):
         raise SAEFormatError(f"{weights.parent} holds a transcoder, which does not reconstruct what it reads")
-    folder = weights.resolve().parent
+    folder = weights.absolute().parent
     # Runs with several seeds have a folder a seed below the hook's.
     hook = folder.parent.name if folder.name.startswith("seed") else folder.name
     return SAEConfig(
