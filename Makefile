@@ -35,9 +35,10 @@ HELD_OUT := $(CORPUS)/held_out/texts.jsonl $(CORPUS)/held_out/chats.jsonl
 KINDS := chats, instructions, questions, encyclopedia, news, code and requests (tests/benchmarks/embedded_corpus.py)
 embedded-sae: embedded
 	$(BIN)/python -m tests.benchmarks.embedded_corpus --out $(CORPUS)
-	$(BIN)/fac-datasets sae train $(TRAIN) --weight 19173 --weight 4219 --layer 15 --tokens 2500000 --passes 3 \
+	$(BIN)/fac-datasets sae train $(TRAIN) --layer 15 --tokens 2500000 --passes 3 \
 		--chunk-tokens 131072 --cache build/activations-l15 --dtype bfloat16 --save-dtype float16 \
 		--name smollm2-135m-l15-8k --corpus "$(KINDS)" --seed 0 --out $(SAE_OUT)
 	$(BIN)/fac-datasets sae calibrate $(CALIBRATION) --sae $(SAE_OUT)
 	$(BIN)/fac-datasets sae evaluate $(HELD_OUT) --sae $(SAE_OUT) --kind-column kind --out $(SAE_OUT)
 	$(BIN)/python -m tests.benchmarks.interpretability --sae $(SAE_OUT) --corpus $(CORPUS)
+	$(BIN)/python -m tests.benchmarks.embed_sae --sae $(SAE_OUT)

@@ -159,11 +159,19 @@ def torch_device(name: str | None) -> torch.device:
     """
     import torch
 
-    cuda = f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda"
     try:
-        return torch.device(name or (cuda if torch.cuda.is_available() else "cpu"))
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError as error:
         raise OptionError(f"device={name!r} is no torch device such as 'cpu' or 'cuda:0'") from error
+    if str(device) == "cuda" and "LOCAL_RANK" in os.environ:
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return device
+
+
+def require_render(render: str) -> None:
+    """Raise OptionError unless this is a way to render text."""
+    if render not in ("chat", "raw"):
+        raise OptionError(f"render={render!r} is neither 'chat' nor 'raw'")
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -241,6 +249,7 @@ def row_windows(
     """
     if max_length < 16:
         raise OptionError(f"max_length={max_length} leaves no room for text; the least is 16 tokens")
+    require_render(render)
     rendered = [render_row(tokenizer, row, render=render, roles=roles, index=i) for i, row in enumerate(rows)]
     filled = [i for i, row in enumerate(rendered) if row.contents]
     if not filled:

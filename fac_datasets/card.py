@@ -45,6 +45,7 @@ def sae_card(
     config: SAEConfig,
     report: dict[str, Any] | None = None,
     *,
+    backbone: str | None = None,
     name: str | None = None,
     commands: str = "",
     license: str | None = None,
@@ -54,7 +55,8 @@ def sae_card(
     Args:
         config: of the SAE.
         report: of `evaluate_sae`.
-        name: under which it is loaded, such as its Hub id.
+        backbone: under which the backbone is loaded; by default the name that the SAE knows.
+        name: under which the SAE is loaded, such as its Hub id.
         commands: that made it.
         license: as a Hub identifier.
     """
@@ -71,7 +73,7 @@ def sae_card(
         config=config,
         report=report or {},
         commands=commands,
-        backbone_argument=repr(config.backbone or "backbone"),
+        backbone_argument=repr(backbone or config.backbone or "backbone"),
         sae_argument=repr(name or config.name),
     )
     return str(card) + "\n"

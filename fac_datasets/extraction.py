@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.backbone import EMBEDDED, Backbone, Row, Window, backbone_info, batches_by_tokens, own_vectors
+from fac_datasets.backbone import (
+    EMBEDDED,
+    Backbone,
+    Row,
+    Window,
+    backbone_info,
+    batches_by_tokens,
+    own_vectors,
+    require_render,
+)
 from fac_datasets.columns import is_chat, read_rows, resolve_column
 from fac_datasets.errors import BackboneError, CalibrationMissing, OptionError
-from fac_datasets.feature_space import FeatureSpace, Threshold, parse_threshold
+from fac_datasets.feature_space import FeatureSpace, Threshold, parse_threshold, require_activation
 from fac_datasets.sae.calibration import register_calibrations, thresholds_of
 
 if TYPE_CHECKING:
@@ -23,14 +32,6 @@ if TYPE_CHECKING:
 _ENCODE_ELEMENTS = 1 << 25
 """Pre-activations held at once: encoding takes at most four times this many bytes beside the residual stream."""
 
-
-_PUBLISHED = {
-    "llama": ("meta-llama/Llama-3.1-8B-Instruct", "Zhongzhi1228/sae_llama_l16_h65536", 16),
-    "qwen2": ("Qwen/Qwen2-7B-Instruct", "Zhongzhi1228/sae_qwen_l14_h65536", 14),
-    # The paper names no version of Mistral-7B-Instruct.
-    "mistral": ("mistralai/Mistral-7B-Instruct-v0.3", "Zhongzhi1228/sae_mistral_l16_h65536", 16),
-}
-"""Backbone, SAE and layer of the pairs that the paper's authors publish."""
 
 _FIT_TOKENS = 256
 """Own tokens on which an SAE's reconstruction is compared with what its card says."""
@@ -105,10 +106,9 @@ class FeatureExtractor:
         dtype: str = "float32",
         other_backbone: bool = False,
     ) -> None:
-        if render not in (None, "chat", "raw"):
-            raise OptionError(f"render={render!r} is neither 'chat' nor 'raw'")
-        if activation not in ("sae", "relu"):
-            raise OptionError(f"activation={activation!r} is neither 'sae' nor 'relu'")
+        if render is not None:
+            require_render(render)
+        require_activation(activation)
         if max_length < 16:
             raise OptionError(f"max_length={max_length} leaves no room for text; the least is 16 tokens")
         self.backbone_name = str(backbone)
@@ -128,7 +128,7 @@ class FeatureExtractor:
         self.other_backbone = other_backbone
         self._space: FeatureSpace | None = None
         self._loaded: tuple[Backbone, SparseAutoencoder, NDArray[np.float32]] | None = None
-        self._fit_known = False
+        self._first_vectors: list[torch.Tensor] | None = []
 
     @classmethod
     def reference(cls, name: str, *, threshold: float = 1.0, **options: Any) -> FeatureExtractor:
@@ -146,15 +146,17 @@ class FeatureExtractor:
             >>> FeatureExtractor.reference("qwen2").layer
             14
         """
-        if name not in _PUBLISHED:
-            raise OptionError(f"the paper publishes no pair {name!r}; known: {', '.join(_PUBLISHED)}")
-        backbone, sae, layer = _PUBLISHED[name]
+        from fac_datasets.sae.formats.reference import PUBLISHED
+
+        if name not in PUBLISHED:
+            raise OptionError(f"the paper publishes no pair {name!r}; known: {', '.join(PUBLISHED)}")
+        backbone, sae, layer = PUBLISHED[name]
         chosen = {"backbone": backbone, "sae": sae, "layer": layer, "activation": "relu", **options}
         return cls(threshold=threshold, **chosen)
 
     def __getstate__(self) -> dict[str, Any]:
         """Options and digests only: an extractor hashes the same in every process and pickles without its weights."""
-        return {**self.__dict__, "_space": self.feature_space, "_loaded": None, "_fit_known": False}
+        return {**self.__dict__, "_space": self.feature_space, "_loaded": None, "_first_vectors": []}
 
     @property
     def feature_space(self) -> FeatureSpace:
@@ -255,12 +257,17 @@ class FeatureExtractor:
 
     def _compare_with_card(self, sae: SparseAutoencoder, vectors: torch.Tensor) -> None:
         """On first use, warn where the SAE explains or fires far from what it says of itself."""
-        if self._fit_known or len(vectors) < _FIT_TOKENS:
+        if self._first_vectors is None:
             return
-        self._fit_known = True
+        self._first_vectors.append(vectors[: 4 * _FIT_TOKENS])
+        if sum(len(part) for part in self._first_vectors) < _FIT_TOKENS:
+            return
+        import torch
+
         from fac_datasets.sae.evaluation import misfit
 
-        found = misfit(sae, vectors[: 4 * _FIT_TOKENS])
+        found = misfit(sae, torch.cat(self._first_vectors))
+        self._first_vectors = None
         if found:
             warnings.warn(
                 f"{found}. It may belong to another backbone or layer, or these texts are unlike its training text",

@@ -68,6 +68,12 @@ class FeatureSpace:
         )
 
 
+def require_activation(activation: str) -> None:
+    """Raise OptionError unless this is a way to read an SAE's activations."""
+    if activation not in ("sae", "relu"):
+        raise OptionError(f"activation={activation!r} is neither 'sae' nor 'relu'")
+
+
 def parse_threshold(threshold: Threshold) -> Threshold:
     """A threshold as a quantile name or a finite number of at least 0.
 

@@ -81,7 +81,7 @@ def plot_evaluation(report: Mapping[str, Any], path: Path) -> None:
         values = [kind[name] for kind in kinds.values()]
         axes.bar_label(axes.barh(list(kinds), values), [f"{value:.3f}" for value in values], padding=3, fontsize=8)
         axes.invert_yaxis()
-        axes.set_xlim(0, 1.2 * max(values))
+        axes.margins(x=0.2)
         axes.set_xlabel(label)
     edges = report["density"]["log10_rate"]
     density.bar(edges[:-1], report["density"]["features"], width=edges[1] - edges[0], align="edge")

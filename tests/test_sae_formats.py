@@ -290,7 +290,7 @@ def test_a_foreign_sae_comes_from_a_subfolder_and_revision_of_the_hub(hub: Hub) 
 def test_a_checkpoint_of_the_paper_is_named_by_its_file_on_the_hub(hub: Hub) -> None:
     source = next((FIXTURES / "paper_reference").rglob("*.pth"))
     hub.seed("me/paper", {f"TopK7_l2_h48_epoch{epoch}.pth": source.read_bytes() for epoch in (1, 2)})
-    with pytest.raises(SAEFormatError, match="name the file of one of them"):
+    with pytest.raises(SAEFormatError, match="2 SAEs; name the folder or file of one of them"):
         load_sae("me/paper")
     assert load_sae("me/paper:TopK7_l2_h48_epoch2.pth").config.k == 7
 

@@ -28,7 +28,9 @@ from fac_datasets.sae.model import SAEConfig
 from fac_datasets.sae.objectives import OBJECTIVES, Reference, TopK, make_objective
 from tests.conftest import TEXTS, TINY_LAYER
 
-SMALL = TrainingConfig(d_sae=64, k=6, n_tokens=6_000, batch_size=128, chunk_tokens=1_024, dead_after=2_000)
+SMALL = TrainingConfig(
+    d_sae=64, k=6, n_tokens=6_000, batch_size=128, chunk_tokens=1_024, dead_after=2_000, checkpoint_seconds=0
+)
 CHATS = [[{"role": "user", "content": text}, {"role": "assistant", "content": text[::-1]}] for text in TEXTS[:8]]
 
 
@@ -104,7 +106,7 @@ def test_a_finished_run_is_returned_and_other_texts_are_refused(
     again = train_sae(backbone, texts, SMALL, tmp_path)
     assert (tmp_path / "model.safetensors").stat().st_mtime_ns == written
     assert torch.equal(again.W_enc, first.W_enc)
-    with pytest.raises(TrainingError, match="its texts are"):
+    with pytest.raises(TrainingError, match="it has other texts"):
         train_sae(backbone, texts.select(range(5)), SMALL, tmp_path)
 
 
@@ -256,7 +258,7 @@ def test_the_input_is_scaled_and_the_decoder_bias_is_its_mean(
     config = dataclasses.replace(SMALL, n_tokens=128, learning_rate=1e-12)
     sae = train_sae(backbone, texts, config, tmp_path)
     rows = Rows([texts], weights=None, column=None, renders=("chat", "raw"), seed=0)
-    vectors = ResidualStream(backbone, rows, max_length=256, truncate=False).chunk(0, 128).vectors
+    vectors = ResidualStream(backbone, rows, max_length=256, truncate=False).chunk(0, 128).vectors[:128]
     torch.testing.assert_close(sae.normalize(vectors).norm(dim=-1).mean().item(), 32**0.5)
     torch.testing.assert_close(sae.b_dec, sae.normalize(vectors).mean(dim=0))
 
@@ -338,6 +340,20 @@ def test_a_stream_is_repeated_when_it_ends(texts: datasets.Dataset) -> None:
     assert [content for content, _ in rows.take(2 * len(TEXTS))] == TEXTS * 2
 
 
+def test_a_resumed_stream_begins_its_next_pass_at_the_beginning(texts: datasets.Dataset) -> None:
+    def rows() -> Rows:
+        return Rows([texts.to_iterable_dataset()], weights=None, column=None, renders=("raw",), seed=0)
+
+    stopped = rows()
+    beginning = stopped.position
+    stopped.take(3)
+    resumed = rows()
+    resumed.go_to(stopped.position)
+    resumed.take(2)
+    resumed.go_to(beginning)
+    assert [content for content, _ in resumed.take(3)] == TEXTS[:3]
+
+
 def test_a_stream_trains_like_its_rows(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL, n_tokens=2_000)
     sae = train_sae(backbone, texts.to_iterable_dataset(num_shards=3), config, tmp_path)
@@ -404,6 +420,15 @@ def test_a_longer_run_extends_the_cache_of_a_shorter_one(
     train_sae(backbone, texts, short, tmp_path / "short", cache_dir=tmp_path / "cache")
     longer = train_sae(backbone, texts, SMALL, tmp_path / "longer", cache_dir=tmp_path / "cache")
     assert_equal_weights(longer, train_sae(backbone, texts, SMALL, tmp_path / "plain"))
+
+
+def test_what_a_longer_run_left_in_the_cache_does_not_change_a_shorter_one(
+    backbone: Backbone, texts: datasets.Dataset, tmp_path: Path
+) -> None:
+    short = dataclasses.replace(SMALL, n_tokens=1_500, passes=2)
+    alone = train_sae(backbone, texts, short, tmp_path / "alone")
+    train_sae(backbone, texts, SMALL, tmp_path / "longer", cache_dir=tmp_path / "cache")
+    assert_equal_weights(alone, train_sae(backbone, texts, short, tmp_path / "short", cache_dir=tmp_path / "cache"))
 
 
 def test_a_cache_of_other_text_is_refused(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path) -> None:
@@ -543,6 +568,69 @@ def test_a_loss_that_becomes_nan_keeps_the_last_checkpoint(
     assert_equal_weights(whole, train_sae(backbone, texts, SMALL, tmp_path))
 
 
+def test_a_gradient_that_is_no_number_never_reaches_a_checkpoint(
+    backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poisoned(self: TopK, *arguments: Any) -> Any:
+        outcome = call(self, *arguments)
+        # The last step of the second chunk: a finite loss, an infinite gradient.
+        if next(steps) == 15:
+            tensor: Any = outcome.loss
+            tensor.register_hook(lambda gradient: gradient * float("inf"))
+        return outcome
+
+    call, steps = TopK.__call__, itertools.count()
+    monkeypatch.setattr(TopK, "__call__", poisoned)
+    with pytest.raises(TrainingError, match=r"gradient of .* became .* at step 15"):
+        train_sae(backbone, texts, SMALL, tmp_path)
+    monkeypatch.undo()
+    whole = train_sae(backbone, texts, SMALL, tmp_path / "whole")
+    assert_equal_weights(whole, train_sae(backbone, texts, SMALL, tmp_path))
+
+
+def test_starting_anew_leaves_nothing_of_the_old_run(
+    backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_sae(backbone, texts, SMALL, tmp_path)
+    monkeypatch.setattr(training._Run, "train_chunk", lambda _run: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train_sae(backbone, texts, SMALL, tmp_path, resume=False)
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_a_damaged_checkpoint_is_an_error(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path) -> None:
+    (tmp_path / training.CHECKPOINT).write_bytes(b"half")
+    with pytest.raises(TrainingError, match="resume=False"):
+        train_sae(backbone, texts, SMALL, tmp_path)
+
+
+def test_checkpoints_keep_their_distance(
+    backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = []
+    monkeypatch.setattr(training._Run, "save", lambda run, _path: saved.append(run.progress.trained))
+    train_sae(backbone, texts, dataclasses.replace(SMALL, checkpoint_seconds=3600), tmp_path)
+    assert saved == [1_024, 6_016]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("n_tokens", 0),
+        ("passes", 0),
+        ("chunk_tokens", 0),
+        ("batch_size", 1),
+        ("k", 65),
+        ("k_start", 100),
+        ("precision", "float8"),
+        ("renders", ("markdown",)),
+    ],
+)
+def test_settings_without_meaning_are_errors(setting: str, value: Any) -> None:
+    with pytest.raises(OptionError, match=setting.removesuffix("s")):
+        dataclasses.replace(SMALL, **{setting: value})
+
+
 def launch(tiny_backbone: str, texts: Path, output: Path, *options: str) -> None:
     """The command in two processes on the CPU."""
     subprocess.run(
@@ -579,7 +667,8 @@ def test_the_command_trains_from_several_streams(tiny_backbone: str, tmp_path: P
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     command = [
         "sae", "train", str(tmp_path / "texts.jsonl"), str(tmp_path / "chats.jsonl"), "--weight", "3", "--weight", "1",
-        "--streaming", "--preset", "reference", "--d-sae", "64", "--k", "8", "--tokens", "1000", "--batch-size", "128",
+        "--streaming", "--preset", "reference", "--d-sae", "64", "--k", "8", "--k-start", "32",
+        "--tokens", "1000", "--batch-size", "128",
         "--backbone", tiny_backbone, "--layer", "2", "--name", "mine", "--out", str(tmp_path / "sae"),
     ]  # fmt: skip
     app(command, standalone_mode=False)

@@ -36,6 +36,12 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate of Adam.")] = None,
     chunk_tokens: Annotated[int | None, typer.Option(help="Residual vectors shuffled together.")] = None,
     l1_weight: Annotated[float | None, typer.Option(help="Weight of the sum of activations (relu).")] = None,
+    k_start: Annotated[int | None, typer.Option(help="The k that the reference starts with.")] = None,
+    warmup: Annotated[float | None, typer.Option(help="Share of the run with a rising learning rate.")] = None,
+    decay: Annotated[float | None, typer.Option(help="Share of the run with a falling learning rate.")] = None,
+    aux_k: Annotated[int | None, typer.Option(help="Dead features that explain the error (topk).")] = None,
+    dead_after: Annotated[int | None, typer.Option(help="Silent tokens after which a feature is dead.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Tokens in a window.")] = None,
     render: Renders = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder that keeps activations, for several passes or SAEs.")
@@ -67,6 +73,12 @@ def train(
         "learning_rate": learning_rate,
         "chunk_tokens": chunk_tokens,
         "l1_weight": l1_weight,
+        "k_start": k_start,
+        "warmup": warmup,
+        "decay": decay,
+        "aux_k": aux_k,
+        "dead_after": dead_after,
+        "max_length": max_length,
         "renders": tuple(render) if render else None,
         "precision": precision,
         "save_dtype": save_dtype,
@@ -109,6 +121,7 @@ def evaluate(
     max_tokens: Annotated[int | None, typer.Option(help="Own tokens measured of each kind; default: all.")] = None,
     other_backbone: OtherBackbone = False,
     device: Device = None,
+    dtype: Annotated[str, typer.Option(help="Of the backbone.")] = "float32",
 ) -> None:
     """Measure an SAE on held-out text; writes report.json and report.png."""
     import json
@@ -128,6 +141,7 @@ def evaluate(
         max_tokens=max_tokens,
         other_backbone=other_backbone,
         device=device,
+        dtype=dtype,
     )
     write_atomically(out / "report.json", (json.dumps(report, indent=2) + "\n").encode())
     plot_evaluation(report, out / "report.png")
@@ -153,6 +167,7 @@ def calibrate(
     """Measure each feature's usual activations, which quantile thresholds need, and store them with the SAE."""
     from fac_datasets.backbone import Backbone
     from fac_datasets.columns import read_rows, resolve_column
+    from fac_datasets.errors import OptionError
     from fac_datasets.loading import load_rows
     from fac_datasets.sae.calibration import calibrate_sae
     from fac_datasets.sae.formats import find_sae
@@ -163,7 +178,13 @@ def calibrate(
         rows += read_rows(texts_or_chats[:], resolve_column(texts_or_chats.features, column))
     texts = [row for row in rows if not isinstance(row, list)]
     model = Backbone(backbone, find_sae(sae).config.layer, device=device)
-    for one_render in render or (["chat", "raw"] if model.info.has_template else ["raw"]):
+    wanted = render or (["chat", "raw"] if model.info.has_template else ["raw"])
+    if not texts and "raw" in wanted:
+        if render:
+            raise OptionError("render='raw' needs texts, and every row is a chat; use --render chat")
+        print(f"{sae}: raw is left out, since every row is a chat, which needs the template")
+        wanted = ["chat"]
+    for one_render in wanted:
         used = rows if one_render == "chat" else texts
         for one_activation in activation or ["sae", "relu"]:
             result = calibrate_sae(

@@ -6,6 +6,7 @@ between two chunks, and a position in the rows is all that a resumed run needs.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -56,6 +57,7 @@ class _Source:
         self.position: dict[str, Any] = {"turn": 0, "row": 0, "stream": None}
         self._order: NDArray[np.int64] | None = None
         self._iterator: Iterator[Any] | None = None
+        self._stream: Any = None
 
     def take(self, count: int) -> list[tuple[Row, int]]:
         """The next rows, each with a number that decides how it is rendered."""
@@ -80,10 +82,12 @@ class _Source:
         taken: list[tuple[Row, int]] = []
         while len(taken) < count:
             if self._iterator is None:
-                self.texts.set_epoch(self.position["turn"])
+                # A copy, since a state that was loaded once stays with the object.
+                self._stream = copy.deepcopy(self.texts)
+                self._stream.set_epoch(self.position["turn"])
                 if self.position["stream"] is not None:
-                    self.texts.load_state_dict(self.position["stream"])
-                self._iterator = iter(self.texts)
+                    self._stream.load_state_dict(self.position["stream"])
+                self._iterator = iter(self._stream)
             row = next(self._iterator, None)
             if row is None:
                 if not self.position["row"]:
@@ -95,7 +99,7 @@ class _Source:
             taken.append((content, self.position["row"] + self.position["turn"]))
             self.position["row"] += 1
         if self._iterator is not None:
-            self.position["stream"] = self.texts.state_dict()
+            self.position["stream"] = self._stream.state_dict()
         return taken
 
     def go_to(self, position: Mapping[str, Any]) -> None:
@@ -117,7 +121,7 @@ class Rows:
 
     Args:
         texts: datasets of texts or chats.
-        weights: share of the rows that each gives; by default equal.
+        weights: share of the rows that each gives; by default by their numbers of rows, or equal for streams.
         column: the column that holds the texts; by default the one known name that is present.
         renders: how texts are rendered; several take turns.
         seed: of every order.
@@ -138,8 +142,13 @@ class Rows:
     ) -> None:
         if not texts:
             raise TrainingError("no dataset to train on")
-        shares = np.asarray([1.0] * len(texts) if weights is None else weights, dtype=np.float64)
-        if len(shares) != len(texts) or (shares <= 0).any():
+        if weights is None:
+            counted = all(isinstance(source, datasets.Dataset) for source in texts)
+            weights = [len(source) if counted else 1 for source in texts]
+        if not any(weights):
+            raise TrainingError("the datasets have no rows to train on")
+        shares = np.asarray(weights, dtype=np.float64)
+        if len(shares) != len(texts) or not (shares > 0).all() or not np.isfinite(shares).all():
             raise OptionError(
                 f"weights={shares.tolist()} are not one positive number for each of the {len(texts)} datasets"
             )
@@ -257,7 +266,7 @@ class ResidualStream:
             with safe_open(path, "pt") as stream:
                 metadata = stream.metadata()
                 vectors = stream.get_tensor("vectors")
-        except SafetensorError as error:
+        except (SafetensorError, OSError) as error:
             raise TrainingError(f"{path} in the cache is damaged ({error}); delete it and run again") from error
         if metadata["before"] != before:
             raise TrainingError(f"{path} does not follow the rows read so far; use another cache folder")

@@ -18,7 +18,7 @@ from safetensors.numpy import save
 
 from fac_datasets.caching import cache_folder, write_atomically
 from fac_datasets.errors import CalibrationMissing, DatasetError
-from fac_datasets.feature_space import QUANTILES, FeatureSpace, Threshold, format_threshold
+from fac_datasets.feature_space import QUANTILES, FeatureSpace, Threshold, format_threshold, require_activation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -185,6 +185,7 @@ def calibrate_sae(
     from fac_datasets.sae.formats import find_sae
     from fac_datasets.sae.model import require_match
 
+    require_activation(activation)
     found = find_sae(sae)
     require_match(found.config, backbone.info, backbone.layer, other_backbone=other_backbone)
     model = found.load().to(backbone.device)

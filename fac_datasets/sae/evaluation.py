@@ -102,13 +102,15 @@ def evaluate_sae(
     max_length: int = 512,
     other_backbone: bool = False,
     device: str | None = None,
+    dtype: str = "float32",
 ) -> dict[str, Any]:
     """Measure an SAE on held-out text.
 
     Every row's own tokens pass the whole model three times: as they are, with their residual vectors replaced by the
     SAE's reconstruction, and with zeros in their place. Loss recovered is (zero - spliced) / (zero - original), in mean
-    cross-entropy of the own tokens (Gao et al. 2024, arXiv 2406.04093, section 4.1; Bricken et al. 2023). Attention
-    sinks, whose norm is more than five times the median, are counted and left as they are.
+    cross-entropy of the own tokens (Bricken et al. 2023, "Towards Monosemanticity"). Attention sinks, whose norm is
+    more than five times the median, are counted and left as they are; so is the context that a window of a long row
+    repeats.
 
     Args:
         backbone: `"embedded"`, a local folder or a Hub id.
@@ -121,6 +123,7 @@ def evaluate_sae(
         max_length: tokens in a window.
         other_backbone: accept an SAE that was trained on another backbone of the same width.
         device: torch device; by default CUDA where there is one.
+        dtype: of the model.
 
     Returns:
         `fvu` (fraction of variance unexplained), `l0` (active features a token), `dead_share` (features that never
@@ -145,7 +148,7 @@ def evaluate_sae(
     if not windows:
         raise DatasetError("the rows hold no tokens to measure the SAE on")
     place = torch_device(device)
-    judge = _Judge(info.path, found.load().to(place), place, tokenizer.pad_token_id or 0)
+    judge = _Judge(info.path, dtype, found.load().to(place), place, tokenizer.pad_token_id or 0)
     sums: dict[str, _Sums] = {}
     quiet = datasets.utils.are_progress_bars_disabled()
     with tqdm(total=sum(int(w.own.sum()) for w in windows), unit="tok", desc="evaluate SAE", disable=quiet) as bar:
@@ -215,6 +218,8 @@ def _windows(
     measured: dict[str, int] = {}
     for source in texts:
         columns = resolve_column(source.features, column)
+        if kind_column is not None:
+            resolve_column(source.features, kind_column)
         rows = read_rows(source[:], columns)
         of_rows = [str(kind) for kind in source[kind_column]] if kind_column else ["all"] * len(rows)
         for number, (row, kind) in enumerate(zip(rows, of_rows, strict=True)):
@@ -231,18 +236,18 @@ def _windows(
 def _density(sums: _Sums) -> dict[str, list[float]]:
     """Histogram of log10 of the firing rates of the features that fired."""
     rates = sums.firings[sums.firings > 0].double().numpy() / max(sums.tokens, 1)
-    counts, edges = np.histogram(np.log10(rates), bins=np.arange(-6, 0.25, 0.25))
+    counts, edges = np.histogram(np.log10(rates), bins=np.arange(-8, 0.25, 0.25))
     return {"log10_rate": edges.round(2).tolist(), "features": counts.tolist()}
 
 
 class _Judge:
     """The whole model with a hook on the residual stream that the SAE reads."""
 
-    def __init__(self, path: str, sae: SparseAutoencoder, device: torch.device, pad_token: int) -> None:
+    def __init__(self, path: str, dtype: str, sae: SparseAutoencoder, device: torch.device, pad_token: int) -> None:
         from transformers import AutoModelForCausalLM
 
         self.sae, self.device, self.pad_token = sae, device, pad_token
-        self.model = load_model(AutoModelForCausalLM, path, "float32").to(device)
+        self.model = load_model(AutoModelForCausalLM, path, dtype).to(device)
         layer = sae.config.layer
         # A block's output is what the next one reads; layer 0 is what the first one reads.
         blocks = decoder_blocks(self.model)
@@ -276,17 +281,17 @@ class _Judge:
         token_ids, own = pad_windows(windows, self.pad_token, self.device)
         losses = [self._loss(token_ids, own, None)]
         assert self.seen is not None
-        residual = self.seen.clone()
+        residual = self.seen.float()
         norms = residual.norm(dim=-1)
         replaced = own & (norms <= OUTLIER * norms[own].median())
         vectors = residual[replaced]
-        reconstruction = self.sae(vectors).to(residual.dtype)
+        reconstruction = self.sae(vectors)
         sums.add(vectors, reconstruction, self.sae.active_features(vectors).ids)
         sums.outliers += int((own & ~replaced).sum())
         for content in (reconstruction, torch.zeros_like(reconstruction)):
             spliced = residual.clone()
             spliced[replaced] = content
-            losses.append(self._loss(token_ids, own, spliced))
+            losses.append(self._loss(token_ids, own, spliced.to(self.seen.dtype)))
         sums.losses += torch.stack(losses).cpu()
         sums.predicted += int(own[:, 1:].sum())
 

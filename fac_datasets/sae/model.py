@@ -70,7 +70,10 @@ class SAEConfig:
         ):
             if value not in known:
                 raise SAEFormatError(f"{name} {value!r} is not known; known: {', '.join(map(repr, known))}")
-        if self.architecture in ("topk", "groupmax") and not (self.k and 1 <= self.k <= self.d_sae):
+        if self.architecture not in ("topk", "groupmax"):
+            if self.k is not None:
+                raise SAEFormatError(f"k={self.k} has no meaning for architecture {self.architecture!r}")
+        elif not (self.k and 1 <= self.k <= self.d_sae):
             raise SAEFormatError(f"k={self.k} must lie in [1, d_sae={self.d_sae}]")
         if self.architecture == "groupmax" and self.d_sae % (self.k or 1):
             raise SAEFormatError(f"d_sae={self.d_sae} cannot be divided into k={self.k} groups")

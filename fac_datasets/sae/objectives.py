@@ -62,7 +62,8 @@ class TopK(Objective):
     """Fraction of variance unexplained, and dead features that explain the error (AuxK).
 
     L = |h - h'|^2 / var(h) + aux_weight |e - e'|^2 / var(h), where e = h - h' and e' is its reconstruction by the
-    `aux_k` strongest dead features (Gao et al. 2024, arXiv 2406.04093, section 2.3 and appendix A.2).
+    `aux_k` strongest dead features (Gao et al. 2024, arXiv 2406.04093, section 2.3 and appendix A.2; both terms are
+    divided by the variance of the input).
     """
 
     architecture = "topk"
@@ -104,7 +105,8 @@ class ReLU(Objective):
     """Fraction of variance unexplained, and the sum of activations (L1).
 
     L = (|h - h'|^2 + l1_weight sum_i z_i |W_dec_i|) / var(h); the weight rises over the first twentieth of the run
-    (Templeton et al. 2024, "Scaling Monosemanticity", methods).
+    (Templeton et al. 2024, "Scaling Monosemanticity", methods, where the loss is not divided by the variance, which to
+    Adam is only a scale).
     """
 
     architecture = "relu"
@@ -113,7 +115,7 @@ class ReLU(Objective):
         activations = ((vectors - sae.b_dec) @ sae.W_enc + sae.b_enc).relu()
         squared_error = mean_square(vectors - activations @ sae.decoder - sae.b_dec)
         variance = mean_square(vectors - vectors.mean(dim=0))
-        penalty = (activations @ sae.decoder.norm(dim=-1)).mean()
+        penalty = (activations.float() @ sae.decoder.norm(dim=-1)).mean()
         weight = self.config.l1_weight * min(1.0, progress / 0.05)
         active = activations > 0
         return Outcome(
@@ -173,7 +175,8 @@ class _SparseEncode(torch.autograd.Function):
     def forward(
         ctx: Any, vectors: Tensor, weight: Tensor, bias: Tensor, center: Tensor, k: int
     ) -> tuple[Tensor, Tensor]:
-        pre = torch.addmm(bias - center @ weight, vectors, weight)
+        # Centred first: in low precision a folded bias would cancel against a large product.
+        pre = torch.addmm(bias, vectors - center, weight)
         values, ids = pre.topk(k, dim=-1, sorted=False)
         ctx.save_for_backward(vectors, weight, center, ids)
         ctx.mark_non_differentiable(ids)

@@ -15,13 +15,13 @@ import datasets
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker
-from accelerate.utils import gather_object
-from safetensors import safe_open
+from accelerate.utils import broadcast_object_list, gather_object
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from fac_datasets.backbone import Backbone, torch_dtype
+from fac_datasets.backbone import Backbone, require_render, torch_dtype
 from fac_datasets.caching import write_atomically
 from fac_datasets.errors import OptionError, OutputError, TrainingError
 from fac_datasets.plots import plot_training
@@ -52,13 +52,13 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "truncate": True,
     },
 }
-_FOR_PEOPLE = ("name", "corpus", "save_dtype")
+_FOR_PEOPLE = ("name", "corpus", "save_dtype", "checkpoint_seconds")
 """Settings that do not change the weights."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Settings of a training run; the defaults made the embedded SAE."""
+    """Settings of a training run; the embedded SAE is made with the defaults and more tokens."""
 
     objective: str = "topk"
     """`"topk"`, `"relu"` or `"reference"`; see `fac_datasets.sae.objectives`."""
@@ -114,6 +114,24 @@ class TrainingConfig:
     """What the texts are, for people."""
     save_dtype: str = "float32"
     """Of the saved weights."""
+    checkpoint_seconds: float = 60.0
+    """Least time between two checkpoints, which are written behind a chunk."""
+
+    def __post_init__(self) -> None:
+        for name in ("d_sae", "k", "n_tokens", "passes", "chunk_tokens", "aux_k", "dead_after"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.batch_size < 2:
+            raise OptionError(
+                f"batch_size={self.batch_size} must be at least 2, since the loss is a share of its variance"
+            )
+        for name in ("k", "k_start"):
+            if (getattr(self, name) or 1) > self.d_sae:
+                raise OptionError(f"{name}={getattr(self, name)} must not exceed d_sae={self.d_sae}; set it too")
+        if self.precision not in ("float32", "bfloat16"):
+            raise OptionError(f"precision={self.precision!r} is neither 'float32' nor 'bfloat16'")
+        for render in self.renders or ():
+            require_render(render)
 
     @classmethod
     def preset(cls, preset: str, /, **changes: Any) -> TrainingConfig:
@@ -150,17 +168,18 @@ def train_sae(
 ) -> SparseAutoencoder:
     """Train an SAE and save it in `output_dir`, with what the run measured in its configuration.
 
-    Residual vectors of the rows' own tokens fill a chunk, which is shuffled, trained on and dropped; a checkpoint is
-    written behind each chunk, and a killed run continues from it with the same result. Under `accelerate launch` every
-    process reads its own share of the rows, and gradients are averaged. Beside the SAE stand `training.json` and
-    `training.png`: settings, texts, and what each chunk measured.
+    Residual vectors of the rows' own tokens fill a chunk, which is shuffled, trained on and dropped; a killed run
+    continues from its last checkpoint, which is written behind a chunk, with the same result. Streams are taken up
+    where they were left, but a shuffle buffer of their own is not: leave shuffling to the chunks. Under `accelerate
+    launch` every process reads its own share of the rows, and gradients are averaged. Beside the SAE stand
+    `training.json` and `training.png`: settings, texts, and what each chunk measured.
 
     Args:
         backbone: cut behind the layer whose residual stream is read.
         texts: one or several datasets of texts or chats, in memory or streamed.
         config: settings.
         output_dir: made when missing.
-        weights: share of the rows that each dataset gives; by default equal.
+        weights: share of the rows that each dataset gives; by default by their numbers of rows, or equal for streams.
         column: the column that holds the texts; by default the one known name that is present.
         cache_dir: folder for the residual vectors, which several SAEs or passes can then share.
         trackers: trackers of `accelerate`, by name or as objects, that log every chunk.
@@ -192,35 +211,27 @@ def train_sae(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"the output folder {output} cannot be written: {error}") from error
-    if resume and checkpoint.exists():
-        run.load(checkpoint)
-    elif resume and (output / CONFIG_FILE).exists():
+    # One process decides for all of them.
+    state = "new"
+    if resume:
+        state = "stopped" if checkpoint.exists() else "finished" if (output / CONFIG_FILE).exists() else "new"
+    (state,) = broadcast_object_list([state])
+    if state == "finished":
         return run.finished(output)
+    if state == "stopped":
+        run.load(checkpoint)
     else:
+        if accelerator.is_main_process:
+            for name in (CHECKPOINT, CONFIG_FILE, REPORT):
+                (output / name).unlink(missing_ok=True)
         run.start()
     accelerator.init_trackers("fac-datasets-sae", config={k: str(v) for k, v in dataclasses.asdict(config).items()})
-    quiet = datasets.utils.are_progress_bars_disabled() or not accelerator.is_main_process
-    with tqdm(
-        total=config.n_tokens * config.passes,
-        initial=run.progress.trained,
-        unit="tok",
-        desc="train SAE",
-        disable=quiet,
-    ) as bar:
-        while not run.complete:
-            before = run.progress.trained
-            measured = run.train_chunk()
-            bar.update(run.progress.trained - before)
-            bar.set_postfix(
-                fvu=f"{measured['fvu']:.3f}", l0=f"{measured['l0']:.1f}", dead=f"{measured['dead_share']:.1%}"
-            )
-            accelerator.log(
-                {name: value for name, value in measured.items() if name != "tokens"}, step=run.progress.steps
-            )
-            run.save(checkpoint)
-    # Not end_training, which would also take down the process group of whoever called.
-    for tracker in accelerator.trackers:
-        tracker.finish()
+    try:
+        run.train(checkpoint)
+    finally:
+        # Not end_training, which would also take down the process group of whoever called.
+        for tracker in accelerator.trackers:
+            tracker.finish()
     sae = run.finish()
     if accelerator.is_main_process:
         sae.save_pretrained(output, dtype=save_dtype)
@@ -268,8 +279,6 @@ class _Run:
         cache_dir: str | Path | None,
     ) -> None:
         self.accelerator, self.backbone, self.config = accelerator, backbone, config
-        if config.precision not in ("float32", "bfloat16"):
-            raise OptionError(f"precision={config.precision!r} is neither 'float32' nor 'bfloat16'")
         self.objective = make_objective(config)
         self.n_processes, rank = accelerator.num_processes, accelerator.process_index
         renders = config.renders or (("chat", "raw") if backbone.info.has_template else ("raw",))
@@ -313,12 +322,17 @@ class _Run:
             "backbone": self._backbone_identity(),
             "texts": self.corpus,
             "renders": list(renders),
-            **{name: getattr(config, name) for name in ("max_length", "truncate", "chunk_tokens", "seed")},
+            **{
+                name: getattr(config, name) for name in ("max_length", "truncate", "chunk_tokens", "batch_size", "seed")
+            },
             "processes": self.n_processes,
         }
         path = folder / "cache.json"
         if path.exists():
-            found = json.loads(path.read_text())
+            try:
+                found = json.loads(path.read_text())
+            except ValueError as error:
+                raise TrainingError(f"{path} is damaged ({error}); delete the cache folder") from error
             differs = sorted(name for name in identity if found.get(name) != identity[name])
             if differs:
                 raise TrainingError(
@@ -336,9 +350,35 @@ class _Run:
         """Whether every pass is done."""
         return self.progress.turn >= self.config.passes
 
+    def train(self, checkpoint: Path) -> None:
+        """Train chunk by chunk to the end, with a progress bar, trackers and checkpoints."""
+        written = -math.inf
+        quiet = datasets.utils.are_progress_bars_disabled() or not self.accelerator.is_main_process
+        with tqdm(
+            total=self.config.n_tokens * self.config.passes,
+            initial=self.progress.trained,
+            unit="tok",
+            desc="train SAE",
+            disable=quiet,
+        ) as bar:
+            while not self.complete:
+                before = self.progress.trained
+                measured = self.train_chunk()
+                bar.update(self.progress.trained - before)
+                bar.set_postfix(
+                    fvu=f"{measured['fvu']:.3f}", l0=f"{measured['l0']:.1f}", dead=f"{measured['dead_share']:.1%}"
+                )
+                logged = {name: value for name, value in measured.items() if name != "tokens"}
+                self.accelerator.log(logged, step=self.progress.steps)
+                due = self.complete or time.monotonic() - written >= self.config.checkpoint_seconds
+                if broadcast_object_list([due])[0]:
+                    self.save(checkpoint)
+                    written = time.monotonic()
+
     def start(self) -> None:
         """Set the weights from the first chunk: decoder bias its mean, input scale its mean norm."""
-        vectors = self.stream.chunk(0, self._batches_of_chunk() * self.batch_size).vectors.float()
+        wanted = self._batches_of_chunk() * self.batch_size
+        vectors = self.stream.chunk(0, wanted).vectors[:wanted].float()
         self.rows.go_to(self.first_rows)
         mean = self._average(vectors.mean(dim=0))
         norm = self._average(vectors.norm(dim=-1).mean()).item()
@@ -365,9 +405,10 @@ class _Run:
         size, n_batches = self.batch_size, self._batches_of_chunk()
         chunk = self.stream.chunk(progress.chunk, n_batches * size)
         order = torch.Generator().manual_seed(config.seed + 1 + progress.steps)
-        vectors = chunk.vectors[torch.randperm(len(chunk.vectors), generator=order).to(chunk.vectors.device)]
+        # Only as many as were asked for: a cache may hold more, left by a longer run.
+        places = torch.randperm(n_batches * size, generator=order).to(chunk.vectors.device)
         sums = torch.zeros(3)
-        for batch in torch.split(vectors, size)[:n_batches]:
+        for batch in torch.split(chunk.vectors[places], size):
             sums += self._step(self.sae.normalize(batch))
             progress.of_pass += len(batch) * self.n_processes
             progress.trained += len(batch) * self.n_processes
@@ -384,7 +425,8 @@ class _Run:
             "tokens": progress.trained,
             "fvu": squared_error / variance,
             "l0": l0,
-            "dead_share": (self.silent_for >= config.dead_after).float().mean().item(),
+            # Of a short run, features that never fired.
+            "dead_share": (self.silent_for >= min(config.dead_after, progress.trained)).float().mean().item(),
             "learning_rate": self._learning_rate(),
             "tokens_per_second": n_batches * size * self.n_processes / seconds,
         }
@@ -408,23 +450,28 @@ class _Run:
         measured = self._average(
             torch.stack([outcome.loss.detach(), outcome.squared_error.detach(), variance, outcome.l0]).float()
         ).cpu()
-        if not torch.isfinite(measured[0]):
-            raise TrainingError(
-                f"the loss became {measured[0].item()} at step {self.progress.steps}; the last checkpoint is kept. "
-                f"Lower learning_rate={config.learning_rate} and start anew"
-            )
+        self._require_finite("loss", measured[0])
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(outcome.loss)
         with torch.no_grad():
-            for parameter in sae.parameters():
+            for name, parameter in sae.named_parameters():
                 assert parameter.grad is not None
                 parameter.grad = self._average(parameter.grad)
+                self._require_finite(f"gradient of {name}", parameter.grad.sum())
             self._update()
             fired = self.accelerator.reduce(outcome.fired.long(), "sum") > 0
             self.silent_for += len(vectors) * self.n_processes
             self.silent_for[fired] = 0
         self.progress.steps += 1
         return measured[1:]
+
+    def _require_finite(self, what: str, value: Tensor) -> None:
+        """Stop before anything that is no number reaches the weights, and so a checkpoint."""
+        if not torch.isfinite(value):
+            raise TrainingError(
+                f"the {what} became {value.item()} at step {self.progress.steps}; the last checkpoint is kept. Lower "
+                f"learning_rate={self.config.learning_rate} and start anew"
+            )
 
     def _update(self) -> None:
         """An optimiser step that keeps decoder rows at norm 1: no gradient along them, and no drift."""
@@ -464,9 +511,14 @@ class _Run:
 
     def load(self, path: Path) -> None:
         """Continue from a checkpoint of the same run."""
-        with safe_open(path, "pt") as stream:
-            metadata = stream.metadata()
-        tensors = load_file(path)
+        try:
+            with safe_open(path, "pt") as stream:
+                metadata = stream.metadata()
+            tensors = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise TrainingError(
+                f"{path} cannot be read ({error}); delete it, or start anew with resume=False"
+            ) from error
         self._require_same_run(path, metadata)
         self.sae.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("sae.")})
         state: dict[int, dict[str, Tensor]] = {}
@@ -497,12 +549,20 @@ class _Run:
         return sae
 
     def _require_same_run(self, place: Path, found: dict[str, str]) -> None:
-        for name, value in self.identity().items():
-            if found.get(name) != value:
-                raise TrainingError(
-                    f"{place} is of another run: its {name} are {found.get(name)}, not {value}. Choose another "
-                    f"output_dir, or resume=False to start anew"
-                )
+        wanted = self.identity()
+        if found == wanted:
+            return
+        differing = [name for name, value in wanted.items() if found.get(name) != value]
+        if differing == ["settings"] and found.get("settings"):
+            before, now = (json.loads(settings) for settings in (found["settings"], wanted["settings"]))
+            # A setting that was not known then had its default.
+            before = {**json.loads(json.dumps(dataclasses.asdict(TrainingConfig()))), **before}
+            differing = [f"{name} {before[name]}, not {now[name]}" for name in now if before[name] != now[name]]
+        if differing:
+            raise TrainingError(
+                f"{place} is of another run: it has other {'; '.join(differing)}. Choose another output_dir, or "
+                f"resume=False (--overwrite) to start anew"
+            )
 
     def finish(self) -> SparseAutoencoder:
         """The trained SAE with what the run measured."""

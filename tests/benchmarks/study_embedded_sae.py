@@ -48,7 +48,6 @@ def measure(corpus: Path, work: Path, layer: int, **settings: Any) -> dict[str, 
         train,
         config,
         folder,
-        weights=[len(texts) for texts in train],
         cache_dir=work / f"activations-l{layer}",
     )
     path = folder / "report.json"

@@ -43,8 +43,14 @@ class FoundSAE(NamedTuple):
         config = self.config
         of_file = tensors_digest if self.weights.suffix == ".safetensors" else lambda files: sha256(files[0])
         digest = hashlib.sha256(remembered_digest([self.weights], of_file).encode())
-        decisive = [config.architecture, config.d_in, config.d_sae, config.k, config.tied, config.subtract_b_dec]
-        digest.update(json.dumps([self.format.name, *decisive, config.normalization, config.input_scale]).encode())
+        decisive = [config.architecture, config.d_in, config.d_sae, config.k, config.input_scale]
+        digest.update(json.dumps(decisive).encode())
+        variants = {"tied": False, "subtract_b_dec": True, "normalization": "scale"}
+        chosen = {name: getattr(config, name) for name, usual in variants.items() if getattr(config, name) != usual}
+        if chosen:
+            digest.update(json.dumps(chosen).encode())
+        if self.format is not NATIVE:
+            digest.update(self.format.name.encode())
         if self.format.config_file and self.format is not NATIVE:
             # Foreign configurations hold more that decides, such as units of the decoder's norm.
             digest.update((self.folder / self.format.config_file).read_bytes())
@@ -63,7 +69,8 @@ class FoundSAE(NamedTuple):
         except (SafetensorError, RuntimeError, OSError, KeyError) as error:
             # All mean that the file is not what the configuration says.
             raise SAEFormatError(
-                f"{self.weights} cannot be read as an SAE of format {self.format.name!r}, {self.config}: {error}"
+                f"{self.weights} cannot be read as a {self.config.architecture} SAE of {self.config.d_sae} features on "
+                f"{self.config.d_in} inputs (format {self.format.name!r}): {error}"
             ) from error
         return sae.eval().requires_grad_(False)
 

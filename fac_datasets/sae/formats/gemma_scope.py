@@ -43,8 +43,15 @@ def _config(weights: Path) -> SAEConfig:
         subtract_b_dec=False,
         name="-".join(["gemma-scope", *parts[-3:]]),
         hook=f"blocks.{layer}.hook_resid_post",
+        backbone=_backbone(weights),
         training={"l0": int(l0[1])} if l0 else {},
     )
+
+
+def _backbone(weights: Path) -> str:
+    """The model that the repository's name tells, such as `gemma-scope-2b-pt-res`; the files themselves do not."""
+    found = re.search(r"gemma-scope-(\d+b)-(pt|it)-res", str(weights))
+    return f"google/gemma-2-{found[1]}{'-it' if found[2] == 'it' else ''}" if found else ""
 
 
 def _tensors(weights: Path) -> dict[str, Tensor]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from filelock import FileLock
 
 from fac_datasets.caching import cache_folder
 from fac_datasets.errors import SAEFormatError
+
+WEIGHTS = ("model.safetensors", "sae_weights.safetensors", "sae.safetensors", "params.npz", "*.pth")
+"""Names of the files with weights, in every format."""
 
 
 def sae_place(name_or_path: str | Path) -> Path:
@@ -31,22 +36,40 @@ def sae_place(name_or_path: str | Path) -> Path:
 
 
 def _hub_place(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     location, _, revision = name.partition("@")
     repository, _, inside = location.partition(":")
     inside = inside.strip("/")
     try:
-        root = snapshot_download(
-            repository, revision=revision or None, allow_patterns=[inside, f"{inside}/*"] if inside else None
-        )
+        if not inside:
+            _require_one_sae(repository, HfApi().list_repo_files(repository, revision=revision or None))
+    except OfflineModeIsEnabled:
+        # What is in the cache was fetched before, and so is small enough.
+        pass
+    except (HFValidationError, HfHubHTTPError, OSError) as error:
+        raise SAEFormatError(f"SAE {name!r} is no folder, and the Hub did not give it: {error}") from error
+    # A run's own configuration, which names the backbone, stands above the folders of its SAEs.
+    patterns = [inside, f"{inside}/*", "config.json"] if inside else None
+    try:
+        root = snapshot_download(repository, revision=revision or None, allow_patterns=patterns)
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise SAEFormatError(f"SAE {name!r} is no folder, and the Hub did not give it: {error}") from error
     place = Path(root) / inside
     if not place.exists():
         raise SAEFormatError(f"{repository!r} on the Hub has no folder or file {inside!r}")
     return place
+
+
+def _require_one_sae(repository: str, files: Sequence[str]) -> None:
+    """Raise where a repository holds several SAEs, before all of them are downloaded."""
+    weights = [file for file in files if any(fnmatch(Path(file).name, pattern) for pattern in WEIGHTS)]
+    if len(weights) > 1:
+        raise SAEFormatError(
+            f"{repository!r} on the Hub holds {len(weights)} SAEs; name the folder or file of one of them, as in "
+            f"{repository}:{weights[0]}. The first are {', '.join(weights[:12])}"
+        )
 
 
 def _release_folder(release: str, sae_id: str) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,22 @@ from torch import Tensor
 from fac_datasets.errors import SAEFormatError
 from fac_datasets.sae.formats.base import SAEFormat
 from fac_datasets.sae.model import SAEConfig
+
+
+class PublishedPair(NamedTuple):
+    """A backbone and an SAE that the authors publish."""
+
+    backbone: str
+    sae: str
+    layer: int
+
+
+PUBLISHED = {
+    "llama": PublishedPair("meta-llama/Llama-3.1-8B-Instruct", "Zhongzhi1228/sae_llama_l16_h65536", 16),
+    "qwen2": PublishedPair("Qwen/Qwen2-7B-Instruct", "Zhongzhi1228/sae_qwen_l14_h65536", 14),
+    # The paper names no version of Mistral-7B-Instruct.
+    "mistral": PublishedPair("mistralai/Mistral-7B-Instruct-v0.3", "Zhongzhi1228/sae_mistral_l16_h65536", 16),
+}
 
 
 def _read(weights: Path) -> dict[str, Any]:
@@ -53,7 +69,13 @@ def _config(weights: Path) -> SAEConfig:
         tied=True,
         name=weights.stem,
         hook=f"l{layer[1]}",
+        backbone=_backbone(weights),
     )
+
+
+def _backbone(weights: Path) -> str:
+    """The model of a checkpoint in the cache of one of the authors' repositories; the file itself does not tell."""
+    return next((pair.backbone for pair in PUBLISHED.values() if pair.sae.replace("/", "--") in str(weights)), "")
 
 
 def _tensors(weights: Path) -> dict[str, Tensor]:

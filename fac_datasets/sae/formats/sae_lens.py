@@ -27,7 +27,7 @@ _NORMALIZATIONS = {
 def _content(weights: Path) -> dict[str, Any]:
     """The configuration in the words of version 6, flat."""
     content = read_json(weights.parent / _CONFIG, ("d_in", "d_sae"))
-    content = {**content, **content.get("metadata", {})}
+    content = {**content, **(content.get("metadata") or {})}
     for old, new in (("hook_point", "hook_name"), ("activation_fn_str", "activation_fn")):
         content.setdefault(new, content.get(old))
     if content["activation_fn"] == "topk":

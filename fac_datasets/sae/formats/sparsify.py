@@ -37,7 +37,7 @@ def _backbone(folder: Path) -> str:
     """The model that a run's own configuration names, above the folder of the hook."""
     for parent in list(folder.parents)[:2]:
         if (parent / "config.json").is_file():
-            return str(read_json(parent / "config.json", ()).get("model", ""))
+            return str(read_json(parent / "config.json", ()).get("model") or "")
     return ""
 
 
