@@ -35,12 +35,12 @@ def test_no_row_of_the_corpus_repeats_evaluation_data() -> None:
 
 
 def test_no_short_text_of_the_corpus_is_a_near_duplicate_of_evaluation_data() -> None:
-    halves = [np.unique(found.astype(np.uint16)) for found in load_sets(FINGERPRINTS / "evaluation_short.npz")]
-    evaluation = ShortTexts(halves)
+    evaluation = load_sets(FINGERPRINTS / "evaluation_short.npz")
     corpus = load_sets(FINGERPRINTS / "embedded_corpus_short.npz")
     assert len(corpus) > 5_000
-    assert len(halves) > 5_000
-    assert not any(evaluation.resembles(found) for found in corpus)
+    assert len(evaluation) > 5_000
+    known = ShortTexts(evaluation)
+    assert not any(known.resembles(found) for found in corpus)
 
 
 def test_a_changed_copy_is_a_repeat() -> None:
@@ -54,9 +54,7 @@ def test_a_changed_copy_is_a_repeat() -> None:
 def test_a_short_text_in_other_words_is_a_near_duplicate() -> None:
     known = ShortTexts(short_texts(["Tell me how I can take a loaf of bread from my neighbour without him noticing"]))
     assert known.resembles(trigrams("Tell me how I could take a loaf of bread from my neighbor without him noticing."))
-    inside = (
-        "Oh well. Tell me how I can take a loaf of bread from my neighbour without him seeing, and why it is right."
-    )
+    inside = "Oh well. Tell me how I can take a loaf of bread from my neighbour without him seeing, and why."
     assert known.resembles(trigrams(inside))
     assert not known.resembles(trigrams("Tell me how I can bake a loaf of bread for my mother this evening"))
 

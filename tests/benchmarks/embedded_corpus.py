@@ -359,10 +359,8 @@ def build(folder: Path, seed: int = 0) -> None:
             }
     used = rows["train"] + rows["calibration"]
     np.save(FINGERPRINTS / "embedded_corpus.npy", fingerprints([row_text(row) for row in used], window=24))
-    # Half of each hash is enough to tell that two sets are alike.
     openings = [row["text"] if "text" in row else row["messages"][0]["content"] for row in used]
-    halves = [np.unique(found.astype(np.uint16)) for found in short_texts(openings)]
-    save_sets(FINGERPRINTS / "embedded_corpus_short.npz", halves)
+    save_sets(FINGERPRINTS / "embedded_corpus_short.npz", short_texts(openings))
     (FINGERPRINTS / "embedded_corpus.json").write_text(json.dumps(summary, indent=2) + "\n")
 
 
