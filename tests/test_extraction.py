@@ -257,6 +257,7 @@ def test_a_loaded_extractor_pickles_small_and_works(tiny_extractor: FeatureExtra
     assert features_of(pickle.loads(content).extract(TEXTS[:2])) == before
 
 
+@pytest.mark.slow
 def test_an_extractor_hashes_the_same_in_every_process(
     tiny_extractor: FeatureExtractor, tiny_backbone: str, tiny_sae: str
 ) -> None:

@@ -134,6 +134,7 @@ def test_a_cache_that_cannot_be_written_is_one_warning(tmp_path: Path, monkeypat
         ({"HOME": "/home/me"}, "/home/me/.cache/huggingface/modules"),
     ],
 )
+@pytest.mark.slow
 def test_the_cache_is_where_evaluate_looks(
     variables: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

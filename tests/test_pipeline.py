@@ -303,6 +303,7 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
 
 
+@pytest.mark.slow
 def test_the_command_runs_the_main_job_on_files(
     seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, tiny_backbone: str, tiny_sae: str, tmp_path: Path
 ) -> None:

@@ -504,6 +504,7 @@ def run_elsewhere(backbone: str, output: Path, before: str = "") -> subprocess.P
     )
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_ends_with_the_same_weights(
     tiny_backbone: str, backbone: Backbone, texts: datasets.Dataset, tmp_path: Path
 ) -> None:
@@ -519,6 +520,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_weights(
     assert_equal_weights(whole, train_sae(backbone, texts, SMALL, tmp_path / "killed"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_with_the_last_checkpoint_kept(
     tiny_backbone: str, backbone: Backbone, texts: datasets.Dataset, tmp_path: Path
 ) -> None:
@@ -646,6 +648,7 @@ def launch(tiny_backbone: str, texts: Path, output: Path, *options: str) -> None
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_sae(tiny_backbone: str, tmp_path: Path) -> None:
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
