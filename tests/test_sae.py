@@ -12,13 +12,16 @@ import pytest
 import torch
 
 from fac_datasets import Backbone, SparseAutoencoder, TrainingConfig, calibrate_sae
+from fac_datasets.cli.main import app
 from fac_datasets.errors import (
     CalibrationMissing,
     DatasetError,
+    OptionError,
     SAEFormatError,
     SAEMismatch,
 )
 from fac_datasets.feature_space import QUANTILES
+from fac_datasets.sae.architectures import ARCHITECTURES, make_architecture
 from fac_datasets.sae.calibration import Calibration
 from fac_datasets.sae.formats import find_sae
 from fac_datasets.sae.model import SAEConfig
@@ -139,3 +142,59 @@ def test_shapes_that_make_no_sae_are_errors() -> None:
         SparseAutoencoder(SAEConfig(d_in=TINY_WIDTH, d_sae=TINY_FEATURES, k=99, layer=1))
     with pytest.raises(SAEFormatError, match="architecture 'vq'"):
         SparseAutoencoder(SAEConfig(d_in=TINY_WIDTH, d_sae=TINY_FEATURES, k=9, layer=1, architecture="vq"))
+
+
+@pytest.mark.parametrize(
+    ("name", "activations"),
+    [
+        ("topk", [1, 0, 3, 0]),
+        ("groupmax", [1, 0, 3, 0]),
+        ("relu", [1, 0, 3, 0.5]),
+        ("jumprelu", [0, 0, 3, 0.5]),
+    ],
+)
+def test_each_architecture_has_its_own_nonlinearity(name: str, activations: list[float]) -> None:
+    pre = torch.tensor([[1.0, -2.0, 3.0, 0.5]])
+    threshold = torch.tensor([1.0, 0.0, 2.5, 0.0])
+    architecture = make_architecture(name, 4, 2 if ARCHITECTURES[name].takes_k else None)
+    assert architecture.encode(pre, threshold).tolist() == [activations]
+    tokens, ids, values = architecture.active(pre, threshold)
+    again = dict(zip(ids.tolist(), values.tolist(), strict=True))
+    assert again == {i: value for i, value in enumerate(activations) if value}
+    assert tokens.tolist() == [0] * len(again)
+
+
+@pytest.mark.parametrize(("name", "k", "message"), [("relu", 3, "k=3 has no meaning"), ("groupmax", 3, "3 groups")])
+def test_a_k_that_does_not_fit_is_an_error(name: str, k: int, message: str) -> None:
+    with pytest.raises(SAEFormatError, match=message):
+        make_architecture(name, 4, k)
+
+
+def test_an_unknown_activation_is_never_calibrated(backbone: Backbone, own_copy: Path) -> None:
+    with pytest.raises(OptionError, match="activation='gelu'"):
+        calibrate_sae(backbone, own_copy, TEXTS, activation="gelu")
+
+
+@pytest.mark.parametrize(("options", "renders"), [([], ["chat"]), (["--render", "chat"], ["chat"])])
+def test_chats_alone_are_calibrated_as_chats(
+    options: list[str], renders: list[str], tiny_backbone: str, own_copy: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(own_copy / "calibration")
+    path = tmp_path / "chats.jsonl"
+    path.write_text(json.dumps({"messages": [{"role": "user", "content": " ".join(TEXTS)}]}) + "\n")
+    command = [
+        "sae",
+        "calibrate",
+        str(path),
+        "--backbone",
+        tiny_backbone,
+        "--sae",
+        str(own_copy),
+        "--activation",
+        "sae",
+    ]
+    app([*command, *options], standalone_mode=False)
+    written = [Calibration.load(file).render for file in (own_copy / "calibration").iterdir()]
+    assert written == renders
+    with pytest.raises(OptionError, match="every row is a chat"):
+        app([*command, "--render", "raw"], standalone_mode=False)

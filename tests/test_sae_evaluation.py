@@ -14,7 +14,7 @@ import transformers
 
 from fac_datasets import Backbone, FeatureExtractor, SparseAutoencoder, evaluate_sae
 from fac_datasets.cli.main import app
-from fac_datasets.errors import DatasetError, OptionError, SAEMismatch
+from fac_datasets.errors import ColumnError, DatasetError, OptionError, OutputError, SAEMismatch
 from fac_datasets.plots import plot_evaluation
 from fac_datasets.sae.evaluation import misfit
 from fac_datasets.sae.model import SAEConfig
@@ -127,20 +127,37 @@ def test_the_plot_is_a_picture(tiny_backbone: str, tiny_sae: str, texts: dataset
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_command_writes_report_and_plot(
+def test_the_command_writes_report_and_plot_once(
     tiny_backbone: str, tiny_sae: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps({"text": text, "kind": "all of it"}) + "\n" for text in TEXTS))
-    app(
-        ["sae", "evaluate", str(path), "--backbone", tiny_backbone, "--sae", tiny_sae, "--out", str(tmp_path / "out"),
-         "--kind-column", "kind"],
-        standalone_mode=False,
-    )  # fmt: skip
-    assert "all of it: " in capsys.readouterr().out
+    command = [
+        "sae", "evaluate", str(path), "--backbone", tiny_backbone, "--sae", tiny_sae, "--out", str(tmp_path / "out"),
+        "--kind-column", "kind",
+    ]  # fmt: skip
+    app(command, standalone_mode=False)
+    printed = capsys.readouterr().out
+    assert "all of it: " in printed
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert {"fvu", "dead_share", "l0", "loss_recovered"} <= set(report)
+    assert report["datasets"][0]["rows"] == len(TEXTS)
     assert (tmp_path / "out" / "report.png").exists()
+    written = (tmp_path / "out" / "report.json").stat().st_mtime_ns
+    app(command, standalone_mode=False)
+    assert capsys.readouterr().out == printed
+    assert (tmp_path / "out" / "report.json").stat().st_mtime_ns == written
+    with pytest.raises(OutputError, match="of other max_tokens"):
+        app([*command, "--max-tokens", "50"], standalone_mode=False)
+    app([*command, "--max-tokens", "50", "--overwrite"], standalone_mode=False)
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["tokens"] < report["tokens"]
+
+
+def test_a_kind_column_that_is_not_there_is_an_error(
+    tiny_backbone: str, tiny_sae: str, texts: datasets.Dataset
+) -> None:
+    with pytest.raises(ColumnError, match="no column 'topic'"):
+        evaluate_sae(tiny_backbone, tiny_sae, texts, kind_column="topic")
 
 
 # --- first use ------------------------------------------------------------------------------------------------------

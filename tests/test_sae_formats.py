@@ -17,10 +17,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fac_datasets import Backbone, FeatureExtractor, SparseAutoencoder, load_sae
+from fac_datasets import Backbone, FeatureExtractor, SparseAutoencoder, calibrate_sae, load_sae
 from fac_datasets.errors import OptionError, SAEFormatError, SAEMismatch
 from fac_datasets.sae.formats import FORMATS, find_sae
 from fac_datasets.sae.formats.base import layer_of_hook
+from fac_datasets.sae.model import SAEConfig
 from tests.hub import Hub
 
 FIXTURES = Path(__file__).parent / "foreign_saes" / "fixtures"
@@ -267,9 +268,33 @@ def test_an_sae_goes_to_the_hub_and_comes_back(hub: Hub, tiny_sae: str) -> None:
     card = files["README.md"].decode()
     assert "license: apache-2.0" in card
     assert "| all | 100 | 0.250 | 0.900 | 8.0 | 0.00 % |" in card
+    assert len([name for name in files if name.startswith("calibration/")]) == 2
     again = load_sae("me/tiny")
     assert again.config == sae.config
     assert torch.equal(again.W_enc, sae.W_enc)
+
+
+def test_an_sae_on_the_hub_is_calibrated_into_the_cache(
+    hub: Hub, tiny_backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAC_DATASETS_CACHE", str(tmp_path))
+    sae = SparseAutoencoder(SAEConfig(d_in=32, d_sae=64, k=4, layer=2))
+    with torch.no_grad():
+        sae.W_enc.normal_()
+    sae.push_to_hub("me/bare")
+    calibrate_sae(Backbone(tiny_backbone, 2), "me/bare", ["The cat sat on the mat."] * 9, render="raw")
+    assert not (find_sae("me/bare").folder / "calibration").exists()
+    extractor = FeatureExtractor(tiny_backbone, "me/bare", render="raw", threshold="q50")
+    assert extractor.extract(["The cat sat."])["feature_tokens"][0]
+
+
+def test_a_run_of_sparsify_on_the_hub_tells_its_backbone(hub: Hub) -> None:
+    folder = FIXTURES / "sparsify_run" / "sae"
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    hub.seed("me/run", files)
+    assert load_sae("me/run:layers.2").config.backbone == load_sae(folder / "layers.2").config.backbone != ""
+    with pytest.raises(SAEFormatError, match="holds 2 SAEs"):
+        load_sae("me/run")
 
 
 def test_a_foreign_sae_comes_from_a_subfolder_and_revision_of_the_hub(hub: Hub) -> None:

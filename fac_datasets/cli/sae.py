@@ -122,29 +122,49 @@ def evaluate(
     other_backbone: OtherBackbone = False,
     device: Device = None,
     dtype: Annotated[str, typer.Option(help="Of the backbone.")] = "float32",
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure an SAE on held-out text; writes report.json and report.png."""
     import json
 
+    from fac_datasets.backbone import backbone_info
     from fac_datasets.caching import write_atomically
+    from fac_datasets.errors import OutputError
+    from fac_datasets.identity import identify
     from fac_datasets.loading import load_rows
     from fac_datasets.plots import plot_evaluation
     from fac_datasets.sae.evaluation import evaluate_sae
+    from fac_datasets.sae.formats import find_sae
 
-    report = evaluate_sae(
-        backbone,
-        sae,
-        [load_rows(one, split) for one in data],
-        column=column,
-        kind_column=kind_column,
-        renders=render,
-        max_tokens=max_tokens,
-        other_backbone=other_backbone,
-        device=device,
-        dtype=dtype,
-    )
-    write_atomically(out / "report.json", (json.dumps(report, indent=2) + "\n").encode())
-    plot_evaluation(report, out / "report.png")
+    texts = [load_rows(one, split) for one in data]
+    path = out / "report.json"
+    if path.exists() and not overwrite:
+        report = json.loads(path.read_text())
+        asked = {
+            "sae_digest": find_sae(sae).digest,
+            "backbone_digest": backbone_info(backbone).digest,
+            "datasets": [identify(one)._asdict() for one in texts],
+            "max_tokens": max_tokens,
+            "dtype": dtype,
+        }
+        differing = [name for name, value in asked.items() if report.get(name) != value]
+        if differing:
+            raise OutputError(f"{path} is of other {', '.join(differing)}; choose another --out, or say --overwrite")
+    else:
+        report = evaluate_sae(
+            backbone,
+            sae,
+            texts,
+            column=column,
+            kind_column=kind_column,
+            renders=render,
+            max_tokens=max_tokens,
+            other_backbone=other_backbone,
+            device=device,
+            dtype=dtype,
+        )
+        write_atomically(path, (json.dumps(report, indent=2) + "\n").encode())
+        plot_evaluation(report, out / "report.png")
     for kind, part in {"all": report, **report["kinds"]}.items():
         print(
             f"{kind}: {part['tokens']:,} tokens, fraction of variance unexplained {part['fvu']:.3f}, L0 "

@@ -137,6 +137,11 @@ def register_calibrations(sae_folder: Path, sae_digest: str) -> None:
                 write_atomically(known, content)
 
 
+def known_calibrations(sae_digest: str) -> list[Path]:
+    """The files of the calibrations that are known of an SAE on this machine."""
+    return sorted((cache_folder("calibrations") / sae_digest).glob("*.safetensors"))
+
+
 def thresholds_of(space: FeatureSpace, threshold: Threshold, d_sae: int) -> NDArray[np.float32]:
     """One threshold a feature, [d_sae]; a number needs no calibration."""
     if isinstance(threshold, str):
@@ -158,7 +163,7 @@ def calibrate_sae(
 
     Args:
         backbone: cut behind the SAE's layer.
-        sae: folder of the SAE.
+        sae: what `load_sae` reads.
         texts: calibration text; rare features need much of it.
         render: `"chat"` or `"raw"`.
         activation: `"sae"` or `"relu"`.
@@ -166,7 +171,8 @@ def calibrate_sae(
         other_backbone: accept an SAE that was trained on another backbone of the same width.
 
     Returns:
-        The calibration, also written to `calibration/` in the folder.
+        The calibration. It is also written to `calibration/` in the SAE's folder (of an SAE on the Hub, to the cache),
+        and known on this machine from then on.
 
     Raises:
         DatasetError: the texts hold no tokens.
@@ -181,7 +187,7 @@ def calibrate_sae(
     import datasets
     from tqdm.auto import tqdm
 
-    from fac_datasets.backbone import batches_by_tokens, own_vectors
+    from fac_datasets.backbone import EMBEDDED, batches_by_tokens, own_vectors
     from fac_datasets.sae.formats import find_sae
     from fac_datasets.sae.model import require_match
 
@@ -224,8 +230,11 @@ def calibrate_sae(
         n_tokens=n_tokens,
         n_rare=int(rare.sum()),
     )
-    calibration.save(found.folder / "calibration" / f"{calibration_key(calibration)}.safetensors")
-    register_calibrations(found.folder, calibration.sae_digest)
+    # What was fetched lies in a cache that is not ours to write to.
+    local = str(sae) == EMBEDDED or Path(sae).exists()
+    folder = found.folder if local else cache_folder("calibrated") / found.digest
+    calibration.save(folder / "calibration" / f"{calibration_key(calibration)}.safetensors")
+    register_calibrations(folder, calibration.sae_digest)
     return calibration
 
 

@@ -26,6 +26,7 @@ from fac_datasets.backbone import (
 )
 from fac_datasets.columns import read_rows, resolve_column
 from fac_datasets.errors import DatasetError
+from fac_datasets.identity import identify
 from fac_datasets.sae.activations import OUTLIER
 from fac_datasets.sae.formats import find_sae
 from fac_datasets.sae.model import require_match
@@ -169,6 +170,10 @@ def evaluate_sae(
         "backbone_digest": info.digest,
         "layer": found.config.layer,
         "renders": list(turns),
+        "datasets": [identify(source)._asdict() for source in several],
+        "max_tokens": max_tokens,
+        "max_length": max_length,
+        "dtype": dtype,
         **whole.measures(),
         "kinds": {kind: part.measures() for kind, part in sums.items()} if kind_column else {},
         "density": _density(whole),

@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from fac_datasets.backbone import BackboneInfo
 from fac_datasets.caching import write_atomically
 from fac_datasets.errors import BackboneError, OptionError, SAEFormatError, SAEMismatch
+from fac_datasets.sae.architectures import ActiveFeatures, Architecture, make_architecture
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
 
-ARCHITECTURES = ("topk", "groupmax", "relu", "jumprelu")
 NORMALIZATIONS = ("scale", "constant_norm", "layer_norm")
 
 _EPSILON = {"constant_norm": 0.0, "layer_norm": 1e-5}
@@ -62,41 +62,19 @@ class SAEConfig:
     training: dict[str, Any] = field(default_factory=dict)
     """Corpus, tokens, FVU, L0, dead share and settings of the training run."""
 
-    def check(self) -> None:
-        """Raise SAEFormatError unless this describes an SAE."""
-        for name, value, known in (
-            ("architecture", self.architecture, ARCHITECTURES),
-            ("normalization", self.normalization, NORMALIZATIONS),
-        ):
-            if value not in known:
-                raise SAEFormatError(f"{name} {value!r} is not known; known: {', '.join(map(repr, known))}")
-        if self.architecture not in ("topk", "groupmax"):
-            if self.k is not None:
-                raise SAEFormatError(f"k={self.k} has no meaning for architecture {self.architecture!r}")
-        elif not (self.k and 1 <= self.k <= self.d_sae):
-            raise SAEFormatError(f"k={self.k} must lie in [1, d_sae={self.d_sae}]")
-        if self.architecture == "groupmax" and self.d_sae % (self.k or 1):
-            raise SAEFormatError(f"d_sae={self.d_sae} cannot be divided into k={self.k} groups")
-
-
-class ActiveFeatures(NamedTuple):
-    """The features that are active in tokens, by token."""
-
-    tokens: Tensor
-    """Index of the token of each activation, [n], rising."""
-    ids: Tensor
-    """Feature of each activation, [n]."""
-    values: Tensor
-    """Activations, [n], above 0."""
+    def check(self) -> Architecture:
+        """The architecture that this describes; raises SAEFormatError where it describes none."""
+        if self.normalization not in NORMALIZATIONS:
+            known = ", ".join(map(repr, NORMALIZATIONS))
+            raise SAEFormatError(f"normalization {self.normalization!r} is not known; known: {known}")
+        return make_architecture(self.architecture, self.d_sae, self.k)
 
 
 class SparseAutoencoder(nn.Module):
     """A sparse autoencoder: TopK, GroupMax, ReLU or JumpReLU.
 
     z = f(n(h) W_enc + b_enc) and h' = n^-1(z W_dec + b_dec), with h [d_in] and z [d_sae]; n normalises (and subtracts
-    b_dec, where the SAE was trained so). f keeps the k largest positive values (Gao et al. 2024, arXiv 2406.04093,
-    equation 1), or the largest of each of k groups, or all positive ones, or those above a feature's own threshold
-    (Rajamanoharan et al. 2024, arXiv 2407.14435, equation 2).
+    b_dec, where the SAE was trained so), and f is the nonlinearity of its architecture.
 
     Args:
         config: shape, sparsity and origin.
@@ -114,15 +92,14 @@ class SparseAutoencoder(nn.Module):
 
     def __init__(self, config: SAEConfig) -> None:
         super().__init__()
-        config.check()
+        self.architecture = config.check()
         self.config = config
         self.W_enc = nn.Parameter(torch.zeros(config.d_in, config.d_sae))
         self.b_enc = nn.Parameter(torch.zeros(config.d_sae))
         if not config.tied:
             self.W_dec = nn.Parameter(torch.zeros(config.d_sae, config.d_in))
         self.b_dec = nn.Parameter(torch.zeros(config.d_in))
-        jumps = config.architecture == "jumprelu"
-        self.register_buffer("threshold", torch.zeros(config.d_sae) if jumps else None)
+        self.register_buffer("threshold", torch.zeros(config.d_sae) if self.architecture.has_threshold else None)
 
     @property
     def decoder(self) -> Tensor:
@@ -154,33 +131,11 @@ class SparseAutoencoder(nn.Module):
 
     def active_features(self, residual: Tensor) -> ActiveFeatures:
         """The active features of each token, [n_tokens, d_in]."""
-        if self.config.k:
-            values, ids = self._strongest(self.pre_activations(residual))
-            tokens, places = (values > 0).nonzero(as_tuple=True)
-            return ActiveFeatures(tokens, ids[tokens, places], values[tokens, places])
-        activations = self.encode(residual)
-        tokens, ids = activations.nonzero(as_tuple=True)
-        return ActiveFeatures(tokens, ids, activations[tokens, ids])
+        return self.architecture.active(self.pre_activations(residual), self.threshold)
 
     def encode(self, residual: Tensor) -> Tensor:
         """Feature activations, [..., d_in] -> [..., d_sae]."""
-        pre = self.pre_activations(residual)
-        if self.config.k:
-            values, ids = self._strongest(pre)
-            return torch.zeros_like(pre).scatter(-1, ids, values)
-        if self.threshold is not None:
-            return pre.relu() * (pre > self.threshold)
-        return pre.relu()
-
-    def _strongest(self, pre: Tensor) -> tuple[Tensor, Tensor]:
-        """The k features that may be active, with their activations: both [..., k]."""
-        k = self.config.k or 1
-        if self.config.architecture == "topk":
-            values, ids = pre.topk(k, dim=-1)
-            return values.relu(), ids
-        values, places = pre.reshape(*pre.shape[:-1], k, -1).max(dim=-1)
-        first = torch.arange(k, device=pre.device) * (self.config.d_sae // k)
-        return values.relu(), first + places
+        return self.architecture.encode(self.pre_activations(residual), self.threshold)
 
     def decode(self, activations: Tensor, residual: Tensor | None = None) -> Tensor:
         """Reconstructed residual vectors, [..., d_sae] -> [..., d_in].
@@ -230,7 +185,9 @@ class SparseAutoencoder(nn.Module):
         token: str | None = None,
         license: str | None = None,
     ) -> str:
-        """Upload configuration, weights and card to a model repository on the Hub, which is made when missing.
+        """Upload configuration, weights, card and calibrations to a model repository on the Hub, made when missing.
+
+        The calibrations are those that this machine knows of these very weights; in another `dtype` they are others.
 
         Args:
             repo_id: `user/name`.
@@ -243,12 +200,17 @@ class SparseAutoencoder(nn.Module):
 
         Returns:
             URL of the commit.
+
+        Raises:
+            HfHubHTTPError: of `huggingface_hub`, where the Hub refuses.
         """
         import tempfile
 
         from huggingface_hub import HfApi
 
         from fac_datasets.card import sae_card
+        from fac_datasets.sae.calibration import known_calibrations
+        from fac_datasets.sae.formats import find_sae
 
         api = HfApi(token=token)
         api.create_repo(repo_id, private=private, exist_ok=True)
@@ -258,6 +220,8 @@ class SparseAutoencoder(nn.Module):
             write_atomically(Path(folder) / "README.md", card.encode())
             if report is not None:
                 write_atomically(Path(folder) / "report.json", (json.dumps(report, indent=2) + "\n").encode())
+            for path in known_calibrations(find_sae(folder).digest):
+                write_atomically(Path(folder) / "calibration" / path.name, path.read_bytes())
             commit = api.upload_folder(
                 repo_id=repo_id, folder_path=folder, revision=revision, commit_message=f"Upload {self.config.name}"
             )

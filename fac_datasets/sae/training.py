@@ -26,6 +26,7 @@ from fac_datasets.caching import write_atomically
 from fac_datasets.errors import OptionError, OutputError, TrainingError
 from fac_datasets.plots import plot_training
 from fac_datasets.sae.activations import ResidualStream, Rows, Texts
+from fac_datasets.sae.architectures import ARCHITECTURES
 from fac_datasets.sae.model import CONFIG_FILE, SAEConfig, SparseAutoencoder
 from fac_datasets.sae.objectives import make_objective, mean_square
 
@@ -293,7 +294,7 @@ class _Run:
                 d_in=backbone.d_model,
                 d_sae=config.d_sae,
                 architecture=self.objective.architecture,
-                k=config.k if self.objective.architecture == "topk" else None,
+                k=config.k if ARCHITECTURES[self.objective.architecture].takes_k else None,
                 tied=config.tied,
                 layer=backbone.layer,
                 name=config.name,
