@@ -58,6 +58,8 @@ def train(
 ) -> None:
     """Train an SAE on the residual stream; killed and run again, it continues. For several processes, start it with
     `accelerate launch -m fac_datasets sae train ...`."""
+    from accelerate import PartialState
+
     from fac_datasets.backbone import Backbone
     from fac_datasets.loading import load_rows, stream_rows
     from fac_datasets.sae.training import TrainingConfig, train_sae
@@ -99,6 +101,8 @@ def train(
         trackers=tracker or (),
         resume=not overwrite,
     )
+    if not PartialState().is_main_process:
+        return
     result = sae.config.training
     print(
         f"{out}: {result['tokens']:,} tokens, fraction of variance unexplained {result['fvu']:.3f}, "
