@@ -212,7 +212,7 @@ def calibrate_sae(
                 pre = model.pre_activations(vectors).cpu().numpy()
                 ids = (pre > 0).nonzero()[1]
                 values = pre[pre > 0]
-            histogram += np.bincount(ids * _BINS + _bin_of(values), minlength=len(histogram))
+            np.add.at(histogram, ids * _BINS + _bin_of(values), 1)
             n_tokens += len(vectors)
             bar.update(len(vectors))
     counts = histogram.reshape(model.config.d_sae, _BINS)

@@ -227,11 +227,15 @@ def _windows(
             resolve_column(source.features, kind_column)
         rows = read_rows(source[:], columns)
         of_rows = [str(kind) for kind in source[kind_column]] if kind_column else ["all"] * len(rows)
-        for number, (row, kind) in enumerate(zip(rows, of_rows, strict=True)):
-            if max_tokens is not None and measured.get(kind, 0) >= max_tokens:
-                continue
-            render = "chat" if isinstance(row, list) else turns[number % len(turns)]
-            for window in row_windows(tokenizer, [row], render=render, max_length=max_length):
+        renders = ["chat" if isinstance(row, list) else turns[number % len(turns)] for number, row in enumerate(rows)]
+        found: list[Window] = []
+        for render in sorted(set(renders)):
+            # Rows of the other render are left empty, so that errors count rows as the dataset does.
+            shown = [row if of_row == render else None for row, of_row in zip(rows, renders, strict=True)]
+            found += row_windows(tokenizer, shown, render=render, max_length=max_length)
+        for window in sorted(found, key=lambda window: window.row):
+            kind = of_rows[window.row]
+            if max_tokens is None or measured.get(kind, 0) < max_tokens:
                 windows.append(window)
                 kinds.append(kind)
                 measured[kind] = measured.get(kind, 0) + int(window.own.sum())
