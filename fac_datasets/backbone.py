@@ -80,6 +80,11 @@ class BackboneInfo:
     has_template: bool
     """Whether the tokenizer has a chat template."""
 
+    @property
+    def renders(self) -> tuple[str, ...]:
+        """The ways in which it can read a text, the usual one first."""
+        return ("chat", "raw") if self.has_template else ("raw",)
+
 
 class Backbone:
     """A tokenizer and a causal language model cut after `layer` decoder blocks.

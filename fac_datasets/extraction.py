@@ -182,7 +182,7 @@ class FeatureExtractor:
                 backbone=info.name,
                 backbone_digest=info.digest,
                 layer=layer,
-                render=self.render or ("chat" if info.has_template else "raw"),
+                render=self.render or info.renders[0],
                 sae=config.name,
                 sae_digest=found.digest,
                 activation=self.activation,

@@ -64,6 +64,12 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
+def backbone(tiny_backbone: str) -> Backbone:
+    """The tiny backbone, loaded and cut after the tiny SAE's layer."""
+    return Backbone(tiny_backbone, TINY_LAYER)
+
+
+@pytest.fixture(scope="session")
 def stripping_backbone(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The same, with a template that strips the contents of messages, as Llama 3's does."""
     return str(_tiny_backbone(tmp_path_factory.mktemp("stripping-llama"), STRIPPING))
@@ -111,10 +117,9 @@ def _tiny_backbone(folder: Path, template: str | None, width: int = TINY_WIDTH) 
 
 
 @pytest.fixture(scope="session")
-def tiny_sae(tiny_backbone: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def tiny_sae(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Folder of a random TopK SAE for layer 2 of the tiny backbone, calibrated for chat and raw."""
     folder = tmp_path_factory.mktemp("tiny-sae")
-    backbone = Backbone(tiny_backbone, TINY_LAYER)
     config = SAEConfig(
         d_in=TINY_WIDTH,
         d_sae=TINY_FEATURES,

@@ -6,12 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
-import datasets
 import numpy as np
 import pytest
 import torch
 
-from fac_datasets import Backbone, SparseAutoencoder, TrainingConfig, calibrate_sae
+from fac_datasets import Backbone, SparseAutoencoder, calibrate_sae
 from fac_datasets.cli.main import app
 from fac_datasets.errors import (
     CalibrationMissing,
@@ -25,19 +24,7 @@ from fac_datasets.sae.architectures import ARCHITECTURES, make_architecture
 from fac_datasets.sae.calibration import Calibration
 from fac_datasets.sae.formats import find_sae
 from fac_datasets.sae.model import SAEConfig
-from tests.conftest import TEXTS, TINY_FEATURES, TINY_LAYER, TINY_WIDTH
-
-SMALL = TrainingConfig(d_sae=64, k=6, n_tokens=6_000, batch_size=128, chunk_tokens=1_024, dead_after=2_000)
-
-
-@pytest.fixture(scope="module")
-def backbone(tiny_backbone: str) -> Backbone:
-    return Backbone(tiny_backbone, TINY_LAYER)
-
-
-@pytest.fixture
-def texts() -> datasets.Dataset:
-    return datasets.Dataset.from_dict({"text": TEXTS})
+from tests.conftest import TEXTS, TINY_FEATURES, TINY_WIDTH
 
 
 def test_encode_keeps_the_k_strongest_and_decode_reconstructs() -> None:

@@ -26,17 +26,12 @@ from fac_datasets.sae import training
 from fac_datasets.sae.activations import OUTLIER, ResidualStream, Rows
 from fac_datasets.sae.model import SAEConfig
 from fac_datasets.sae.objectives import OBJECTIVES, Reference, TopK, make_objective
-from tests.conftest import TEXTS, TINY_LAYER
+from tests.conftest import TEXTS
 
 SMALL = TrainingConfig(
     d_sae=64, k=6, n_tokens=6_000, batch_size=128, chunk_tokens=1_024, dead_after=2_000, checkpoint_seconds=0
 )
 CHATS = [[{"role": "user", "content": text}, {"role": "assistant", "content": text[::-1]}] for text in TEXTS[:8]]
-
-
-@pytest.fixture(scope="module")
-def backbone(tiny_backbone: str) -> Backbone:
-    return Backbone(tiny_backbone, TINY_LAYER)
 
 
 @pytest.fixture

@@ -202,7 +202,7 @@ def calibrate(
         rows += read_rows(texts_or_chats[:], resolve_column(texts_or_chats.features, column))
     texts = [row for row in rows if not isinstance(row, list)]
     model = Backbone(backbone, find_sae(sae).config.layer, device=device)
-    wanted = render or (["chat", "raw"] if model.info.has_template else ["raw"])
+    wanted = render or model.info.renders
     if not texts and "raw" in wanted:
         if render:
             raise OptionError("render='raw' needs texts, and every row is a chat; use --render chat")

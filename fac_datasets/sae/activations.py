@@ -45,6 +45,13 @@ _BARREN_ROWS = 10_000
 """Rows without any token of their own after which a stream counts as empty."""
 
 
+def of_usual_norm(vectors: Tensor) -> Tensor:
+    """Whether each vector is no attention sink, [n_tokens], by its norm among those given."""
+    norms = vectors.float().norm(dim=-1)
+    usual: Tensor = norms <= OUTLIER * norms.median()
+    return usual
+
+
 class _Source:
     """The rows of one dataset, over and over; each pass has an order of its own where the dataset has a length."""
 
@@ -283,8 +290,7 @@ class ResidualStream:
             for indices in batches_by_tokens(windows, _BATCH_TOKENS):
                 group = [windows[i] for i in indices]
                 vectors = own_vectors(self.backbone.residual(group), group)
-                norms = vectors.float().norm(dim=-1)
-                kept.append(vectors[norms <= OUTLIER * norms.median()])
+                kept.append(vectors[of_usual_norm(vectors)])
                 n_kept += len(kept[-1])
                 outliers += len(vectors) - len(kept[-1])
         # Cloned, since tensors made in inference mode cannot be trained on.

@@ -27,7 +27,7 @@ from fac_datasets.backbone import (
 from fac_datasets.columns import read_rows, resolve_column
 from fac_datasets.errors import DatasetError
 from fac_datasets.identity import identify
-from fac_datasets.sae.activations import OUTLIER
+from fac_datasets.sae.activations import of_usual_norm
 from fac_datasets.sae.formats import find_sae
 from fac_datasets.sae.model import require_match
 
@@ -143,7 +143,7 @@ def evaluate_sae(
     found, info = find_sae(sae), backbone_info(backbone)
     require_match(found.config, info, found.config.layer, other_backbone=other_backbone)
     several = [texts] if isinstance(texts, datasets.Dataset) else list(texts)
-    turns = tuple(renders) if renders else (("chat", "raw") if info.has_template else ("raw",))
+    turns = tuple(renders) if renders else info.renders
     tokenizer = load_tokenizer(info.path)
     windows, kinds = _windows(tokenizer, several, column, kind_column, turns, max_length, max_tokens)
     if not windows:
@@ -191,8 +191,7 @@ def misfit(sae: SparseAutoencoder, vectors: Tensor) -> str | None:
         A sentence, or None where they agree: FVU within 0.3, L0 within a factor of 3.
     """
     stated = sae.config.training
-    norms = vectors.norm(dim=-1)
-    vectors = vectors[norms <= OUTLIER * norms.median()]
+    vectors = vectors[of_usual_norm(vectors)]
     differences = []
     if "fvu" in stated:
         variance = (vectors - vectors.mean(dim=0)).square().sum()
@@ -291,8 +290,8 @@ class _Judge:
         losses = [self._loss(token_ids, own, None)]
         assert self.seen is not None
         residual = self.seen.float()
-        norms = residual.norm(dim=-1)
-        replaced = own & (norms <= OUTLIER * norms[own].median())
+        replaced = own.clone()
+        replaced[own] = of_usual_norm(residual[own])
         vectors = residual[replaced]
         reconstruction = self.sae(vectors)
         sums.add(vectors, reconstruction, self.sae.active_features(vectors).ids)

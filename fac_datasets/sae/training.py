@@ -282,7 +282,7 @@ class _Run:
         self.accelerator, self.backbone, self.config = accelerator, backbone, config
         self.objective = make_objective(config)
         self.n_processes, rank = accelerator.num_processes, accelerator.process_index
-        renders = config.renders or (("chat", "raw") if backbone.info.has_template else ("raw",))
+        renders = config.renders or backbone.info.renders
         whole = Rows(texts, weights=weights, column=column, renders=renders, seed=config.seed)
         self.corpus = whole.identity()
         self.batch_size = max(1, config.batch_size // self.n_processes)

@@ -22,7 +22,7 @@ from fac_datasets.caching import write_atomically
 from fac_datasets.loading import load_rows
 from tests.benchmarks.record import RESULTS, write_result
 
-TOKENS, PASSES, HELD_OUT_TOKENS = 131_072, 4, 700
+TOKENS, PASSES, HELD_OUT_TOKENS = 131_072, 4, 1_500
 VARIANTS: dict[str, dict[str, Any]] = {
     "layer 10": {"layer": 10},
     "layer 15": {"layer": 15},
@@ -50,7 +50,7 @@ def measure(corpus: Path, work: Path, layer: int, **settings: Any) -> dict[str, 
         folder,
         cache_dir=work / f"activations-l{layer}",
     )
-    path = folder / "report.json"
+    path = folder / f"report-{HELD_OUT_TOKENS}.json"
     if not path.exists():
         report = evaluate_sae("embedded", folder, held_out, kind_column="kind", max_tokens=HELD_OUT_TOKENS)
         write_atomically(path, json.dumps(report).encode())
@@ -96,5 +96,8 @@ if __name__ == "__main__":
     for name, variant in VARIANTS.items():
         results[name] = {"settings": variant, **measure(arguments.corpus, arguments.work, **variant)}
         print(name, {k: round(v, 4) for k, v in results[name].items() if isinstance(v, float)}, flush=True)
-    write_result("embedded_sae_study", {"tokens": TOKENS, "passes": PASSES, "variants": results})
+    write_result(
+        "embedded_sae_study",
+        {"tokens": TOKENS, "passes": PASSES, "held_out_tokens_a_kind": HELD_OUT_TOKENS, "variants": results},
+    )
     plot_study(results, RESULTS / "embedded_sae_study.png")
