@@ -1,7 +1,8 @@
-"""The corpus for the embedded SAE holds no evaluation data; shown on hashes, since neither text is in this project."""
+"""The embedded SAE has not seen the evaluation data; shown on hashes, since neither text is part of this project."""
 
 from __future__ import annotations
 
+import json
 import os
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fac_datasets.embedded import EMBEDDED_SAE_FOLDER
 from tests.benchmarks.data import EVALUATION
 from tests.benchmarks.overlap import (
     FINGERPRINTS,
@@ -26,6 +28,8 @@ from tests.benchmarks.overlap import (
     winnowed,
 )
 
+CORPUS = json.loads((FINGERPRINTS / "embedded_corpus.json").read_text())
+
 
 def test_no_row_of_the_corpus_repeats_evaluation_data() -> None:
     corpus = np.load(FINGERPRINTS / "embedded_corpus.npy")
@@ -41,6 +45,13 @@ def test_no_short_text_of_the_corpus_is_a_near_duplicate_of_evaluation_data() ->
     assert len(evaluation) > 5_000
     known = ShortTexts(evaluation)
     assert not any(known.resembles(found) for found in corpus)
+
+
+def test_the_embedded_sae_was_trained_on_that_corpus() -> None:
+    config = json.loads((EMBEDDED_SAE_FOLDER / "config.json").read_text())
+    trained = {source["fingerprint"]: source["rows"] for source in config["training"]["corpus"]["datasets"]}
+    expected = [CORPUS["files"][f"train/{name}.jsonl"] for name in ("texts", "chats")]
+    assert trained == {file["fingerprint"]: file["rows"] for file in expected}
 
 
 def test_a_changed_copy_is_a_repeat() -> None:
