@@ -49,6 +49,12 @@ def assert_equal_weights(left: SparseAutoencoder, right: SparseAutoencoder) -> N
         torch.testing.assert_close(right.state_dict()[name], tensor, rtol=0, atol=1e-5)
 
 
+def assert_goes_on_as_if_nothing_had_happened(backbone: Backbone, texts: datasets.Dataset, folder: Path) -> None:
+    """Continue the run that was stopped in a folder, and compare it with one that was not."""
+    whole = train_sae(backbone, texts, SMALL, folder / "whole")
+    assert_equal_weights(whole, train_sae(backbone, texts, SMALL, folder))
+
+
 def test_training_reduces_the_unexplained_variance(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path) -> None:
     short = train_sae(backbone, texts, dataclasses.replace(SMALL, n_tokens=1_000), tmp_path / "short")
     sae = train_sae(backbone, texts, dataclasses.replace(SMALL, n_tokens=20_000, learning_rate=3e-3), tmp_path)
@@ -545,8 +551,7 @@ def test_a_write_that_fails_keeps_the_checkpoint_before(
     with pytest.raises(OutputError):
         train_sae(backbone, texts, SMALL, tmp_path)
     monkeypatch.undo()
-    whole = train_sae(backbone, texts, SMALL, tmp_path / "whole")
-    assert_equal_weights(whole, train_sae(backbone, texts, SMALL, tmp_path))
+    assert_goes_on_as_if_nothing_had_happened(backbone, texts, tmp_path)
 
 
 def test_a_loss_that_becomes_nan_keeps_the_last_checkpoint(
@@ -561,8 +566,7 @@ def test_a_loss_that_becomes_nan_keeps_the_last_checkpoint(
     with pytest.raises(TrainingError, match="loss became nan at step 20"):
         train_sae(backbone, texts, SMALL, tmp_path)
     monkeypatch.undo()
-    whole = train_sae(backbone, texts, SMALL, tmp_path / "whole")
-    assert_equal_weights(whole, train_sae(backbone, texts, SMALL, tmp_path))
+    assert_goes_on_as_if_nothing_had_happened(backbone, texts, tmp_path)
 
 
 def test_a_gradient_that_is_no_number_never_reaches_a_checkpoint(
@@ -581,8 +585,7 @@ def test_a_gradient_that_is_no_number_never_reaches_a_checkpoint(
     with pytest.raises(TrainingError, match=r"gradient of .* became .* at step 15"):
         train_sae(backbone, texts, SMALL, tmp_path)
     monkeypatch.undo()
-    whole = train_sae(backbone, texts, SMALL, tmp_path / "whole")
-    assert_equal_weights(whole, train_sae(backbone, texts, SMALL, tmp_path))
+    assert_goes_on_as_if_nothing_had_happened(backbone, texts, tmp_path)
 
 
 def test_starting_anew_leaves_nothing_of_the_old_run(
