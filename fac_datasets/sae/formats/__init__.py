@@ -25,7 +25,7 @@ from fac_datasets.sae.model import SAEConfig, SparseAutoencoder
 FORMATS: dict[str, SAEFormat] = {format.name: format for format in (NATIVE, SAE_LENS, SPARSIFY, GEMMA_SCOPE, REFERENCE)}
 """Every format; the first that recognises a folder reads it."""
 
-__all__ = ["FORMATS", "find_sae", "load_sae", "sae_place"]
+__all__ = ["FORMATS", "find_sae", "load_sae"]
 
 
 class FoundSAE(NamedTuple):
@@ -79,7 +79,7 @@ def find_sae(name_or_path: str | Path, format: str | None = None) -> FoundSAE:
     """Find an SAE and read what it is, without its weights; see `load_sae`."""
     if format is not None and format not in FORMATS:
         raise OptionError(f"format={format!r} is not known; known: {', '.join(FORMATS)}")
-    place = sae_place(name_or_path)
+    place = sae_place(name_or_path, [known.weights_file for known in FORMATS.values()])
     candidates = [FORMATS[format]] if format else list(FORMATS.values())
     for candidate in candidates:
         weights = candidate.find(place)

@@ -13,12 +13,13 @@ from filelock import FileLock
 from fac_datasets.caching import cache_folder
 from fac_datasets.errors import SAEFormatError
 
-WEIGHTS = ("model.safetensors", "sae_weights.safetensors", "sae.safetensors", "params.npz", "*.pth")
-"""Names of the files with weights, in every format."""
 
+def sae_place(name_or_path: str | Path, weights_files: Sequence[str]) -> Path:
+    """The local folder or file of an SAE, fetched where it is not here.
 
-def sae_place(name_or_path: str | Path) -> Path:
-    """The local folder or file of an SAE, fetched where it is not here; see `load_sae` for the names.
+    Args:
+        name_or_path: see `load_sae`.
+        weights_files: names or patterns of the files with weights, in every format.
 
     Raises:
         SAEFormatError: there is nothing of that name.
@@ -32,10 +33,10 @@ def sae_place(name_or_path: str | Path) -> Path:
         return path
     name = str(name_or_path)
     release, _, sae_id = name.partition(":")
-    return _release_folder(release, sae_id) if sae_id and "/" not in release else _hub_place(name)
+    return _release_folder(release, sae_id) if sae_id and "/" not in release else _hub_place(name, weights_files)
 
 
-def _hub_place(name: str) -> Path:
+def _hub_place(name: str, weights_files: Sequence[str]) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
@@ -44,7 +45,10 @@ def _hub_place(name: str) -> Path:
     inside = inside.strip("/")
     try:
         if not inside:
-            _require_one_sae(repository, HfApi().list_repo_files(repository, revision=revision or None))
+            files = HfApi().list_repo_files(repository, revision=revision or None)
+            _require_one_sae(
+                repository, [file for file in files if any(fnmatch(Path(file).name, known) for known in weights_files)]
+            )
     except OfflineModeIsEnabled:
         # What is in the cache was fetched before, and so is small enough.
         pass
@@ -62,9 +66,8 @@ def _hub_place(name: str) -> Path:
     return place
 
 
-def _require_one_sae(repository: str, files: Sequence[str]) -> None:
+def _require_one_sae(repository: str, weights: Sequence[str]) -> None:
     """Raise where a repository holds several SAEs, before all of them are downloaded."""
-    weights = [file for file in files if any(fnmatch(Path(file).name, pattern) for pattern in WEIGHTS)]
     if len(weights) > 1:
         raise SAEFormatError(
             f"{repository!r} on the Hub holds {len(weights)} SAEs; name the folder or file of one of them, as in "
