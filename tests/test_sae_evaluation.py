@@ -149,6 +149,8 @@ def test_the_command_writes_report_and_plot_once(
     assert (tmp_path / "out" / "report.json").stat().st_mtime_ns == written
     with pytest.raises(OutputError, match="of other max_tokens"):
         app([*command, "--max-tokens", "50"], standalone_mode=False)
+    with pytest.raises(OutputError, match="of other renders"):
+        app([*command, "--render", "raw"], standalone_mode=False)
     app([*command, "--max-tokens", "50", "--overwrite"], standalone_mode=False)
     assert json.loads((tmp_path / "out" / "report.json").read_text())["tokens"] < report["tokens"]
 

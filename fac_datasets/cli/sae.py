@@ -144,9 +144,11 @@ def evaluate(
     path = out / "report.json"
     if path.exists() and not overwrite:
         report = json.loads(path.read_text())
+        info = backbone_info(backbone)
         asked = {
             "sae_digest": find_sae(sae).digest,
-            "backbone_digest": backbone_info(backbone).digest,
+            "backbone_digest": info.digest,
+            "renders": list(render or info.renders),
             "datasets": [identify(one)._asdict() for one in texts],
             "max_tokens": max_tokens,
             "dtype": dtype,
