@@ -1,7 +1,6 @@
-"""The backbone: a tokenizer and a language model cut after L decoder blocks.
+"""The backbone: a tokenizer and a language model cut after L decoder blocks, and what identifies them.
 
-It renders texts and chats, tells a row's own tokens from template and special tokens, splits long rows into windows and
-computes the residual stream. A layer L is the residual stream after L decoder blocks; 0 is the embedding.
+A layer L is the residual stream after L decoder blocks; 0 is the embedding.
 """
 
 from __future__ import annotations
@@ -9,58 +8,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fac_datasets.caching import cache_folder, write_atomically
-from fac_datasets.columns import as_text, normalise_message
-from fac_datasets.errors import BackboneError, ColumnError, OptionError
+from fac_datasets.errors import BackboneError, OptionError
+from fac_datasets.windows import Batch, Row, Window, batches_by_tokens, pad, row_windows
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from fac_datasets.errors import RowError
+
 EMBEDDED = "embedded"
 """The name under which the default backbone and its SAE are loaded."""
-
-Message = Mapping[str, Any]
-Row = str | Sequence[Message] | None
-"""What a row holds: a text, a list of chat messages, or nothing."""
-
-WINDOW_OVERLAP = 4
-"""One part in this many of a window repeats the end of the window before, as context only."""
-
-
-class Window(NamedTuple):
-    """A stretch of one row's tokens that fits the backbone."""
-
-    row: int
-    """Index of the row in the batch."""
-    token_ids: NDArray[np.int64]
-    """Tokens to run, [n_tokens]."""
-    own: NDArray[np.bool_]
-    """Whether a token belongs to the row's own text and is pooled from this window, [n_tokens]."""
-    starts: NDArray[np.int32]
-    """First character of each token, in the text or in its message, [n_tokens]; meaningful for own tokens."""
-    ends: NDArray[np.int32]
-    """Character behind each token, [n_tokens]; meaningful for own tokens."""
-    messages: NDArray[np.int32]
-    """Index of the message of each token, [n_tokens]; 0 for a text."""
-
-
-class RenderedRow(NamedTuple):
-    """A row as the backbone reads it."""
-
-    text: str
-    """The whole rendered string."""
-    contents: list[tuple[int, int, int, int]]
-    """Of each pooled content: message index, first and last character in `text`, and the characters that the template
-    stripped from the content's start."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +84,7 @@ class Backbone:
         self.tokenizer = load_tokenizer(self.info.path)
         self.device = torch_device(device)
         self.model = _load_cut_model(self.info.path, layer, dtype).to(self.device)
+        self._head: tuple[NDArray[np.int64], Any] | None = None
 
     @property
     def d_model(self) -> int:
@@ -131,10 +99,19 @@ class Backbone:
         max_length: int,
         roles: Sequence[str] | None = None,
         truncate: bool = False,
+        refused: list[RowError] | None = None,
     ) -> list[Window]:
         """Render, tokenize and split rows; see `row_windows`."""
         return list(
-            row_windows(self.tokenizer, rows, render=render, max_length=max_length, roles=roles, truncate=truncate)
+            row_windows(
+                self.tokenizer,
+                rows,
+                render=render,
+                max_length=max_length,
+                roles=roles,
+                truncate=truncate,
+                refused=refused,
+            )
         )
 
     def residual(self, windows: Sequence[Window]) -> torch.Tensor:
@@ -150,11 +127,60 @@ class Backbone:
         """
         import torch
 
-        token_ids, _ = pad_windows(windows, self.tokenizer.pad_token_id or 0, self.device)
+        token_ids, _ = pad(windows)
         with torch.inference_mode():
-            output = self.model(input_ids=token_ids, use_cache=False)
+            output = self.model(input_ids=torch.from_numpy(token_ids).to(self.device), use_cache=False)
         residual: torch.Tensor = output.last_hidden_state
         return residual
+
+    def batches(self, windows: Sequence[Window], batch_tokens: int) -> Iterator[Batch]:
+        """Windows in batches for `own_vectors`; see `batches_by_tokens`."""
+        from fac_datasets.shared_head import keeps_all_tokens
+
+        return batches_by_tokens(windows, batch_tokens, share_heads=keeps_all_tokens(self.model.config))
+
+    def own_vectors(self, batch: Batch) -> torch.Tensor:
+        """Run a batch and return the residual vectors of its own tokens.
+
+        A head that the windows share is run once, for all batches that follow each other with it; the others attend to
+        its keys and values.
+
+        Returns:
+            Float tensor [own tokens of the batch, d_model], in the order of the windows, on the backbone's device.
+
+        Raises:
+            BackboneError: a vector is not finite.
+        """
+        import torch
+
+        heads = self._heads_of(batch) if batch.head else None
+        token_ids, own = pad(batch.windows, batch.head)
+        with torch.inference_mode():
+            output = self.model(
+                input_ids=torch.from_numpy(token_ids).to(self.device),
+                past_key_values=heads,
+                use_cache=heads is not None,
+            )
+            vectors: torch.Tensor = output.last_hidden_state[torch.from_numpy(own).to(self.device)]
+        if not torch.isfinite(vectors).all():
+            raise BackboneError(
+                f"{self.info.name} gives residual vectors that are not finite in {self.model.dtype}; use another "
+                f"dtype, or check its weights"
+            )
+        return vectors
+
+    def _heads_of(self, batch: Batch) -> Any:
+        """The keys and values of the head of a batch."""
+        import torch
+
+        from fac_datasets.shared_head import shared_by_rows
+
+        token_ids = batch.windows[0].token_ids[: batch.head]
+        if self._head is None or not np.array_equal(self._head[0], token_ids):
+            with torch.inference_mode():
+                output = self.model(input_ids=torch.from_numpy(token_ids)[None].to(self.device), use_cache=True)
+            self._head = token_ids, shared_by_rows(output.past_key_values)
+        return self._head[1]
 
 
 def torch_device(name: str | None) -> torch.device:
@@ -173,12 +199,6 @@ def torch_device(name: str | None) -> torch.device:
     return device
 
 
-def require_render(render: str) -> None:
-    """Raise OptionError unless this is a way to render text."""
-    if render not in ("chat", "raw"):
-        raise OptionError(f"render={render!r} is neither 'chat' nor 'raw'")
-
-
 def torch_dtype(name: str) -> torch.dtype:
     """A floating-point torch dtype by name."""
     import torch
@@ -187,241 +207,6 @@ def torch_dtype(name: str) -> torch.dtype:
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise OptionError(f"dtype={name!r} is no floating-point dtype such as 'float32' or 'bfloat16'")
     return dtype
-
-
-def batches_by_tokens(windows: Sequence[Window], batch_tokens: int) -> Iterator[list[int]]:
-    """Group windows of similar length so that a padded batch holds at most `batch_tokens` tokens.
-
-    Yields:
-        Indices into `windows`, longest windows first; a window longer than the budget is a batch of its own.
-    """
-    order = sorted(range(len(windows)), key=lambda i: (-len(windows[i].token_ids), i))
-    start = 0
-    while start < len(order):
-        longest = len(windows[order[start]].token_ids)
-        size = max(1, batch_tokens // max(longest, 1))
-        yield order[start : start + size]
-        start += size
-
-
-def pad_windows(windows: Sequence[Window], pad_token: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Windows as one right-padded batch: token ids and whether each is an own token, both [n_windows, longest]."""
-    import torch
-
-    longest = max(len(window.token_ids) for window in windows)
-    token_ids = np.full((len(windows), longest), pad_token, dtype=np.int64)
-    own = np.zeros((len(windows), longest), dtype=bool)
-    for i, window in enumerate(windows):
-        token_ids[i, : len(window.token_ids)] = window.token_ids
-        own[i, : len(window.own)] = window.own
-    return torch.from_numpy(token_ids).to(device), torch.from_numpy(own).to(device)
-
-
-def own_vectors(residual: torch.Tensor, group: Sequence[Window]) -> torch.Tensor:
-    """Residual vectors of the own tokens, [n_own, d_model], in the order of the group."""
-    _, own = pad_windows(group, 0, residual.device)
-    return residual[own]
-
-
-def row_windows(
-    tokenizer: Any,
-    rows: Sequence[Row],
-    *,
-    render: str,
-    max_length: int,
-    roles: Sequence[str] | None = None,
-    truncate: bool = False,
-) -> Iterator[Window]:
-    """Turn rows into windows of at most `max_length` tokens, with the own tokens of each marked.
-
-    A rendered row that fits is one window. A longer one becomes several: each starts with the tokens before the first
-    own token (template and beginning-of-text), so that no own token stands where attention sinks form, and repeats a
-    quarter of the window before as context. Every own token is pooled from exactly one window.
-
-    Args:
-        tokenizer: a fast tokenizer of transformers.
-        rows: texts, lists of messages, or None.
-        render: `"chat"` or `"raw"`.
-        max_length: tokens in a window, at least 16.
-        roles: roles whose messages are the row's own; None means all but `system`.
-        truncate: keep only the first window.
-
-    Yields:
-        Windows in the order of the rows; a row without own tokens yields none.
-
-    Raises:
-        ColumnError: a row that is no text and no list of messages, or a chat where `render` is `"raw"`.
-    """
-    if max_length < 16:
-        raise OptionError(f"max_length={max_length} leaves no room for text; the least is 16 tokens")
-    require_render(render)
-    rendered = [render_row(tokenizer, row, render=render, roles=roles, index=i) for i, row in enumerate(rows)]
-    filled = [i for i, row in enumerate(rendered) if row.contents]
-    if not filled:
-        return
-    encodings = tokenizer(
-        [rendered[i].text for i in filled],
-        add_special_tokens=render == "raw",
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        verbose=False,
-    )
-    for i, token_ids, offsets in zip(filled, encodings["input_ids"], encodings["offset_mapping"], strict=True):
-        whole = _mark_own_tokens(i, rendered[i], np.asarray(token_ids, np.int64), np.asarray(offsets, np.int64))
-        # A text may spell a special token; that never pools either.
-        whole.own[np.isin(whole.token_ids, tokenizer.all_special_ids)] = False
-        if render == "raw":
-            whole = _with_beginning(tokenizer, whole)
-        if whole.own.any():
-            yield from _split(whole, max_length, truncate)
-
-
-def render_row(tokenizer: Any, row: Row, *, render: str, roles: Sequence[str] | None, index: int) -> RenderedRow:
-    """Render one row and locate the contents that are its own; see `row_windows`."""
-    text = as_text(row, index)
-    if not text.strip():
-        return RenderedRow("", [])
-    if not text.isascii():
-        _require_unicode(text, index)
-    if isinstance(row, str):
-        if render == "raw":
-            return RenderedRow(row, [(0, 0, len(row), 0)])
-        row = [{"role": "user", "content": row}]
-    elif render == "raw":
-        raise ColumnError(f'row {index} of the batch is a chat, which render="raw" cannot read; use render="chat"')
-    messages = [normalise_message(message, index) for message in row or ()]
-    pooled = [
-        bool(message["content"].strip()) and (message["role"] in roles if roles else message["role"] != "system")
-        for message in messages
-    ]
-    if not any(pooled):
-        return RenderedRow("", [])
-    return _render_chat(tokenizer, messages, pooled, index)
-
-
-def _require_unicode(text: str, index: int) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ColumnError(
-            f"row {index} of the batch is no valid text: {error.reason} at character {error.start}; repair it or "
-            f"leave it out"
-        ) from error
-
-
-def _render_chat(tokenizer: Any, messages: list[dict[str, Any]], pooled: list[bool], index: int) -> RenderedRow:
-    """Apply the chat template and locate each content by the template's own text around it."""
-    text = _apply_template(tokenizer, messages)
-    pieces = _template_pieces(tokenizer, messages)
-    contents: list[tuple[int, int, int, int]] = []
-    position = len(pieces[0])
-    exact = text.startswith(pieces[0])
-    for i, (message, piece) in enumerate(zip(messages, pieces[1:], strict=True)):
-        verbatim = message["content"]
-        # Many templates strip the content; the template's next piece tells which form it kept.
-        for form in (verbatim, verbatim.strip()):
-            end = position + len(form)
-            if text.startswith(form, position) and text.startswith(piece, end):
-                break
-        else:
-            exact = False
-            break
-        if pooled[i]:
-            stripped = len(verbatim) - len(verbatim.lstrip()) if form != verbatim else 0
-            contents.append((i, position, end, stripped))
-        position = end + len(piece)
-    if not exact or position != len(text):
-        raise ColumnError(
-            f"row {index} of the batch: the chat template changes the text of a message, so its own tokens cannot be "
-            f'told from the template\'s; use render="raw" on a text column'
-        )
-    return RenderedRow(text, contents)
-
-
-def _apply_template(tokenizer: Any, messages: list[dict[str, Any]]) -> str:
-    from jinja2 import TemplateError
-
-    try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False))
-    except (ValueError, TemplateError) as error:
-        raise BackboneError(f'the chat template cannot render this chat ({error}); use render="raw"') from error
-
-
-def _template_pieces(tokenizer: Any, messages: list[dict[str, Any]]) -> list[str]:
-    """The template's text before, between and behind the contents, found by rendering placeholders in their place."""
-    marks = [f"\ue000{i}\ue001" for i in range(len(messages))]
-    placed = [{**message, "content": mark} for message, mark in zip(messages, marks, strict=True)]
-    rest = _apply_template(tokenizer, placed)
-    pieces = []
-    for mark in marks:
-        piece, _, rest = rest.partition(mark)
-        pieces.append(piece)
-    return [*pieces, rest]
-
-
-def _mark_own_tokens(
-    row: int, rendered: RenderedRow, token_ids: NDArray[np.int64], offsets: NDArray[np.int64]
-) -> Window:
-    own = np.zeros(len(token_ids), dtype=bool)
-    starts = np.zeros(len(token_ids), dtype=np.int32)
-    ends = np.zeros(len(token_ids), dtype=np.int32)
-    messages = np.zeros(len(token_ids), dtype=np.int32)
-    for message, begin, end, stripped in rendered.contents:
-        inside = (offsets[:, 0] < end) & (offsets[:, 1] > begin) & (offsets[:, 1] > offsets[:, 0])
-        own |= inside
-        starts[inside] = np.maximum(offsets[inside, 0], begin) - begin + stripped
-        ends[inside] = np.minimum(offsets[inside, 1], end) - begin + stripped
-        messages[inside] = message
-    return Window(row, token_ids, own, starts, ends, messages)
-
-
-def _with_beginning(tokenizer: Any, window: Window) -> Window:
-    """Put a special token first: the first position is an attention sink, whose features say nothing of the text."""
-    beginning = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    if beginning is None or not len(window.token_ids) or window.token_ids[0] in tokenizer.all_special_ids:
-        return window
-    zero = np.zeros(1, dtype=np.int32)
-    return Window(
-        window.row,
-        np.concatenate([np.array([beginning], dtype=np.int64), window.token_ids]),
-        np.concatenate([np.array([False]), window.own]),
-        np.concatenate([zero, window.starts]),
-        np.concatenate([zero, window.ends]),
-        np.concatenate([zero, window.messages]),
-    )
-
-
-def _split(whole: Window, max_length: int, truncate: bool) -> Iterator[Window]:
-    n_tokens = len(whole.token_ids)
-    if n_tokens <= max_length or truncate:
-        first = _take(whole, np.arange(min(n_tokens, max_length)), pooled_from=0)
-        if first.own.any():
-            yield first
-        return
-    head = min(int(np.argmax(whole.own)), max_length // 2)
-    body = max_length - head
-    overlap = body // WINDOW_OVERLAP
-    done = head
-    while done < n_tokens:
-        begin = head if done == head else done - overlap
-        end = min(begin + body, n_tokens)
-        window = _take(whole, np.concatenate([np.arange(head), np.arange(begin, end)]), pooled_from=head + done - begin)
-        if window.own.any():
-            yield window
-        done = end
-
-
-def _take(whole: Window, positions: NDArray[np.int64], pooled_from: int) -> Window:
-    own = whole.own[positions].copy()
-    own[:pooled_from] = False
-    return Window(
-        whole.row,
-        whole.token_ids[positions],
-        own,
-        whole.starts[positions],
-        whole.ends[positions],
-        whole.messages[positions],
-    )
 
 
 # --- identity and loading -------------------------------------------------------------------------------------------

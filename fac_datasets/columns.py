@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fac_datasets.errors import ColumnError
+import numpy as np
+import pyarrow as pa
+
+from fac_datasets.errors import ColumnError, RowError
 
 if TYPE_CHECKING:
     import datasets
@@ -70,25 +73,72 @@ def read_rows(batch: Mapping[str, Sequence[Any]], columns: tuple[str, ...]) -> l
 
     The parts of an instruction are joined by blank lines.
     """
+    contents = [_plain(batch[name]) for name in columns]
     if len(columns) == 1:
-        return list(batch[columns[0]])
+        return contents[0]
     rows: list[Any] = []
-    for index, parts in enumerate(zip(*(batch[name] for name in columns), strict=True)):
+    for index, parts in enumerate(zip(*contents, strict=True)):
         for name, part in zip(columns, parts, strict=True):
             if not isinstance(part, str | None):
-                raise ColumnError(
-                    f"row {index} of the batch holds {type(part).__name__} in column {name!r}; expected a text"
-                )
+                raise RowError(index, f"holds {type(part).__name__} in column {name!r}; expected a text")
         rows.append("\n\n".join(part for part in parts if part) or None)
     return rows
 
 
-def is_chat(batch: Mapping[str, Sequence[Any]], columns: tuple[str, ...]) -> bool:
+def _plain(column: Any) -> list[Any]:
+    """A column of a batch in any of the forms in which libraries hand it over, as a list."""
+    if isinstance(column, pa.Array | pa.ChunkedArray):
+        return list(column.to_pylist())
+    # Ray hands over lists of messages as arrays of dictionaries.
+    return [row.tolist() if isinstance(row, np.ndarray) else row for row in column]
+
+
+def as_table(batch: Mapping[str, Any]) -> pa.Table:
+    """Columns of arrays, as Ray hands them over, as a table; numbers keep their types."""
+
+    def plain(column: Any) -> Any:
+        if isinstance(column, np.ndarray) and column.ndim == 1 and column.dtype != object:
+            return column
+        return [row.tolist() if isinstance(row, np.ndarray) and row.dtype == object else row for row in column]
+
+    return pa.table({name: pa.array(plain(column)) for name, column in batch.items()})
+
+
+def is_chat(batch: Any, columns: tuple[str, ...]) -> bool:
     """Whether the rows are lists of messages: by the column's type where the batch has one, else by what it holds."""
-    table = getattr(batch, "pa_table", None)
+    table = batch if isinstance(batch, pa.Table) else getattr(batch, "pa_table", None)
     if table is not None:
-        return hasattr(table.schema.field(columns[0]).type, "value_type")
-    return columns[0] in ("messages", "conversations") or any(isinstance(row, list) for row in batch[columns[0]])
+        return bool(pa.types.is_nested(table.schema.field(columns[0]).type))
+    held = _plain(batch[columns[0]])
+    return columns[0] in ("messages", "conversations") or any(isinstance(row, list) for row in held)
+
+
+def holds_chats(feature: Any) -> bool:
+    """Whether a column of this type of `datasets` holds lists of messages."""
+    return bool(not hasattr(feature, "dtype") or feature.dtype == "list")
+
+
+def with_columns(table: pa.Table, columns: Mapping[str, list[Any]], types: Mapping[str, Any]) -> pa.Table:
+    """A table with more columns, in the place of those of the same names.
+
+    Args:
+        table: of as many rows.
+        columns: the new ones, of arrays, numbers or texts.
+        types: of `datasets`, by name.
+    """
+    import datasets
+
+    table = table.drop_columns([name for name in table.column_names if name in columns])
+    for field in datasets.Features(types).arrow_schema:
+        values = columns[field.name]
+        if pa.types.is_list(field.type):
+            offsets = np.concatenate([[0], np.cumsum([len(value) for value in values])]).astype(np.int32)
+            flat = np.concatenate(values) if values else np.empty(0)
+            array: Any = pa.ListArray.from_arrays(offsets, pa.array(flat, field.type.value_type))
+        else:
+            array = pa.array(values, field.type)
+        table = table.append_column(field, array)
+    return table
 
 
 def dataset_of(rows: Sequence[Mapping[str, Any]], features: datasets.Features) -> datasets.Dataset:
@@ -102,7 +152,10 @@ def row_texts(dataset: datasets.Dataset, column: str | None = None) -> list[str]
     """The rows of a dataset as plain texts: the messages of a chat a line each, and nothing as an empty text."""
     columns = resolve_column(dataset.features, column)
     rows = read_rows(dataset.select_columns(list(columns))[:], columns)
-    return [as_text(row, index) for index, row in enumerate(rows)]
+    try:
+        return [as_text(row, index) for index, row in enumerate(rows)]
+    except RowError as error:
+        raise error.at(error.row) from None
 
 
 def as_text(row: Any, index: int) -> str:
@@ -110,10 +163,7 @@ def as_text(row: Any, index: int) -> str:
     if row is None or isinstance(row, str):
         return row or ""
     if not isinstance(row, Sequence):
-        raise ColumnError(
-            f"row {index} of the batch holds {type(row).__name__} {str(row)[:60]!r}; expected a text or a list of "
-            f"messages"
-        )
+        raise RowError(index, f"holds {type(row).__name__} {str(row)[:60]!r}; expected a text or a list of messages")
     return "\n".join(normalise_message(message, index)["content"] for message in row)
 
 
@@ -124,24 +174,20 @@ def normalise_message(message: Mapping[str, Any], index: int) -> dict[str, Any]:
         ColumnError: it follows neither; `index` says in which row.
     """
     if not isinstance(message, Mapping):
-        raise ColumnError(
-            f"row {index} of the batch is a list of {type(message).__name__}; expected a text or a list of messages"
-        )
+        raise RowError(index, f"is a list of {type(message).__name__}; expected a text or a list of messages")
     sharegpt_roles = {"human": "user", "gpt": "assistant"}
     if "from" in message and "value" in message:
-        role = str(message["from"])
-        return {"role": sharegpt_roles.get(role, role), "content": message["value"] or ""}
-    if "role" not in message or "content" not in message:
-        raise ColumnError(
-            f"row {index} of the batch has a message with keys {sorted(message)}; expected `role` and `content`"
-        )
+        role = message["from"]
+        message = {"role": sharegpt_roles.get(str(role), role), "content": message["value"]}
+    if not isinstance(message.get("role"), str) or "content" not in message:
+        raise RowError(index, f"has a message with keys {sorted(message)}; expected `role` and `content`")
     content = message["content"]
     if content is None:
         content = ""
     elif isinstance(content, Sequence) and not isinstance(content, str):
+        if not all(isinstance(part, Mapping) for part in content):
+            raise RowError(index, "has a message whose content is a list of something else than parts with a `text`")
         content = "".join(str(part.get("text") or "") for part in content)
     if not isinstance(content, str):
-        raise ColumnError(
-            f"row {index} of the batch has a message whose content is {type(content).__name__}; expected a text"
-        )
+        raise RowError(index, f"has a message whose content is {type(content).__name__}; expected a text")
     return {**{key: value for key, value in message.items() if value is not None}, "content": content}

@@ -1,5 +1,8 @@
 """The errors that fac-datasets raises: each says which value, which limit and what to do."""
 
+from collections.abc import Callable
+from functools import partial
+
 
 class FacDatasetsError(Exception):
     """Base of every error that fac-datasets raises on purpose."""
@@ -35,6 +38,28 @@ class TrainingError(FacDatasetsError, RuntimeError):
 
 class ColumnError(FacDatasetsError, ValueError):
     """A column that is missing, ambiguous or of the wrong type, or a row in it that cannot be read."""
+
+
+class RowError(ColumnError):
+    """A row that cannot be read.
+
+    Args:
+        row: its index in what was given.
+        problem: what is wrong with it, as a phrase whose subject is the row.
+        of_batch: whether the index counts from the start of a batch and not of the dataset.
+    """
+
+    def __init__(self, row: int, problem: str, *, of_batch: bool = True) -> None:
+        self.row, self.problem, self.of_batch = row, problem, of_batch
+        super().__init__(f"row {row}{' of the batch' if of_batch else ''} {problem}")
+
+    def at(self, row: int) -> "RowError":
+        """The same error with the row's index in the dataset."""
+        return RowError(row, self.problem, of_batch=False)
+
+    def __reduce__(self) -> tuple[Callable[..., "RowError"], tuple[int, str]]:
+        # Worker processes send their errors to the parent.
+        return partial(RowError, of_batch=self.of_batch), (self.row, self.problem)
 
 
 class DatasetError(FacDatasetsError, ValueError):

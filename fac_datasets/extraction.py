@@ -8,50 +8,40 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.backbone import (
-    EMBEDDED,
-    Backbone,
-    Row,
-    Window,
-    backbone_info,
-    batches_by_tokens,
-    own_vectors,
-    require_render,
+from fac_datasets.backbone import EMBEDDED, Backbone, backbone_info
+from fac_datasets.columns import as_table, holds_chats, is_chat, read_rows, resolve_column, with_columns
+from fac_datasets.coverage import FeatureCoverage
+from fac_datasets.errors import (
+    BackboneError,
+    CalibrationMissing,
+    ColumnError,
+    FeatureSpaceMismatch,
+    OptionError,
+    RowError,
 )
-from fac_datasets.columns import is_chat, read_rows, resolve_column
-from fac_datasets.errors import BackboneError, CalibrationMissing, OptionError
-from fac_datasets.feature_space import FeatureSpace, Threshold, parse_threshold, require_activation
+from fac_datasets.feature_space import FeatureSpace, Threshold, feature_columns, parse_threshold, require_activation
+from fac_datasets.processes import in_ray_actor, in_sound_thread
 from fac_datasets.sae.calibration import register_calibrations, thresholds_of
+from fac_datasets.windows import Batch, Row, Window, require_render
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from fac_datasets.peaks import Peaks
     from fac_datasets.sae.model import SparseAutoencoder
-
-_ENCODE_ELEMENTS = 1 << 25
-"""Pre-activations held at once: encoding takes at most four times this many bytes beside the residual stream."""
-
 
 _FIT_TOKENS = 256
 """Own tokens on which an SAE's reconstruction is compared with what its card says."""
 
 
-class Peaks(NamedTuple):
-    """The strongest activation of each feature in each row, sorted by row and feature."""
+class _Loaded(NamedTuple):
+    """What an extractor computes with."""
 
-    rows: NDArray[np.int64]
-    """Row of each peak, [n]."""
-    ids: NDArray[np.int64]
-    """Feature of each peak, [n]."""
-    values: NDArray[np.float32]
-    """Activation at the peak, [n]."""
-    positions: NDArray[np.int64]
-    """Index of the peak's token among all own tokens of the batch, [n]."""
-
-    def where(self, chosen: NDArray[Any]) -> Peaks:
-        """The peaks at a mask or at indices."""
-        return Peaks(self.rows[chosen], self.ids[chosen], self.values[chosen], self.positions[chosen])
+    backbone: Backbone
+    sae: SparseAutoencoder
+    cutoffs: torch.Tensor
+    """Activations above them are stored, [d_sae]."""
 
 
 class FeatureExtractor:
@@ -77,6 +67,8 @@ class FeatureExtractor:
         device: torch device; by default CUDA where there is one.
         dtype: of the backbone.
         other_backbone: accept an SAE that was trained on another backbone of the same width.
+        skip_bad: give a row that cannot be read no features, and say why in a column `feature_error`, instead of
+            stopping.
 
     Raises:
         OptionError: an option has no meaning.
@@ -105,6 +97,7 @@ class FeatureExtractor:
         device: str | None = None,
         dtype: str = "float32",
         other_backbone: bool = False,
+        skip_bad: bool = False,
     ) -> None:
         if render is not None:
             require_render(render)
@@ -126,9 +119,16 @@ class FeatureExtractor:
         self.device = device
         self.dtype = dtype
         self.other_backbone = other_backbone
+        self.skip_bad = skip_bad
         self._space: FeatureSpace | None = None
-        self._loaded: tuple[Backbone, SparseAutoencoder, NDArray[np.float32]] | None = None
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        """Forget everything that belongs to a process."""
+        self._loaded: _Loaded | None = None
         self._first_vectors: list[torch.Tensor] | None = []
+        self._rank: int | None = None
+        self._budget = self.batch_tokens
 
     @classmethod
     def reference(cls, name: str, *, threshold: float = 1.0, **options: Any) -> FeatureExtractor:
@@ -156,7 +156,12 @@ class FeatureExtractor:
 
     def __getstate__(self) -> dict[str, Any]:
         """Options and digests only: an extractor hashes the same in every process and pickles without its weights."""
-        return {**self.__dict__, "_space": self.feature_space, "_loaded": None, "_first_vectors": []}
+        kept = {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+        return {**kept, "_space": self.feature_space}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start_afresh()
 
     @property
     def feature_space(self) -> FeatureSpace:
@@ -192,44 +197,117 @@ class FeatureExtractor:
             )
         return self._space
 
+    def prefix(self, features: Mapping[str, Any] | Sequence[str]) -> str:
+        """What the names of the feature columns of a dataset with these columns start with."""
+        (column, *_) = resolve_column(features, self.column)
+        return f"{column}_" if column in ("chosen", "rejected") else ""
+
+    def columns(self, features: Mapping[str, Any]) -> dict[str, Any]:
+        """The feature columns that a dataset with these columns gets, with their types.
+
+        A streamed dataset knows its columns after `map` only where it is told, with
+        `features=Features({**stream.features, **extractor.columns(stream.features)})`.
+        """
+        (column, *_) = resolve_column(features, self.column)
+        return feature_columns(
+            self.prefix(features), spans=self.spans, chat=holds_chats(features[column]), errors=self.skip_bad
+        )
+
     @property
     def sae(self) -> SparseAutoencoder:
         """The SAE, loaded on first use."""
-        return self._load()[1]
+        return self._load().sae
 
     @property
     def backbone(self) -> Backbone:
         """The cut backbone, loaded on first use."""
-        return self._load()[0]
+        return self._load().backbone
 
     def thresholds(self, threshold: Threshold) -> NDArray[np.float32]:
-        """One threshold a feature in this extractor's space, [d_sae]."""
-        return thresholds_of(self.feature_space, parse_threshold(threshold), self.sae.config.d_sae)
+        """One threshold a feature in this extractor's space, [d_sae]; loads no weights."""
+        from fac_datasets.sae.formats import find_sae
 
-    def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        """Feature columns of a batch, as `datasets.map(batched=True)` expects them.
+        return thresholds_of(self.feature_space, parse_threshold(threshold), find_sae(self.sae_name).config.d_sae)
+
+    def empty_coverage(self, threshold: Threshold = "q90") -> FeatureCoverage:
+        """A coverage of no rows in this extractor's space, to update with rows as they come; loads no weights.
+
+        Example:
+            >>> state = extractor.empty_coverage()
+            >>> for batch in texts.to_iterable_dataset().map(extractor, batched=True).iter(1000):
+            ...     _ = state.update(batch)
+            >>> state.n_rows
+            12
+        """
+        thresholds = self.thresholds(threshold)
+        return FeatureCoverage(len(thresholds), self.feature_space, thresholds)
+
+    def __call__(self, batch: Any, *given: int | Sequence[int]) -> Any:
+        """Feature columns of a batch, as `datasets.map(batched=True)` and Ray Data's `map_batches` expect them.
+
+        Args:
+            batch: columns by name, a `pyarrow.Table` or a `pandas.DataFrame`.
+            given: with `with_indices=True` the rows' indices, which errors then name; with `with_rank=True` the
+                process's rank, by which processes spread over CUDA devices.
+
+        Returns:
+            The feature columns, a list each; for a table or a frame all its columns with them.
 
         Raises:
-            ColumnError: the column is missing or ambiguous, or a row is no text and no chat.
+            ColumnError: the column is missing or ambiguous, or feature columns are there that would not be replaced.
+            RowError: a row is no text and no chat.
         """
-        columns = resolve_column(list(batch), self.column)
-        rows = read_rows(batch, columns)
+        import pandas as pd
+        import pyarrow as pa
+
+        if isinstance(batch, dict) and in_ray_actor():
+            # Given back as arrays, Ray would make tensors of ragged columns.
+            batch = as_table(batch)
+        for value in given:
+            if isinstance(value, int):
+                self._rank = value
+        indices = next((value for value in given if not isinstance(value, int)), None)
+        names = batch.column_names if isinstance(batch, pa.Table) else list(batch)
+        columns = resolve_column(names, self.column)
+        prefix = self.prefix(names)
         chat = is_chat(batch, columns)
-        prefix = f"{columns[0]}_" if columns[0] in ("chosen", "rejected") else ""
-        return {prefix + name: column for name, column in self.extract(rows, chat=chat).items()}
+        types = feature_columns(prefix, spans=self.spans, chat=chat, errors=self.skip_bad)
+        stale = sorted({*feature_columns(prefix, chat=True, errors=True)} & {*names} - {*types})
+        if stale:
+            raise ColumnError(
+                f"columns {stale} of another extraction would stay beside the new ones; remove them first"
+            )
+        try:
+            rows = read_rows(batch, columns)
+            found = self.extract(rows, chat=chat)
+        except RowError as error:
+            if indices is None:
+                raise
+            raise error.at(indices[error.row]) from error
+        named = {prefix + name: column for name, column in found.items()}
+        if isinstance(batch, pa.Table):
+            return with_columns(batch, named, types)
+        return batch.assign(**named) if isinstance(batch, pd.DataFrame) else named
 
     def extract(self, rows: Sequence[Row], *, chat: bool = False) -> dict[str, Any]:
         """Feature columns of rows, each a list of one array a row.
 
         Args:
-            rows: texts, lists of messages, or None.
+            rows: texts or lists of messages.
             chat: add `feature_messages`.
-        """
-        peaks, windows = self.peaks(rows)
-        active = peaks.values > self._load()[2][peaks.ids]
-        return self._columns(peaks.where(active), windows, len(rows), chat)
 
-    def windows(self, rows: Sequence[Row]) -> list[Window]:
+        Raises:
+            RowError: a row cannot be read, and `skip_bad` is not set.
+        """
+        refused: list[RowError] | None = [] if self.skip_bad else None
+        peaks, windows = in_sound_thread(lambda: self._peaks(rows, self._load().cutoffs, refused))
+        columns = self._columns(peaks, windows, len(rows), chat)
+        if refused is not None:
+            problems = {error.row: error.problem for error in refused}
+            columns["feature_error"] = [problems.get(row, "") for row in range(len(rows))]
+        return columns
+
+    def windows(self, rows: Sequence[Row], refused: list[RowError] | None = None) -> list[Window]:
         """The windows that rows are measured in; their own tokens are what is pooled."""
         return self.backbone.windows(
             rows,
@@ -237,23 +315,62 @@ class FeatureExtractor:
             max_length=self.max_length,
             roles=self.roles,
             truncate=self.truncate,
+            refused=refused,
         )
 
-    def peaks(self, rows: Sequence[Row]) -> tuple[Peaks, list[Window]]:
-        """The pooled positive activations of rows before any cut-off, and the windows that they were measured in."""
+    def peaks(self, rows: Sequence[Row]) -> Peaks:
+        """The pooled activations of rows, before any cut-off."""
+        import torch
+
+        return in_sound_thread(lambda: self._peaks(rows, torch.zeros_like(self._load().cutoffs), None)[0])
+
+    def _peaks(
+        self, rows: Sequence[Row], cutoffs: torch.Tensor, refused: list[RowError] | None
+    ) -> tuple[Peaks, list[Window]]:
+        """The pooled activations above the cut-offs, and the windows that they were measured in; see `row_windows`."""
+        import torch
+
+        from fac_datasets.peaks import joined, row_peaks, strongest, unpacked
+
         backbone, sae, _ = self._load()
-        windows = self.windows(rows)
+        windows = self.windows(_present(rows, refused), refused)
         own_counts = np.array([int(window.own.sum()) for window in windows], dtype=np.int64)
-        first_positions = np.concatenate([[0], own_counts.cumsum()])
+        first = np.concatenate([[0], own_counts.cumsum()])
         found = []
-        for indices in batches_by_tokens(windows, self.batch_tokens):
-            group = [windows[i] for i in indices]
-            vectors = own_vectors(backbone.residual(group).float(), group)
+        pending = list(backbone.batches(windows, self._budget))[::-1]
+        while pending:
+            batch = pending.pop()
+            token_rows = np.repeat([window.row for window in batch.windows], own_counts[batch.indices])
+            positions = np.concatenate([np.arange(first[i], first[i + 1]) for i in batch.indices])
+            rows_there, places = (torch.from_numpy(part).to(backbone.device) for part in (token_rows, positions))
+            try:
+                vectors = backbone.own_vectors(batch).float()
+                found.append(row_peaks(sae, vectors, rows_there, places, cutoffs, self.activation))
+            except torch.OutOfMemoryError as error:
+                pending += self._smaller(batch, error)
+                continue
             self._compare_with_card(sae, vectors)
-            token_rows = np.repeat([window.row for window in group], own_counts[indices])
-            positions = np.concatenate([np.arange(first_positions[i], first_positions[i + 1]) for i in indices])
-            found.append(self._encode(sae, vectors, token_rows, positions))
-        return strongest(found, sae.config.d_sae), windows
+        return unpacked(strongest(joined(found)), sae.config.d_sae), windows
+
+    def _smaller(self, batch: Batch, error: Exception) -> tuple[Batch, Batch]:
+        """What to run in place of a batch for which memory was not enough; later batches hold half as much too."""
+        import torch
+
+        if len(batch.windows) == 1:
+            raise OptionError(
+                f"memory is not enough for one window of {len(batch.windows[0].token_ids)} tokens; lower "
+                f"max_length={self.max_length}"
+            ) from error
+        if self._budget == self.batch_tokens:
+            warnings.warn(
+                f"memory is not enough for batch_tokens={self.batch_tokens}; going on with smaller batches",
+                stacklevel=2,
+            )
+        tokens = sum(len(window.token_ids) - batch.head for window in batch.windows)
+        self._budget = max(1, min(self._budget, tokens // 2))
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return batch.halves()
 
     def _compare_with_card(self, sae: SparseAutoencoder, vectors: torch.Tensor) -> None:
         """On first use, warn where the SAE explains or fires far from what it says of itself."""
@@ -274,24 +391,12 @@ class FeatureExtractor:
                 stacklevel=2,
             )
 
-    def _encode(
-        self, sae: SparseAutoencoder, vectors: torch.Tensor, token_rows: NDArray[np.int64], positions: NDArray[np.int64]
-    ) -> Peaks:
-        """Encode the own tokens of a batch in chunks of bounded memory and keep each row's peaks."""
-        chunk = max(1, _ENCODE_ELEMENTS // sae.config.d_sae)
-        found = []
-        for start in range(0, len(vectors), chunk):
-            part = slice(start, start + chunk)
-            encode = _active_peaks if self.activation == "sae" else _relu_peaks
-            found.append(encode(sae, vectors[part], token_rows[part], positions[part]))
-        return strongest(found, sae.config.d_sae)
-
     def _columns(self, peaks: Peaks, windows: Sequence[Window], n_rows: int, chat: bool) -> dict[str, Any]:
         # datasets keeps the types of numpy arrays, empty ones too, and turns lists of them into Arrow at full speed.
-        boundaries = np.bincount(peaks.rows, minlength=n_rows).cumsum()[:-1]
+        ends = np.bincount(peaks.rows, minlength=n_rows).cumsum()
 
         def ragged(values: NDArray[Any]) -> list[NDArray[Any]]:
-            return np.split(values, boundaries)
+            return np.split(values, ends)[:-1]
 
         columns: dict[str, Any] = {
             "feature_ids": ragged(peaks.ids.astype(np.int32)),
@@ -309,57 +414,46 @@ class FeatureExtractor:
         columns["feature_space"] = [str(self.feature_space)] * n_rows
         return columns
 
-    def _load(self) -> tuple[Backbone, SparseAutoencoder, NDArray[np.float32]]:
+    def _load(self) -> _Loaded:
         if self._loaded is None:
+            import torch
+
             from fac_datasets.sae.formats import find_sae
 
             space = self.feature_space
-            # An extractor that came from another process or machine finds the calibration here too.
+            # An extractor that came from another process or machine finds the calibration here too, and the same SAE.
             found = find_sae(self.sae_name)
+            for what, digest, expected in (
+                (self.sae_name, found.digest, space.sae_digest),
+                (self.backbone_name, backbone_info(self.backbone_name).digest, space.backbone_digest),
+            ):
+                if digest != expected:
+                    raise FeatureSpaceMismatch(f"{what!r} is {digest} here, but this extractor was made for {expected}")
             register_calibrations(found.folder, space.sae_digest)
             try:
                 sae = found.load()
                 cutoffs = thresholds_of(space, self.threshold, sae.config.d_sae)
             except CalibrationMissing as error:
                 raise CalibrationMissing(f"threshold={self.threshold!r} cannot be used: {error}") from error
-            backbone = Backbone(self.backbone_name, space.layer, device=self.device, dtype=self.dtype)
-            self._loaded = backbone, sae.to(backbone.device), cutoffs
+            device = self.device
+            if device is None and self._rank is not None and torch.cuda.is_available():
+                device = f"cuda:{self._rank % torch.cuda.device_count()}"
+            backbone = Backbone(self.backbone_name, space.layer, device=device, dtype=self.dtype)
+            self._loaded = _Loaded(
+                backbone, sae.to(backbone.device), torch.from_numpy(cutoffs).float().to(backbone.device)
+            )
         return self._loaded
 
 
-def strongest(found: Sequence[Peaks], d_sae: int) -> Peaks:
-    """The strongest peak of each (row, feature), the earliest where several are equal; sorted by row and feature."""
-    if not found:
-        empty = np.empty(0, dtype=np.int64)
-        return Peaks(empty, empty, empty.astype(np.float32), empty)
-    peaks = Peaks(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-    key = peaks.rows * d_sae + peaks.ids
-    order = np.lexsort((peaks.positions, -peaks.values, key))
-    key = key[order]
-    first = np.ones(len(key), dtype=bool)
-    first[1:] = key[1:] != key[:-1]
-    return peaks.where(order[first])
-
-
-def _active_peaks(
-    sae: SparseAutoencoder, vectors: torch.Tensor, token_rows: NDArray[np.int64], positions: NDArray[np.int64]
-) -> Peaks:
-    tokens, ids, values = (part.cpu().numpy() for part in sae.active_features(vectors))
-    return strongest([Peaks(token_rows[tokens], ids, values, positions[tokens])], sae.config.d_sae)
-
-
-def _relu_peaks(
-    sae: SparseAutoencoder, vectors: torch.Tensor, token_rows: NDArray[np.int64], positions: NDArray[np.int64]
-) -> Peaks:
-    pre = sae.pre_activations(vectors)
-    found = []
-    boundaries = np.flatnonzero(np.diff(token_rows)) + 1
-    for part in np.split(np.arange(len(token_rows)), boundaries):
-        values, where = pre[part[0] : part[-1] + 1].max(dim=0)
-        ids = np.flatnonzero((values > 0).cpu().numpy())
-        peak = part[0] + where.cpu().numpy()[ids]
-        found.append(Peaks(np.full(len(ids), token_rows[part[0]]), ids, values.cpu().numpy()[ids], positions[peak]))
-    return strongest(found, sae.config.d_sae)
+def _present(rows: Sequence[Row], refused: list[RowError] | None) -> Sequence[Row]:
+    """The rows, each of which must hold something."""
+    for index, row in enumerate(rows):
+        if row is None:
+            error = RowError(index, "holds nothing (None); leave it out, or give it an empty text")
+            if refused is None:
+                raise error
+            refused.append(error)
+    return rows
 
 
 def _gather(parts: Sequence[NDArray[np.int32]], peaks: Peaks) -> NDArray[np.int32]:

@@ -109,13 +109,16 @@ def require_same_space(first: FeatureSpace, second: FeatureSpace) -> None:
         )
 
 
-def feature_columns(prefix: str = "", *, spans: bool = True, chat: bool = False) -> dict[str, datasets.Value]:
+def feature_columns(
+    prefix: str = "", *, spans: bool = True, chat: bool = False, errors: bool = False
+) -> dict[str, datasets.Value]:
     """The columns that an extractor adds, with their types.
 
     Args:
         prefix: `"chosen_"` or `"rejected_"` for preference data.
         spans: with the character offsets of each peak.
         chat: with the message of each peak.
+        errors: with what is wrong with each row that could not be read.
     """
     from datasets import List, Value
 
@@ -130,6 +133,8 @@ def feature_columns(prefix: str = "", *, spans: bool = True, chat: bool = False)
             columns["feature_messages"] = List(Value("int32"))
     columns["feature_tokens"] = Value("int32")
     columns["feature_space"] = Value("string")
+    if errors:
+        columns["feature_error"] = Value("string")
     return {prefix + name: kind for name, kind in columns.items()}
 
 

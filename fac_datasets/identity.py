@@ -63,5 +63,9 @@ def source_columns(dataset: datasets.Dataset) -> list[str]:
     """The columns that are no feature columns, sorted."""
     from fac_datasets.feature_space import feature_columns
 
-    added = {name for prefix in ("", "chosen_", "rejected_") for name in feature_columns(prefix, spans=True, chat=True)}
+    added = {
+        name
+        for prefix in ("", "chosen_", "rejected_")
+        for name in feature_columns(prefix, spans=True, chat=True, errors=True)
+    }
     return sorted(name for name in dataset.column_names if name not in added)

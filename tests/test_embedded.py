@@ -16,7 +16,7 @@ from fac_datasets.embedded import EMBEDDED_SAE_FOLDER
 from fac_datasets.pipeline import Settings, run
 from fac_datasets.sae.calibration import Calibration
 from fac_datasets.sae.formats import find_sae
-from tests.test_extraction import dense_features, differences, features_of
+from tests.features import assert_same_features, dense_features, features_of
 
 pytestmark = pytest.mark.embedded
 
@@ -98,9 +98,25 @@ def test_the_converted_backbone_loads_without_converting_again(extractor: Featur
 
 
 def test_features_equal_the_dense_definition(extractor: FeatureExtractor) -> None:
-    found = features_of(extractor.extract(REAL))
-    changed = sum(differences(row, dense_features(extractor, text)) for row, text in zip(found, REAL, strict=True))
-    assert changed <= sum(len(row) for row in found) / 10_000
+    assert_same_features(features_of(extractor.extract(REAL)), [dense_features(extractor, text) for text in REAL])
+
+
+def test_bfloat16_changes_few_features_and_hardly_the_coverage() -> None:
+    seed, anchor = (
+        rows.select(range(0, len(rows), step)) for rows, step in zip(seed_and_anchor(), (2, 16), strict=True)
+    )
+    found = {}
+    for dtype in ("float32", "bfloat16"):
+        extractor = FeatureExtractor(dtype=dtype)
+        found[dtype] = [rows.map(extractor, batched=True) for rows in (seed, anchor)]
+    for exact, rounded in zip(found["float32"], found["bfloat16"], strict=True):
+        pairs = [(set(a), set(b)) for a, b in zip(exact["feature_ids"], rounded["feature_ids"], strict=True)]
+        jaccard = [len(a & b) / len(a | b) for a, b in pairs]
+        assert np.mean(jaccard) > 0.95
+        assert min(jaccard) > 0.9
+    for threshold in ("q50", "q90", "q99"):
+        exact_fac, rounded_fac = (coverage(*found[dtype], threshold=threshold).fac for dtype in found)
+        assert rounded_fac == pytest.approx(exact_fac, abs=0.01)
 
 
 def test_peaks_stand_where_a_feature_s_text_is(extractor: FeatureExtractor) -> None:

@@ -5,66 +5,204 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
 import torch
+import transformers
 from datasets.fingerprint import Hasher
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import booleans, characters, integers, lists, sampled_from, text
 
-from fac_datasets import FeatureExtractor, SparseAutoencoder
-from fac_datasets.errors import BackboneError, CalibrationMissing, ColumnError, OptionError, SAEMismatch
+from fac_datasets import FeatureExtractor, SparseAutoencoder, windows
+from fac_datasets.errors import BackboneError, CalibrationMissing, ColumnError, OptionError, RowError, SAEMismatch
 from fac_datasets.feature_space import FeatureSpace
 from fac_datasets.sae.calibration import find_calibration
-from tests.conftest import TEXTS, TINY_LAYER
-
-Features = dict[int, float]
-
-
-def features_of(columns: dict[str, object]) -> list[Features]:
-    ids, values = columns["feature_ids"], columns["feature_activations"]
-    assert isinstance(ids, list) and isinstance(values, list)
-    return [dict(zip(i.tolist(), v.tolist(), strict=True)) for i, v in zip(ids, values, strict=True)]
-
-
-def dense_features(extractor: FeatureExtractor, text: str) -> Features:
-    """The definition, spelled out: one text, no batch, dense encoding, maximum over own tokens."""
-    space = extractor.feature_space
-    (window,) = extractor.backbone.windows([text], render=space.render, max_length=space.max_length)
-    residual = extractor.backbone.residual([window])[0][torch.from_numpy(window.own)]
-    sae = extractor.sae
-    pre = (residual * sae.config.input_scale - sae.b_dec) @ sae.W_enc + sae.b_enc
-    if space.activation == "sae":
-        kept = torch.zeros_like(pre).scatter(-1, pre.topk(sae.config.k or 1).indices, 1.0)
-        pre = pre * kept
-    pooled = pre.relu().max(dim=0).values
-    return {i: value for i, value in enumerate(pooled.tolist()) if value > 0}
-
-
-def differences(first: Features, second: Features) -> int:
-    """Features in one only, or of different activation; the design allows differences within 1e-4 of a decision."""
-    return sum(abs(first.get(i, 0.0) - second.get(i, 0.0)) > 1e-4 for i in {*first, *second})
+from fac_datasets.windows import Batch
+from tests.features import assert_same_features, dense_features, features_of
+from tests.tiny import TEXTS, TINY_LAYER, make_tiny_backbone
 
 
 @pytest.mark.parametrize("activation", ["sae", "relu"])
 @pytest.mark.parametrize("render", ["chat", "raw"])
 def test_features_equal_the_dense_definition(tiny_backbone: str, tiny_sae: str, activation: str, render: str) -> None:
     extractor = FeatureExtractor(tiny_backbone, tiny_sae, threshold=0, activation=activation, render=render)
-    for text, found in zip(TEXTS, features_of(extractor.extract(TEXTS)), strict=True):
-        assert differences(found, dense_features(extractor, text)) == 0
+    assert_same_features(features_of(extractor.extract(TEXTS)), [dense_features(extractor, text) for text in TEXTS])
 
 
-def test_features_do_not_depend_on_batch_order_or_padding(tiny_backbone: str, tiny_sae: str) -> None:
-    texts = [*TEXTS[:8], " ".join(TEXTS), "Hi.", " ".join(TEXTS[:3])]
-    whole = features_of(FeatureExtractor(tiny_backbone, tiny_sae, threshold=0).extract(texts))
-    narrow = FeatureExtractor(tiny_backbone, tiny_sae, threshold=0, batch_tokens=16)
-    singly = [features_of(narrow.extract([text]))[0] for text in texts]
-    backwards = features_of(narrow.extract(texts[::-1]))[::-1]
-    entries = sum(len(row) for row in whole)
-    for other in (singly, backwards):
-        changed = sum(differences(a, b) for a, b in zip(whole, other, strict=True))
-        assert changed <= entries / 10_000
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=lists(text(alphabet=characters(exclude_categories=["Cs"]), max_size=60) | sampled_from(TEXTS), max_size=40),
+    batch_tokens=integers(1, 400),
+    render=sampled_from(["chat", "raw"]),
+    backwards=booleans(),
+)
+def test_features_do_not_depend_on_batch_order_padding_or_shared_heads(
+    tiny_backbone: str, tiny_sae: str, texts: list[str], batch_tokens: int, render: str, backwards: bool
+) -> None:
+    whole, alone = (extractor_of(tiny_backbone, tiny_sae, render, size) for size in (batch_tokens, 1))
+    rows = [*texts, *TEXTS]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "WORTH_SHARING", 1)
+        assert all(batch.head for batch in whole.backbone.batches(whole.windows(rows), batch_tokens))
+        found_there = whole.extract(rows[::-1] if backwards else rows)
+    found = features_of(found_there)
+    singly = [features_of(alone.extract([row]))[0] for row in rows]
+    assert_same_features(found[::-1] if backwards else found, singly)
+
+
+@lru_cache
+def extractor_of(backbone: str, sae: str, render: str, batch_tokens: int) -> FeatureExtractor:
+    return FeatureExtractor(backbone, sae, threshold=0, render=render, batch_tokens=batch_tokens)
+
+
+def test_a_head_that_rows_share_runs_once(tiny_backbone: str, tiny_sae: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = {"role": "system", "content": " ".join(TEXTS[:4])}
+    chats = [[system, {"role": "user", "content": text}] for text in TEXTS]
+    extractor = FeatureExtractor(tiny_backbone, tiny_sae, threshold=0)
+    of_chats = extractor.windows(chats)
+    run = 0
+    forward = extractor.backbone.model.forward
+
+    def counting(*, input_ids: torch.Tensor, **options: object) -> object:
+        nonlocal run
+        run += input_ids.numel()
+        return forward(input_ids=input_ids, **options)
+
+    monkeypatch.setattr(extractor.backbone.model, "forward", counting)
+    found = features_of(extractor.extract(chats))
+    own = sum(len(window.token_ids) - window.head for window in of_chats)
+    assert run < 1.1 * (of_chats[0].head + own) < 0.6 * sum(len(window.token_ids) for window in of_chats)
+    assert_same_features(found, [features_of(extractor.extract([chat]))[0] for chat in chats])
+
+
+def test_a_backbone_with_a_sliding_window_shares_no_head(
+    tmp_path: Path, tiny_sae: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(windows, "WORTH_SHARING", 1)
+    folder = make_tiny_backbone(tmp_path / "plain")
+    config = transformers.MistralConfig.from_pretrained(folder, sliding_window=16)
+    torch.manual_seed(0)
+    transformers.MistralForCausalLM(config).save_pretrained(folder)
+    extractor = FeatureExtractor(str(folder), tiny_sae, threshold=0, other_backbone=True)
+    rows = ["a" * 50, *TEXTS * 3]
+    assert not any(batch.head for batch in extractor.backbone.batches(extractor.windows(rows), 4096))
+    singly = [features_of(extractor.extract([row]))[0] for row in rows]
+    assert_same_features(features_of(extractor.extract(rows)), singly)
+
+
+@pytest.mark.parametrize(("architecture", "activation"), [("topk", "sae"), ("relu", "sae"), ("topk", "relu")])
+def test_memory_for_encoding_does_not_grow_with_the_tokens(architecture: str, activation: str) -> None:
+    """For 131,072 features a tensor of [tokens, d_sae] would take 2 GB here."""
+    program = f"""
+import torch
+from fac_datasets import SparseAutoencoder
+from fac_datasets.peaks import row_peaks
+from fac_datasets.sae.model import SAEConfig
+from tests.memory import peak_mb
+k = 32 if {architecture!r} == "topk" else None
+sae = SparseAutoencoder(SAEConfig(d_in=16, d_sae=131_072, k=k, layer=1, architecture={architecture!r}))
+torch.nn.init.normal_(sae.W_enc)
+vectors, rows = torch.randn(4096, 16), torch.arange(4096) // 512
+cutoffs = torch.full((131_072,), 14.0)
+def run(n):
+    with torch.inference_mode():
+        row_peaks(sae, vectors[:n], rows[:n], torch.arange(n), cutoffs, {activation!r})
+    return peak_mb()
+before = peak_mb()
+few = run(64)
+print(few - before, run(4096) - few)
+"""
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    first, more = map(float, result.stdout.split())
+    assert first < 4 * 2**23 / 1e6 * 3
+    assert more < 60
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [(None, "nothing"), ("a" * 10_000_000, "10,000,000 characters"), ("\ud800", "no valid text")],
+)
+def test_a_row_that_cannot_be_read_stops_with_its_index_or_is_reported(
+    tiny_backbone: str, tiny_sae: str, bad: str | None, message: str
+) -> None:
+    rows = {"text": [*TEXTS[:3], bad, *TEXTS[3:5]]}
+    with pytest.raises(RowError, match=f"row 3 of the batch .*{message}"):
+        FeatureExtractor(tiny_backbone, tiny_sae)(rows)
+    with pytest.raises(RowError, match="row 103 "):
+        FeatureExtractor(tiny_backbone, tiny_sae)(rows, list(range(100, 106)))
+    columns = FeatureExtractor(tiny_backbone, tiny_sae, skip_bad=True)(rows)
+    assert [message in problem for problem in columns["feature_error"]] == [False] * 3 + [True] + [False] * 2
+    assert columns["feature_tokens"][3] == len(columns["feature_ids"][3]) == 0
+    without = FeatureExtractor(tiny_backbone, tiny_sae)({"text": TEXTS[:5]})
+    assert features_of(columns)[4] == pytest.approx(features_of(without)[3], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{"role": None, "content": "a"}, {"from": "human", "value": 5}, {"role": "user", "content": ["a"]}],
+)
+def test_a_message_that_is_none_stops_with_its_row(
+    tiny_extractor: FeatureExtractor, message: dict[str, object]
+) -> None:
+    with pytest.raises(RowError, match="row 1 of the batch has a message"):
+        tiny_extractor({"messages": [[{"role": "user", "content": "a"}], [message]]})
+
+
+def test_an_error_of_a_row_keeps_its_index_between_processes() -> None:
+    for error in (RowError(3, "is bad"), RowError(3, "is bad").at(103)):
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_no_rows_have_no_features(tiny_extractor: FeatureExtractor) -> None:
+    assert {len(column) for column in tiny_extractor.extract([]).values()} == {0}
+
+
+def test_columns_that_would_not_be_replaced_are_an_error(tiny_backbone: str, tiny_sae: str) -> None:
+    rows = datasets.Dataset.from_dict({"text": TEXTS}).map(FeatureExtractor(tiny_backbone, tiny_sae), batched=True)
+    with pytest.raises(ColumnError, match="feature_starts"):
+        rows.map(FeatureExtractor(tiny_backbone, tiny_sae, spans=False), batched=True)
+    again = rows.with_format("arrow").map(FeatureExtractor(tiny_backbone, tiny_sae, threshold="q95"), batched=True)
+    assert len(again.features) == len(rows.features)
+    assert sum(map(len, again.with_format(None)["feature_ids"])) < sum(map(len, rows["feature_ids"]))
+
+
+def test_vectors_that_are_not_finite_are_an_error(tiny_extractor: FeatureExtractor) -> None:
+    tiny_extractor.backbone.model.get_input_embeddings().weight.data[:] = float("nan")
+    with pytest.raises(BackboneError, match="not finite"):
+        tiny_extractor.extract(TEXTS)
+
+
+def test_an_error_in_a_map_with_indices_names_the_row_of_the_dataset(tiny_extractor: FeatureExtractor) -> None:
+    rows = datasets.Dataset.from_dict({"text": [*TEXTS[:5], None]})
+    with pytest.raises(RowError, match="row 5 holds nothing"):
+        rows.map(tiny_extractor, batched=True, batch_size=4, with_indices=True)
+
+
+def test_too_little_memory_halves_the_batch_with_one_warning(
+    tiny_backbone: str, tiny_sae: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extractor = FeatureExtractor(tiny_backbone, tiny_sae, threshold=0)
+    expected = features_of(extractor.extract(TEXTS))
+    own_vectors, most = extractor.backbone.own_vectors, 100
+
+    def limited(batch: Batch) -> torch.Tensor:
+        if sum(len(window.token_ids) for window in batch.windows) > most:
+            raise torch.OutOfMemoryError("the test's memory is full")
+        return own_vectors(batch)
+
+    monkeypatch.setattr(extractor.backbone, "own_vectors", limited)
+    with pytest.warns(UserWarning, match="going on with smaller batches") as warned:
+        assert_same_features(features_of(extractor.extract(TEXTS)), expected)
+    assert len(warned) == 1
+    assert 50 <= extractor._budget <= most
+    most = 5
+    with pytest.raises(OptionError, match="memory is not enough for one window"):
+        extractor.extract(TEXTS)
 
 
 def test_a_planted_feature_peaks_at_its_token(tiny_backbone: str, tiny_sae: str, tmp_path: Path) -> None:
@@ -93,7 +231,7 @@ def test_windows_of_a_long_text_pool_over_the_whole_text(tiny_backbone: str, tin
 
 
 def test_map_adds_the_columns_of_the_design(tiny_extractor: FeatureExtractor) -> None:
-    rows = datasets.Dataset.from_dict({"text": [*TEXTS[:3], None, ""]}).map(tiny_extractor, batched=True, batch_size=2)
+    rows = datasets.Dataset.from_dict({"text": [*TEXTS[:3], " \n", ""]}).map(tiny_extractor, batched=True, batch_size=2)
     assert rows.features["feature_ids"] == datasets.List(datasets.Value("int32"))
     assert rows.features["feature_activations"] == datasets.List(datasets.Value("float32"))
     assert rows.features["feature_starts"] == datasets.List(datasets.Value("int32"))
@@ -137,7 +275,7 @@ def test_an_instruction_is_read_with_its_input_and_output(tiny_extractor: Featur
 
 def test_chat_columns_do_not_depend_on_what_a_batch_holds(tiny_backbone: str, tiny_sae: str) -> None:
     chat = [{"role": "user", "content": "The cat?"}]
-    extractor = FeatureExtractor(tiny_backbone, tiny_sae, threshold=0, column="chosen")
+    extractor = FeatureExtractor(tiny_backbone, tiny_sae, threshold=0, column="chosen", skip_bad=True)
     for rows in ([None, chat], [chat, None]):
         mapped = datasets.Dataset.from_dict({"chosen": rows}).map(extractor, batched=True, batch_size=1)
         assert len(mapped["chosen_feature_messages"]) == 2

@@ -12,7 +12,7 @@ import transformers
 from fac_datasets import LocalGenerator
 from fac_datasets.errors import SynthesisError
 from fac_datasets.generation import Request, Steering
-from tests.conftest import TINY_LAYER, TINY_WIDTH
+from tests.tiny import TINY_LAYER, TINY_WIDTH
 
 
 @pytest.fixture(scope="module")

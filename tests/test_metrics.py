@@ -18,7 +18,7 @@ from fac_datasets import load_metric, register_metrics
 from fac_datasets.errors import ColumnError, DatasetError
 from fac_datasets.metric_registry import metric_names, modules_cache
 from fac_datasets.resources import resource_folder
-from tests.conftest import TEXTS
+from tests.tiny import TEXTS
 
 KEYS = {"fac", "low", "high", "n_covered", "n_relevant", "missing"}
 

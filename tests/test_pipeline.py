@@ -18,7 +18,7 @@ from fac_datasets import FeatureExtractor
 from fac_datasets.errors import BackboneError, ColumnError, DatasetError, OptionError, OutputError, SAEMismatch
 from fac_datasets.generation.local import LocalGenerator
 from fac_datasets.pipeline import Settings, run
-from tests.conftest import TEXTS
+from tests.tiny import TEXTS
 
 REPORT_KEYS = {
     "fac", "low", "high", "n_covered", "n_relevant", "missing", "threshold", "feature_space", "version", "dataset",

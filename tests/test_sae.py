@@ -24,7 +24,7 @@ from fac_datasets.sae.architectures import ARCHITECTURES, make_architecture
 from fac_datasets.sae.calibration import Calibration
 from fac_datasets.sae.formats import find_sae
 from fac_datasets.sae.model import SAEConfig
-from tests.conftest import TEXTS, TINY_FEATURES, TINY_WIDTH
+from tests.tiny import TEXTS, TINY_FEATURES, TINY_WIDTH
 
 
 def test_encode_keeps_the_k_strongest_and_decode_reconstructs() -> None:

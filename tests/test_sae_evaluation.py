@@ -18,7 +18,7 @@ from fac_datasets.errors import ColumnError, DatasetError, OptionError, OutputEr
 from fac_datasets.plots import plot_evaluation
 from fac_datasets.sae.evaluation import misfit
 from fac_datasets.sae.model import SAEConfig
-from tests.conftest import TEXTS, TINY_LAYER, TINY_WIDTH
+from tests.tiny import TEXTS, TINY_LAYER, TINY_WIDTH
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import pytest
 import torch
 from accelerate.tracking import GeneralTracker
@@ -26,7 +25,8 @@ from fac_datasets.sae import training
 from fac_datasets.sae.activations import OUTLIER, ResidualStream, Rows
 from fac_datasets.sae.model import SAEConfig
 from fac_datasets.sae.objectives import OBJECTIVES, Reference, TopK, make_objective
-from tests.conftest import TEXTS
+from fac_datasets.windows import Batch
+from tests.tiny import TEXTS
 
 SMALL = TrainingConfig(
     d_sae=64, k=6, n_tokens=6_000, batch_size=128, chunk_tokens=1_024, dead_after=2_000, checkpoint_seconds=0
@@ -378,15 +378,14 @@ def test_processes_share_the_rows(texts: datasets.Dataset) -> None:
 def test_attention_sinks_are_dropped_and_counted(
     backbone: Backbone, texts: datasets.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    residual = backbone.residual
+    own_vectors = backbone.own_vectors
 
-    def with_sinks(windows: Any) -> torch.Tensor:
-        values = residual(windows).clone()
-        own = int(np.flatnonzero(windows[0].own)[0])
-        values[0, own] *= 100 * OUTLIER
-        return values
+    def with_sinks(batch: Batch) -> torch.Tensor:
+        vectors = own_vectors(batch).clone()
+        vectors[0] *= 100 * OUTLIER
+        return vectors
 
-    monkeypatch.setattr(backbone, "residual", with_sinks)
+    monkeypatch.setattr(backbone, "own_vectors", with_sinks)
     rows = Rows([texts], weights=None, column=None, renders=("raw",), seed=0)
     chunk = ResidualStream(backbone, rows, max_length=256, truncate=False).chunk(0, 1_000)
     assert chunk.outliers >= 1
@@ -490,7 +489,7 @@ def test_trackers_of_accelerate_log_every_chunk(backbone: Backbone, texts: datas
 RUN = """
 import sys, datasets
 from fac_datasets import Backbone, TrainingConfig, train_sae
-from tests.conftest import TEXTS
+from tests.tiny import TEXTS
 from tests.test_sae_training import SMALL
 train_sae(Backbone(sys.argv[1], 2), datasets.Dataset.from_dict({"text": TEXTS}), SMALL, sys.argv[2])
 """

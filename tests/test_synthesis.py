@@ -16,7 +16,7 @@ from fac_datasets.synthesis.journal import Journal, Verdict
 from fac_datasets.synthesis.kinds import data_kind, few_shot_messages
 from fac_datasets.synthesis.synthesize import Round, _attempts, _contrastive_pair, _steering, _Target, measure
 from fac_datasets.synthesis.unguided import synthesize_unguided
-from tests.conftest import TEXTS, TINY_LAYER, TINY_WIDTH
+from tests.tiny import TEXTS, TINY_LAYER, TINY_WIDTH
 
 
 class Case:

@@ -20,11 +20,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fac_datasets.backbone import Backbone, Row, Window, batches_by_tokens, own_vectors
+from fac_datasets.backbone import Backbone
 from fac_datasets.caching import write_atomically
 from fac_datasets.columns import read_rows, resolve_column
 from fac_datasets.errors import OptionError, TrainingError
 from fac_datasets.identity import identify
+from fac_datasets.windows import Row, Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -287,9 +288,8 @@ class ResidualStream:
             barren = 0 if windows else barren + _ROWS
             if barren >= _BARREN_ROWS:
                 raise TrainingError(f"the last {barren} rows hold no tokens to train on")
-            for indices in batches_by_tokens(windows, _BATCH_TOKENS):
-                group = [windows[i] for i in indices]
-                vectors = own_vectors(self.backbone.residual(group), group)
+            for batch in self.backbone.batches(windows, _BATCH_TOKENS):
+                vectors = self.backbone.own_vectors(batch)
                 kept.append(vectors[of_usual_norm(vectors)])
                 n_kept += len(kept[-1])
                 outliers += len(vectors) - len(kept[-1])

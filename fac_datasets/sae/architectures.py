@@ -37,6 +37,9 @@ class Architecture(ABC):
     """Whether `k` limits the active features."""
     has_threshold = False
     """Whether the SAE stores a threshold a feature."""
+    commutes_with_max = False
+    """Whether a feature's activation depends on its own pre-activation alone and never falls as that rises, so that
+    the activation of a maximum is the maximum of the activations."""
 
     def __init__(self, d_sae: int, k: int | None) -> None:
         self.d_sae, self.k = d_sae, k or d_sae
@@ -59,6 +62,8 @@ class Architecture(ABC):
 class ReLU(Architecture):
     """Every positive pre-activation."""
 
+    commutes_with_max = True
+
     def encode(self, pre: Tensor, threshold: Tensor | None) -> Tensor:
         return pre.relu()
 
@@ -67,6 +72,7 @@ class JumpReLU(Architecture):
     """Pre-activations above a feature's own threshold (Rajamanoharan et al. 2024, arXiv 2407.14435, equation 2)."""
 
     has_threshold = True
+    commutes_with_max = True
 
     def encode(self, pre: Tensor, threshold: Tensor | None) -> Tensor:
         assert threshold is not None

@@ -23,7 +23,8 @@ from fac_datasets.feature_space import QUANTILES, FeatureSpace, Threshold, forma
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fac_datasets.backbone import Backbone, Row
+    from fac_datasets.backbone import Backbone
+    from fac_datasets.windows import Row
 
 RARE = 10
 """A feature with fewer positive token activations than this takes the quantile pooled over all features."""
@@ -187,7 +188,7 @@ def calibrate_sae(
     import datasets
     from tqdm.auto import tqdm
 
-    from fac_datasets.backbone import EMBEDDED, batches_by_tokens, own_vectors
+    from fac_datasets.backbone import EMBEDDED
     from fac_datasets.sae.formats import find_sae
     from fac_datasets.sae.model import require_match
 
@@ -202,10 +203,8 @@ def calibrate_sae(
     n_tokens = 0
     quiet = datasets.utils.are_progress_bars_disabled()
     with tqdm(total=sum(int(w.own.sum()) for w in windows), unit="tok", desc="calibrate", disable=quiet) as bar:
-        for indices in batches_by_tokens(windows, 2048):
-            group = [windows[i] for i in indices]
-            residual = backbone.residual(group).float()
-            vectors = own_vectors(residual, group)
+        for batch in backbone.batches(windows, 2048):
+            vectors = backbone.own_vectors(batch).float()
             if activation == "sae":
                 _, ids, values = (part.cpu().numpy() for part in model.active_features(vectors))
             else:

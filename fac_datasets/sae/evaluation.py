@@ -13,23 +13,14 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from fac_datasets.backbone import (
-    Window,
-    backbone_info,
-    batches_by_tokens,
-    decoder_blocks,
-    load_model,
-    load_tokenizer,
-    pad_windows,
-    row_windows,
-    torch_device,
-)
+from fac_datasets.backbone import backbone_info, decoder_blocks, load_model, load_tokenizer, torch_device
 from fac_datasets.columns import read_rows, resolve_column
 from fac_datasets.errors import DatasetError
 from fac_datasets.identity import identify
 from fac_datasets.sae.activations import of_usual_norm
 from fac_datasets.sae.formats import find_sae
 from fac_datasets.sae.model import require_match
+from fac_datasets.windows import Window, batches_by_tokens, pad, row_windows
 
 if TYPE_CHECKING:
     from fac_datasets.sae.model import SparseAutoencoder
@@ -149,17 +140,16 @@ def evaluate_sae(
     if not windows:
         raise DatasetError("the rows hold no tokens to measure the SAE on")
     place = torch_device(device)
-    judge = _Judge(info.path, dtype, found.load().to(place), place, tokenizer.pad_token_id or 0)
+    judge = _Judge(info.path, dtype, found.load().to(place), place)
     sums: dict[str, _Sums] = {}
     quiet = datasets.utils.are_progress_bars_disabled()
     with tqdm(total=sum(int(w.own.sum()) for w in windows), unit="tok", desc="evaluate SAE", disable=quiet) as bar:
         for kind in dict.fromkeys(kinds):
             group = [window for window, of_kind in zip(windows, kinds, strict=True) if of_kind == kind]
             sums[kind] = _Sums(found.config.d_in, found.config.d_sae)
-            for indices in batches_by_tokens(group, _BATCH_TOKENS):
-                batch = [group[i] for i in indices]
-                judge.measure(batch, sums[kind])
-                bar.update(sum(int(window.own.sum()) for window in batch))
+            for batch in batches_by_tokens(group, _BATCH_TOKENS, share_heads=False):
+                judge.measure(batch.windows, sums[kind])
+                bar.update(sum(int(window.own.sum()) for window in batch.windows))
     whole = next(iter(sums.values()))
     for other in list(sums.values())[1:]:
         whole = whole.merged(other)
@@ -251,10 +241,10 @@ def _density(sums: _Sums) -> dict[str, list[float]]:
 class _Judge:
     """The whole model with a hook on the residual stream that the SAE reads."""
 
-    def __init__(self, path: str, dtype: str, sae: SparseAutoencoder, device: torch.device, pad_token: int) -> None:
+    def __init__(self, path: str, dtype: str, sae: SparseAutoencoder, device: torch.device) -> None:
         from transformers import AutoModelForCausalLM
 
-        self.sae, self.device, self.pad_token = sae, device, pad_token
+        self.sae, self.device = sae, device
         self.model = load_model(AutoModelForCausalLM, path, dtype).to(device)
         layer = sae.config.layer
         # A block's output is what the next one reads; layer 0 is what the first one reads.
@@ -286,7 +276,7 @@ class _Judge:
     @torch.inference_mode()
     def measure(self, windows: Sequence[Window], sums: _Sums) -> None:
         """Add what a batch of windows measures."""
-        token_ids, own = pad_windows(windows, self.pad_token, self.device)
+        token_ids, own = (torch.from_numpy(part).to(self.device) for part in pad(windows))
         losses = [self._loss(token_ids, own, None)]
         assert self.seen is not None
         residual = self.seen.float()

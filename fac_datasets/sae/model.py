@@ -120,10 +120,19 @@ class SparseAutoencoder(nn.Module):
         # SAELens divides by the unbiased standard deviation.
         return residual.mean(dim=-1, keepdim=True), residual.std(dim=-1, keepdim=True)
 
-    def pre_activations(self, residual: Tensor) -> Tensor:
-        """Activations before the nonlinearity, [..., d_in] -> [..., d_sae]."""
+    def encoder_bias(self) -> Tensor:
+        """What pre-activations start from, [d_sae]: b_enc, less b_dec W_enc where the SAE subtracts b_dec first."""
+        return self.b_enc - self.b_dec @ self.W_enc if self.config.subtract_b_dec else self.b_enc
+
+    def pre_activations(self, residual: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Activations before the nonlinearity, [..., d_in] -> [..., d_sae].
+
+        Args:
+            residual: vectors of the residual stream.
+            bias: of `encoder_bias`, for callers who come often.
+        """
         # (x - b_dec) W + b_enc with the biases folded, so that the large product is the only pass over its output.
-        bias = self.b_enc - self.b_dec @ self.W_enc if self.config.subtract_b_dec else self.b_enc
+        bias = self.encoder_bias() if bias is None else bias
         normalized = self.normalize(residual)
         return torch.addmm(bias, normalized.reshape(-1, self.config.d_in), self.W_enc).reshape(
             *residual.shape[:-1], self.config.d_sae

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from fac_datasets.backbone import Backbone, require_render, torch_dtype
+from fac_datasets.backbone import Backbone, torch_dtype
 from fac_datasets.caching import write_atomically
 from fac_datasets.errors import OptionError, OutputError, TrainingError
 from fac_datasets.plots import plot_training
@@ -29,6 +29,7 @@ from fac_datasets.sae.activations import ResidualStream, Rows, Texts
 from fac_datasets.sae.architectures import ARCHITECTURES
 from fac_datasets.sae.model import CONFIG_FILE, SAEConfig, SparseAutoencoder
 from fac_datasets.sae.objectives import make_objective, mean_square
+from fac_datasets.windows import require_render
 
 CHECKPOINT = "checkpoint.safetensors"
 REPORT = "training.json"

@@ -366,7 +366,7 @@ def _method(sample: _Sample) -> str:
 
 def measure(extractor: FeatureExtractor, texts: Sequence[str]) -> list[dict[int, float]]:
     """The pooled activation of each positive feature of each text, before any cut-off."""
-    peaks, _ = extractor.peaks(texts)
+    peaks = extractor.peaks(texts)
     found: list[dict[int, float]] = [{} for _ in texts]
     for row, feature, value in zip(peaks.rows.tolist(), peaks.ids.tolist(), peaks.values.tolist(), strict=True):
         found[row][feature] = value

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from fac_datasets import Backbone, SparseAutoencoder, load_sae
-from fac_datasets.backbone import Window, batches_by_tokens, own_vectors
 from fac_datasets.caching import write_atomically
 from fac_datasets.loading import load_rows
+from fac_datasets.windows import Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,10 +51,7 @@ class Firings(NamedTuple):
 
 def residuals(backbone: Backbone, windows: list[Window]) -> list[tuple[list[int], torch.Tensor]]:
     """The residual vectors of the own tokens of batches of windows."""
-    return [
-        (indices, own_vectors(backbone.residual([windows[i] for i in indices]), [windows[i] for i in indices]))
-        for indices in batches_by_tokens(windows, 4096)
-    ]
+    return [(batch.indices, backbone.own_vectors(batch)) for batch in backbone.batches(windows, 4096)]
 
 
 def firings(sae: SparseAutoencoder, windows: list[Window], vectors: list[tuple[list[int], torch.Tensor]]) -> Firings:
