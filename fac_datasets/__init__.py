@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fac_datasets.backbone import Backbone
     from fac_datasets.errors import FacDatasetsError
     from fac_datasets.extraction import FeatureExtractor
+    from fac_datasets.extraction_job import shard_coverage
     from fac_datasets.feature_space import FeatureSpace
     from fac_datasets.generation.local import LocalGenerator
     from fac_datasets.interpretation.spans import feature_table
@@ -43,6 +44,7 @@ _HOME = {
     "evaluate_sae": "sae.evaluation",
     "feature_table": "interpretation.spans",
     "load_sae": "sae.formats",
+    "shard_coverage": "extraction_job",
     "synthesize": "synthesis.synthesize",
     "train_sae": "sae.training",
 }
@@ -65,6 +67,7 @@ __all__ = [
     "load_metric",
     "load_sae",
     "register_metrics",
+    "shard_coverage",
     "synthesize",
     "train_sae",
 ]

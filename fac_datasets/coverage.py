@@ -25,6 +25,7 @@ from fac_datasets.sae.calibration import thresholds_of
 
 if TYPE_CHECKING:
     import datasets
+    import pyarrow as pa
     from numpy.typing import ArrayLike, NDArray
 
 RESAMPLES = 1000
@@ -166,7 +167,7 @@ class FeatureCoverage:
         """Ids of the features above threshold in at least one row, sorted."""
         return np.flatnonzero(self.counts)
 
-    def update(self, batch: Mapping[str, Any], prefix: str = "") -> FeatureCoverage:
+    def update(self, batch: Mapping[str, Any] | pa.Table, prefix: str = "") -> FeatureCoverage:
         """Add rows with feature columns.
 
         Raises:
@@ -174,7 +175,7 @@ class FeatureCoverage:
             ColumnError: an id is not in [0, d_sae).
         """
         space = FeatureSpace.parse(self.feature_space)
-        for other in set(_column(batch, f"{prefix}feature_space", default=[])):
+        for other in set(_plain(_column(batch, f"{prefix}feature_space", default=[]))):
             require_same_space(space, FeatureSpace.parse(other))
         lengths, ids = flatten(_column(batch, f"{prefix}feature_ids"), np.int64)
         _, values = flatten(_column(batch, f"{prefix}feature_activations"), np.float32)
@@ -183,48 +184,61 @@ class FeatureCoverage:
         np.maximum.at(self.maxima, ids, values)
         self.counts += np.bincount(ids[values > self.thresholds[ids]], minlength=self.d_sae)
         self.n_rows += len(lengths)
-        self.n_tokens += int(sum(_column(batch, f"{prefix}feature_tokens", default=[])))
+        self.n_tokens += int(sum(_plain(_column(batch, f"{prefix}feature_tokens", default=[]))))
         return self
 
     def merge(self, other: FeatureCoverage) -> FeatureCoverage:
-        """The state of both sets of rows together, as a new object.
+        """The state of both sets of rows together, as a new object; `add` does it in place.
 
         Raises:
             FeatureSpaceMismatch: the spaces, sizes or thresholds differ.
         """
+        return FeatureCoverage.from_bytes(self.to_bytes()).add(other)
+
+    def add(self, other: FeatureCoverage) -> FeatureCoverage:
+        """Take another state in, in place; see `merge`."""
         require_same_space(FeatureSpace.parse(self.feature_space), FeatureSpace.parse(other.feature_space))
         if self.d_sae != other.d_sae or not np.array_equal(self.thresholds, other.thresholds):
             raise FeatureSpaceMismatch("coverage states with different thresholds cannot be merged")
-        merged = FeatureCoverage(self.d_sae, self.feature_space, self.thresholds)
-        merged.maxima = np.maximum(self.maxima, other.maxima)
-        merged.counts = self.counts + other.counts
-        merged.n_rows = self.n_rows + other.n_rows
-        merged.n_tokens = self.n_tokens + other.n_tokens
-        return merged
+        np.maximum(self.maxima, other.maxima, out=self.maxima)
+        self.counts += other.counts
+        self.n_rows += other.n_rows
+        self.n_tokens += other.n_tokens
+        return self
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file."""
+        write_atomically(Path(path), self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The content of the file that `save` writes."""
         from safetensors.numpy import save
 
         tensors: dict[str, NDArray[Any]] = {"thresholds": self.thresholds, "maxima": self.maxima, "counts": self.counts}
-        metadata = {
-            "feature_space": self.feature_space,
-            "n_rows": str(self.n_rows),
-            "n_tokens": str(self.n_tokens),
-        }
-        write_atomically(Path(path), save(tensors, metadata))
+        # One entry, since safetensors writes several in an order that changes from run to run.
+        facts = {"feature_space": self.feature_space, "n_rows": self.n_rows, "n_tokens": self.n_tokens}
+        return bytes(save(tensors, {"coverage": json.dumps(facts)}))
 
     @classmethod
     def load(cls, path: str | Path) -> FeatureCoverage:
         """Read a file written by `save`."""
-        from safetensors import safe_open
+        return cls.from_bytes(Path(path).read_bytes())
 
-        with safe_open(path, "numpy") as stream:
-            metadata = stream.metadata()
-            thresholds = stream.get_tensor("thresholds")
-            state = cls(len(thresholds), metadata["feature_space"], thresholds)
-            state.maxima, state.counts = stream.get_tensor("maxima"), stream.get_tensor("counts")
-        state.n_rows, state.n_tokens = int(metadata["n_rows"]), int(metadata["n_tokens"])
+    @classmethod
+    def from_bytes(cls, content: bytes) -> FeatureCoverage:
+        """Read what `to_bytes` wrote."""
+        from safetensors.numpy import load
+
+        tensors = load(content)
+        # Tensors come without the file's metadata, which stands in its header.
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        facts = json.loads(header["__metadata__"]["coverage"])
+        # Not through __init__, which compares the thresholds with a calibration that this machine need not have.
+        state = cls.__new__(cls)
+        state.feature_space, state.thresholds = facts["feature_space"], tensors["thresholds"]
+        state.maxima, state.counts = tensors["maxima"], tensors["counts"]
+        state.d_sae = len(state.counts)
+        state.n_rows, state.n_tokens = facts["n_rows"], facts["n_tokens"]
         return state
 
 
@@ -455,12 +469,17 @@ def _distinct(rows: NDArray[np.int64], ids: NDArray[np.int64], n_rows: int) -> A
     return ActiveRows(pairs[:, 0], pairs[:, 1], n_rows)
 
 
-def _column(batch: Mapping[str, Any], name: str, default: Any = None) -> Any:
-    if name not in batch:
+def _column(batch: Any, name: str, default: Any = None) -> Any:
+    names = getattr(batch, "column_names", None) or list(batch)
+    if name not in names:
         if default is None:
-            raise ColumnError(f"there is no column {name!r} among {list(batch)}")
+            raise ColumnError(f"there is no column {name!r} among {names}")
         return default
     return batch[name]
+
+
+def _plain(column: Any) -> Any:
+    return column.to_pylist() if hasattr(column, "to_pylist") else column
 
 
 def report_json(report: CoverageReport) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from fac_datasets.cli import pipeline, sae
+from fac_datasets.cli import extraction, pipeline, sae
 from fac_datasets.errors import FacDatasetsError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     help="Dataset curation by Feature Activation Coverage.",
 )
 app.command()(pipeline.run)
+app.command()(extraction.extract)
 app.add_typer(sae.app, name="sae", help="Train, evaluate and calibrate sparse autoencoders.")
 
 

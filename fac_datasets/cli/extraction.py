@@ -1,0 +1,96 @@
+"""`fac-datasets extract`: feature columns of a dataset, in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fac_datasets.cli.options import BackboneName, Column, Device, Layer, OtherBackbone, Out, Overwrite, SaeName, Split
+
+
+def extract(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Dataset: a file, a folder or a Hub id.")],
+    out: Out,
+    backbone: BackboneName = "embedded",
+    sae: SaeName = "embedded",
+    layer: Layer = None,
+    other_backbone: OtherBackbone = False,
+    column: Column = None,
+    split: Split = None,
+    threshold: Annotated[str, typer.Option(help="Stored are activations above it: a number, q50, ..., q99.")] = "q50",
+    coverage_threshold: Annotated[
+        str | None, typer.Option(help="Of the coverage; default: q90, or the same number as --threshold.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="Of the backbone: float32 or bfloat16.")] = "float32",
+    spans: Annotated[bool, typer.Option(help="Store where each feature peaks.")] = True,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Report rows that cannot be read and go on.")] = False,
+    shard: Annotated[str, typer.Option(help="Do part i of n, with i counted from 0.", metavar="i/n")] = "0/1",
+    part_rows: Annotated[int, typer.Option(help="Rows in a file; what a killed run repeats at most.")] = 1000,
+    engine: Annotated[str, typer.Option(help="'local': this process. 'ray': actors of a Ray cluster.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster; default: Ray on this machine.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Ray actors; default: one a GPU, else one a node.")] = None,
+    device: Device = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Attach feature columns to a dataset, as parquet files; run again, it goes on where it was stopped."""
+    import json
+
+    from fac_datasets.caching import write_atomically
+    from fac_datasets.errors import OptionError
+    from fac_datasets.extraction import FeatureExtractor
+    from fac_datasets.extraction_job import ExtractionJob, extract_parts, parse_shard
+    from fac_datasets.feature_space import parse_threshold
+
+    stored = parse_threshold(threshold)
+    default = "q90" if stored in ("q50", "q75", "q90") else stored
+    if engine not in ("local", "ray"):
+        raise OptionError(f"engine={engine!r} is neither 'local' nor 'ray'")
+    index, count = parse_shard(shard)
+    extractor = FeatureExtractor(
+        absolute(backbone),
+        absolute(sae),
+        layer,
+        column=column,
+        threshold=stored,
+        spans=spans,
+        device=device,
+        dtype=dtype,
+        other_backbone=other_backbone,
+        skip_bad=skip_bad,
+    )
+    wanted = parse_threshold(coverage_threshold or default)
+    extractor.empty_coverage(wanted)
+    job = ExtractionJob(absolute(data), out.absolute(), extractor, split, part_rows)
+    job.claim(overwrite=overwrite)
+    parts = range(index, job.n_parts, count)
+    print(f"{out}: {len(parts) - len(job.missing(parts))} of {len(parts)} parts are there")
+    if engine == "ray":
+        from fac_datasets.ray_data import extract_parts_with_ray
+
+        extract_parts_with_ray(job, parts, address=address, workers=workers)
+    else:
+        extract_parts(job, parts)
+    state, bad = job.coverage(parts, wanted)
+    name = f"{index:05d}-of-{count:05d}"
+    state.save(out / "coverage" / f"{name}.safetensors")
+    report = {
+        "rows": state.n_rows,
+        "tokens": state.n_tokens,
+        "covered": len(state.covered),
+        "d_sae": state.d_sae,
+        "threshold": wanted,
+        "feature_space": state.feature_space,
+        "bad_rows": bad,
+    }
+    write_atomically(out / "reports" / f"{name}.json", (json.dumps(report, indent=2) + "\n").encode())
+    print(
+        f"{out}: {state.n_rows:,} rows, {state.n_tokens:,} tokens, {len(bad)} bad rows; "
+        f"{len(state.covered):,} of {state.d_sae:,} features covered at {report['threshold']}"
+    )
+
+
+def absolute(name: str) -> str:
+    """A local path as every process of this machine knows it; another name as it is."""
+    return str(Path(name).absolute()) if Path(name).exists() else name
