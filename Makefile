@@ -11,7 +11,7 @@ demo: embedded  ## run the main job on the embedded model and real conversations
 test: lint embedded  ## everything
 	$(BIN)/python -m pytest
 
-test-core: lint  ## the part for every change: no embedded model, no processes of its own
+test-core: lint  ## the part for every change: no embedded model, nothing slow
 	$(BIN)/python -m pytest -m "not embedded and not slow"
 
 lint: setup

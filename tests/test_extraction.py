@@ -33,7 +33,7 @@ def test_features_equal_the_dense_definition(tiny_backbone: str, tiny_sae: str, 
     assert_same_features(features_of(extractor.extract(TEXTS)), [dense_features(extractor, text) for text in TEXTS])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     texts=lists(text(alphabet=characters(exclude_categories=["Cs"]), max_size=60) | sampled_from(TEXTS), max_size=40),
     batch_tokens=integers(1, 400),
@@ -94,6 +94,7 @@ def test_a_backbone_with_a_sliding_window_shares_no_head(
     assert_same_features(features_of(extractor.extract(rows)), singly)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "activation"), [("topk", "sae"), ("relu", "sae"), ("topk", "relu")])
 def test_memory_for_encoding_does_not_grow_with_the_tokens(architecture: str, activation: str) -> None:
     """For 131,072 features a tensor of [tokens, d_sae] would take 2 GB here."""

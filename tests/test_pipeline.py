@@ -334,6 +334,7 @@ def test_the_command_runs_the_main_job_on_files(
     assert "--overwrite" in other.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -55,6 +55,7 @@ def assert_goes_on_as_if_nothing_had_happened(backbone: Backbone, texts: dataset
     assert_equal_weights(whole, train_sae(backbone, texts, SMALL, folder))
 
 
+@pytest.mark.slow
 def test_training_reduces_the_unexplained_variance(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path) -> None:
     short = train_sae(backbone, texts, dataclasses.replace(SMALL, n_tokens=1_000), tmp_path / "short")
     sae = train_sae(backbone, texts, dataclasses.replace(SMALL, n_tokens=20_000, learning_rate=3e-3), tmp_path)
@@ -244,6 +245,7 @@ def test_every_objective_trains_and_loads_again(
     torch.testing.assert_close(sae.decoder.norm(dim=-1), torch.ones(64))
 
 
+@pytest.mark.slow
 def test_a_stronger_l1_gives_fewer_active_features(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL, objective="relu", n_tokens=20_000, learning_rate=3e-3)
     l0 = []
@@ -264,6 +266,7 @@ def test_the_input_is_scaled_and_the_decoder_bias_is_its_mean(
     torch.testing.assert_close(sae.b_dec, sae.normalize(vectors).mean(dim=0))
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_almost_alike(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path) -> None:
     fvu = [
         train_sae(
@@ -396,6 +399,7 @@ def test_attention_sinks_are_dropped_and_counted(
 # --- cache ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_cache_changes_nothing_but_the_work(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
