@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import datasets
 from pyarrow import parquet
-from tqdm.auto import tqdm
 
 from fac_datasets import __version__
 from fac_datasets.caching import write_atomically
@@ -202,15 +201,6 @@ class ExtractionJob:
                 first = part * self.part_rows
                 bad += [{"row": first + row, "problem": problem} for row, problem in enumerate(problems) if problem]
         return state, bad
-
-
-def extract_parts(job: ExtractionJob, parts: Iterable[int]) -> None:
-    """Write the parts that are missing, one after the other, in this process."""
-    missing = job.missing(parts)
-    quiet = datasets.utils.are_progress_bars_disabled()
-    with tqdm(total=len(missing) * job.part_rows, unit="row", desc="extract", disable=quiet) as bar:
-        for part in missing:
-            bar.update(job.write(part))
 
 
 def parse_shard(shard: str) -> tuple[int, int]:

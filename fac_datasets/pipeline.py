@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from fac_datasets import __version__
 from fac_datasets.backbone import EMBEDDED
 from fac_datasets.caching import write_atomically
-from fac_datasets.columns import dataset_of, resolve_column, row_texts
+from fac_datasets.columns import dataset_of, holds_chats, resolve_column, row_texts
 from fac_datasets.coverage import CoverageReport, coverage
 from fac_datasets.errors import DatasetError, FacDatasetsError, OptionError, OutputError
 from fac_datasets.extraction import FeatureExtractor
@@ -188,7 +188,7 @@ def _measurable(rows: datasets.Dataset, column: str | None) -> datasets.Dataset:
     rows = rows.select_columns(list(columns))
     if len(columns) > 1:
         return rows
-    name = "messages" if not hasattr(rows.features[columns[0]], "dtype") else "text"
+    name = "messages" if holds_chats(rows.features[columns[0]]) else "text"
     return rows if columns[0] == name else rows.rename_column(columns[0], name)
 
 

@@ -11,15 +11,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import datasets
 import ray
 from ray.data.aggregate import AggregateFnV2
 from ray.data.block import BlockAccessor
 from ray.util.actor_pool import ActorPool
-from tqdm.auto import tqdm
 
 from fac_datasets.coverage import FeatureCoverage
 from fac_datasets.errors import OptionError
@@ -48,20 +46,23 @@ class CoverageAggregation(AggregateFnV2[bytes, bytes]):
         return FeatureCoverage.from_bytes(current_accumulator).add(FeatureCoverage.from_bytes(new)).to_bytes()
 
 
-def extract_parts_with_ray(
-    job: ExtractionJob, parts: Iterable[int], *, address: str | None = None, workers: int | None = None
-) -> None:
-    """Write the parts that are missing by actors, each with a model of its own.
+def write_parts_with_ray(
+    job: ExtractionJob, parts: list[int], *, address: str | None = None, workers: int | None = None
+) -> Iterator[int]:
+    """Write parts by actors, each with a model of its own.
 
     Args:
         job: its data and its folder must be reachable under the same names from every node.
         parts: of the job.
         address: of a running cluster; by default a Ray on this machine.
         workers: actors; by default one a GPU, or one a node where there is none.
+
+    Returns:
+        Rows of each part, as they are done.
+
+    Raises:
+        OptionError: the cluster has no place for as many workers.
     """
-    missing = job.missing(parts)
-    if not missing:
-        return
     ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
@@ -73,11 +74,9 @@ def extract_parts_with_ray(
     actor = ray.remote(_PartWriter).options(
         num_cpus=cpus, num_gpus=1 if gpus else 0, max_restarts=-1, max_task_retries=3
     )
-    pool = ActorPool([actor.remote(job) for _ in range(workers)])
-    quiet = datasets.utils.are_progress_bars_disabled()
-    with tqdm(total=len(missing) * job.part_rows, unit="row", desc="extract", disable=quiet) as bar:
-        for rows in pool.map_unordered(lambda writer, part: writer.write.remote(part), missing):
-            bar.update(rows)
+    pool: Any = ActorPool([actor.remote(job) for _ in range(workers)])
+    written: Iterator[int] = pool.map_unordered(lambda writer, part: writer.write.remote(part), parts)
+    return written
 
 
 def _cpus_each(nodes: Sequence[int], workers: int) -> int:

@@ -37,10 +37,13 @@ def extract(
     """Attach feature columns to a dataset, as parquet files; run again, it goes on where it was stopped."""
     import json
 
+    import datasets
+    from tqdm.auto import tqdm
+
     from fac_datasets.caching import write_atomically
     from fac_datasets.errors import OptionError
     from fac_datasets.extraction import FeatureExtractor
-    from fac_datasets.extraction_job import ExtractionJob, extract_parts, parse_shard
+    from fac_datasets.extraction_job import ExtractionJob, parse_shard
     from fac_datasets.feature_space import parse_threshold
 
     stored = parse_threshold(threshold)
@@ -65,13 +68,18 @@ def extract(
     job = ExtractionJob(absolute(data), out.absolute(), extractor, split, part_rows)
     job.claim(overwrite=overwrite)
     parts = range(index, job.n_parts, count)
-    print(f"{out}: {len(parts) - len(job.missing(parts))} of {len(parts)} parts are there")
-    if engine == "ray":
-        from fac_datasets.ray_data import extract_parts_with_ray
+    missing = job.missing(parts)
+    print(f"{out}: {len(parts) - len(missing)} of {len(parts)} parts are there")
+    if engine == "ray" and missing:
+        from fac_datasets.ray_data import write_parts_with_ray
 
-        extract_parts_with_ray(job, parts, address=address, workers=workers)
+        written = write_parts_with_ray(job, missing, address=address, workers=workers)
     else:
-        extract_parts(job, parts)
+        written = map(job.write, missing)
+    quiet = datasets.utils.are_progress_bars_disabled()
+    with tqdm(total=len(missing) * part_rows, unit="row", desc="extract", disable=quiet) as bar:
+        for rows in written:
+            bar.update(rows)
     state, bad = job.coverage(parts, wanted)
     name = f"{index:05d}-of-{count:05d}"
     state.save(out / "coverage" / f"{name}.safetensors")
