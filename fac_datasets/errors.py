@@ -62,6 +62,10 @@ class RowError(ColumnError):
         return partial(RowError, of_batch=self.of_batch), (self.row, self.problem)
 
 
+class MissingExtra(OptionError):
+    """A measure whose library or model is not installed."""
+
+
 class DatasetError(FacDatasetsError, ValueError):
     """A dataset that cannot be loaded or that has nothing to measure."""
 
@@ -80,3 +84,7 @@ class SynthesisError(FacDatasetsError, ValueError):
 
 class OutputError(FacDatasetsError, OSError):
     """An output folder that cannot be written or that holds another run."""
+
+
+class PublishError(FacDatasetsError, OSError):
+    """Something that the Hub did not take."""
