@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 RESAMPLES = 1000
 """Bootstrap resamples behind an interval."""
 
+DRAWS = 100
+"""Random parts behind a coverage at equal tokens."""
+
 _SURELY_DRAWN = 40
 """A feature active in more rows than this is absent from a resample with probability below e^-40."""
 
@@ -182,7 +185,9 @@ class FeatureCoverage:
         if len(ids) and not 0 <= ids.min() <= ids.max() < self.d_sae:
             raise ColumnError(f"feature ids run from {ids.min()} to {ids.max()}; expected [0, d_sae={self.d_sae})")
         np.maximum.at(self.maxima, ids, values)
-        self.counts += np.bincount(ids[values > self.thresholds[ids]], minlength=self.d_sae)
+        # compress takes half the time of a mask as index.
+        active = ids.compress(values > self.thresholds[ids])
+        self.counts += np.bincount(active, minlength=self.d_sae)
         self.n_rows += len(lengths)
         self.n_tokens += int(sum(_plain(_column(batch, f"{prefix}feature_tokens", default=[]))))
         return self
@@ -297,6 +302,72 @@ def coverage(
     )
 
 
+class BudgetCoverage(NamedTuple):
+    """Coverage of random parts of a dataset that hold a given number of tokens."""
+
+    fac_at_budget: float
+    """Mean over draws."""
+    fac_at_budget_std: float
+    """Standard deviation over draws."""
+
+
+def coverage_at_budget(
+    dataset: datasets.Dataset,
+    anchor: datasets.Dataset,
+    budget_tokens: int,
+    *,
+    threshold: Threshold = "q90",
+    features: Sequence[int] | NDArray[np.int64] | None = None,
+    prefix: str = "",
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> BudgetCoverage:
+    """Coverage at an equal number of tokens, so that datasets of other lengths can be compared.
+
+    Rows are drawn without replacement as long as their own tokens fit the budget.
+
+    Args:
+        dataset: rows with feature columns.
+        anchor: rows with feature columns of the same space.
+        budget_tokens: own tokens.
+        threshold: see `coverage`.
+        features: see `coverage`.
+        prefix: of the feature columns.
+        draws: number of random parts.
+        seed: of the draws.
+
+    Raises:
+        DatasetError: the dataset holds fewer tokens, or the anchor activates no feature.
+
+    Example:
+        >>> coverage_at_budget(seed, anchor, 3).fac_at_budget <= report.fac
+        True
+    """
+    tokens = np.asarray(dataset[f"{prefix}feature_tokens"], dtype=np.int64)
+    if not 0 < budget_tokens <= tokens.sum():
+        raise DatasetError(
+            f"budget_tokens={budget_tokens} is out of reach: the dataset holds {tokens.sum()} own tokens; choose a "
+            f"budget in [1, {tokens.sum()}]"
+        )
+    space = dataset_space(dataset, prefix)
+    require_same_space(space, dataset_space(anchor, prefix))
+    active, anchor_active = active_rows([dataset, anchor], space, parse_threshold(threshold), prefix)
+    relevant = _relevant(anchor_active, features, threshold)
+    index = np.searchsorted(relevant, active.ids)
+    index[index == len(relevant)] = 0
+    kept = relevant[index] == active.ids
+    rows, index = active.rows[kept], index[kept]
+    generator = np.random.default_rng(seed)
+    found = np.empty(draws)
+    for draw in range(draws):
+        order = generator.permutation(len(tokens))
+        drawn = np.zeros(len(tokens), dtype=bool)
+        drawn[order[tokens[order].cumsum() <= budget_tokens]] = True
+        found[draw] = np.count_nonzero(np.bincount(index[drawn[rows]], minlength=len(relevant)))
+    shares = found / len(relevant)
+    return BudgetCoverage(float(shares.mean()), float(shares.std()))
+
+
 def coverage_of_ids(
     dataset: Sequence[Sequence[int]],
     anchor: Sequence[Sequence[int]],
@@ -380,15 +451,7 @@ def _report(
     seed: int,
     **fields: Any,
 ) -> CoverageReport:
-    relevant = np.unique(anchor_active.ids)
-    if features is not None:
-        relevant = np.intersect1d(relevant, np.asarray(features, dtype=np.int64))
-    if not len(relevant):
-        raise DatasetError(
-            "the anchor activates no feature" + (" of those asked for" if features is not None else "")
-            + f" at threshold {format_threshold(fields['threshold'])}, so coverage is not defined; lower the threshold "
-            f"or use another anchor"
-        )  # fmt: skip
+    relevant = _relevant(anchor_active, features, fields["threshold"])
     row_counts, anchor_counts = (
         _counts(part, relevant) for part in (active, anchor_active)
     )  # fmt: skip
@@ -406,6 +469,22 @@ def _report(
         anchor_counts=anchor_counts,
         **fields,
     )
+
+
+def _relevant(
+    anchor_active: ActiveRows, features: Sequence[int] | NDArray[np.int64] | None, threshold: Threshold
+) -> NDArray[np.int64]:
+    """The anchor's features, and of these only the ones asked for."""
+    relevant = np.unique(anchor_active.ids)
+    if features is not None:
+        relevant = np.intersect1d(relevant, np.asarray(features, dtype=np.int64))
+    if not len(relevant):
+        raise DatasetError(
+            "the anchor activates no feature" + (" of those asked for" if features is not None else "")
+            + f" at threshold {format_threshold(threshold)}, so coverage is not defined; lower the threshold "
+            f"or use another anchor"
+        )  # fmt: skip
+    return relevant
 
 
 def _counts(active: ActiveRows, relevant: NDArray[np.int64]) -> NDArray[np.int64]:

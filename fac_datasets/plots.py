@@ -90,6 +90,21 @@ def plot_evaluation(report: Mapping[str, Any], path: Path) -> None:
     _save(figure, path)
 
 
+def growth_figure(points: Sequence[tuple[int, float]], x: str, y: str) -> Figure:
+    """A small curve of a value against a number of rows."""
+    from matplotlib.ticker import MaxNLocator
+
+    figure = _figure(6.4)
+    axes = figure.subplots()
+    axes.plot([point[0] for point in points], [point[1] for point in points], marker=".")
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=min([0.0, *(point[1] for point in points)]))
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def _rarefaction(axes: Axes, reports: Mapping[str, CoverageReport]) -> None:
     for label, report in reports.items():
         points = report.rarefaction()

@@ -7,7 +7,7 @@ activations. It is keyed by backbone, layer, render and activation, and is read 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fac_datasets.backbone import Backbone
-    from fac_datasets.windows import Row
+    from fac_datasets.sae.model import SparseAutoencoder
+    from fac_datasets.windows import Row, Window
 
 RARE = 10
 """A feature with fewer positive token activations than this takes the quantile pooled over all features."""
@@ -199,35 +200,24 @@ def calibrate_sae(
     windows = backbone.windows(texts, render=render, max_length=max_length)
     if not windows:
         raise DatasetError(f"the {len(texts)} rows hold no tokens to calibrate on")
-    histogram = np.zeros(model.config.d_sae * _BINS, dtype=np.int64)
+    histogram = ActivationHistogram(model.config.d_sae)
     n_tokens = 0
     quiet = datasets.utils.are_progress_bars_disabled()
     with tqdm(total=sum(int(w.own.sum()) for w in windows), unit="tok", desc="calibrate", disable=quiet) as bar:
-        for batch in backbone.batches(windows, 2048):
-            vectors = backbone.own_vectors(batch).float()
-            if activation == "sae":
-                _, ids, values = (part.cpu().numpy() for part in model.active_features(vectors))
-            else:
-                pre = model.pre_activations(vectors).cpu().numpy()
-                ids = (pre > 0).nonzero()[1]
-                values = pre[pre > 0]
-            np.add.at(histogram, ids * _BINS + _bin_of(values), 1)
-            n_tokens += len(vectors)
-            bar.update(len(vectors))
-    counts = histogram.reshape(model.config.d_sae, _BINS)
-    rare = counts.sum(axis=1) < RARE
-    quantiles = _quantiles(counts)
-    quantiles[:, rare] = _quantiles(counts.sum(axis=0, keepdims=True))
+        for ids, values, n in token_activations(backbone, model, windows, activation):
+            histogram.update(ids, values)
+            n_tokens += n
+            bar.update(n)
     calibration = Calibration(
-        quantiles=quantiles,
-        firing_rates=(counts.sum(axis=1) / n_tokens).astype(np.float32),
+        quantiles=histogram.quantiles(),
+        firing_rates=(histogram.totals() / n_tokens).astype(np.float32),
         sae_digest=found.digest,
         backbone_digest=backbone.info.digest,
         layer=backbone.layer,
         render=render,
         activation=activation,
         n_tokens=n_tokens,
-        n_rare=int(rare.sum()),
+        n_rare=int((histogram.totals() < RARE).sum()),
     )
     # What was fetched lies in a cache that is not ours to write to.
     local = str(sae) == EMBEDDED or Path(sae).exists()
@@ -235,6 +225,43 @@ def calibrate_sae(
     calibration.save(folder / "calibration" / f"{calibration_key(calibration)}.safetensors")
     register_calibrations(folder, calibration.sae_digest)
     return calibration
+
+
+def token_activations(
+    backbone: Backbone, sae: SparseAutoencoder, windows: Sequence[Window], activation: str
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], int]]:
+    """Ids and activations of the features that are positive in the own tokens of windows, and how many tokens."""
+    for batch in backbone.batches(windows, 2048):
+        vectors = backbone.own_vectors(batch).float()
+        if activation == "sae":
+            _, ids, values = (part.cpu().numpy() for part in sae.active_features(vectors))
+        else:
+            pre = sae.pre_activations(vectors).cpu().numpy()
+            ids = (pre > 0).nonzero()[1]
+            values = pre[pre > 0]
+        yield ids, values, len(vectors)
+
+
+class ActivationHistogram:
+    """How often each feature has activations of each size."""
+
+    def __init__(self, d_sae: int) -> None:
+        self._counts: NDArray[np.int64] = np.zeros((d_sae, _BINS), dtype=np.int64)
+
+    def update(self, ids: NDArray[np.int64], values: NDArray[np.float32]) -> None:
+        """Count positive activations of features."""
+        np.add.at(self._counts.reshape(-1), ids * _BINS + _bin_of(values), 1)
+
+    def totals(self) -> NDArray[np.int64]:
+        """Activations of each feature, [d_sae]."""
+        totals: NDArray[np.int64] = self._counts.sum(axis=1)
+        return totals
+
+    def quantiles(self) -> NDArray[np.float32]:
+        """Of each feature's activations, pooled over all for one that has few, [len(QUANTILES), d_sae]."""
+        quantiles = _quantiles(self._counts)
+        quantiles[:, self.totals() < RARE] = _quantiles(self._counts.sum(axis=0, keepdims=True))
+        return quantiles
 
 
 def _bin_of(values: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -1,39 +1,49 @@
-"""The Space of the fac metric: paste two sets of texts, see how much of the second the first covers."""
+"""The Space of the fac metric: two sets of texts in, out comes how much of the second the first covers."""
 
 import gradio as gr
 
+from fac_datasets.errors import FacDatasetsError
+from fac_datasets.metric_page import FILES, texts_of
+from fac_datasets.plots import growth_figure
 from fac_datasets.text_coverage import coverage_of_inputs
 
 TEXTS = "How do I cook rice?\nWhat is a good soup for winter?"
 ANCHOR = "How do I cook rice?\nHow do I sort a list in Python?"
 
 
-def measure(texts: str, anchor: str, threshold: str) -> tuple[str, list[int]]:
-    """Coverage in words, and the ids of missing features."""
-    predictions, references = ([line for line in box.splitlines() if line.strip()] for box in (texts, anchor))
-    if not predictions or not references:
-        raise gr.Error("Both boxes need at least one text.")
-    result = coverage_of_inputs(predictions, references, threshold=threshold)
+def measure(texts, texts_file, anchor, anchor_file, threshold):  # type: ignore[no-untyped-def]
+    """Coverage in words, ids of missing features, and rarefaction."""
+    predictions, references = texts_of(texts, texts_file), texts_of(anchor, anchor_file)
+    try:
+        result = coverage_of_inputs(predictions, references, threshold=threshold, rarefaction=True)
+    except FacDatasetsError as error:
+        raise gr.Error(str(error)) from error
     words = (
         f"**FAC {result['fac']:.3f}** [{result['low']:.3f}, {result['high']:.3f}]: the texts activate "
         f"{result['n_covered']} of the {result['n_relevant']} features that the anchor activates."
     )
-    return words, result["missing"]
+    return words, result["missing"], growth_figure(result["rarefaction"], "texts drawn at random", "expected FAC")
 
 
 with gr.Blocks(title="Feature activation coverage") as demo:
     gr.Markdown(
         "# Feature activation coverage\nThe share of the anchor's sparse-autoencoder features that the texts activate "
-        "too. One text a line; measured with SmolLM2-135M-Instruct."
+        "too, with a 95 % interval. One text a line; measured with SmolLM2-135M-Instruct."
     )
     with gr.Row():
-        texts_box = gr.Textbox(label="Texts to measure", lines=8, value=TEXTS)
-        anchor_box = gr.Textbox(label="Anchor: texts of the target task", lines=8, value=ANCHOR)
+        with gr.Column():
+            texts_box = gr.Textbox(label="Texts to measure", lines=8, value=TEXTS)
+            texts_file = gr.File(label="or a file with texts", file_types=list(FILES), type="filepath")
+        with gr.Column():
+            anchor_box = gr.Textbox(label="Anchor: texts of the target task", lines=8, value=ANCHOR)
+            anchor_file = gr.File(label="or a file with texts", file_types=list(FILES), type="filepath")
     threshold_box = gr.Dropdown(["q50", "q75", "q90", "q95", "q99"], value="q90", label="Threshold (quantile)")
     button = gr.Button("Measure", variant="primary")
     outcome = gr.Markdown()
-    missing = gr.JSON(label="Missing features, those of most anchor texts first")
-    button.click(measure, [texts_box, anchor_box, threshold_box], [outcome, missing])
+    with gr.Row():
+        missing = gr.JSON(label="Missing features, those of most anchor texts first", max_height=400)
+        plot = gr.Plot(show_label=False)
+    button.click(measure, [texts_box, texts_file, anchor_box, anchor_file, threshold_box], [outcome, missing, plot])
 
 if __name__ == "__main__":
     demo.launch()

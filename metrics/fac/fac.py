@@ -1,9 +1,8 @@
 """Feature activation coverage as an evaluate metric."""
 
-import datasets
 import evaluate
 
-from fac_datasets.errors import DatasetError
+from fac_datasets import evaluate_metric
 from fac_datasets.text_coverage import coverage_of_inputs
 
 _DESCRIPTION = """
@@ -14,19 +13,26 @@ measured texts activate too, FAC(D; A) = |F(D) and F(A)| / |F(A)|. The anchor st
 
 _KWARGS_DESCRIPTION = """
 Args:
-    predictions: the texts to measure, or for each row the list of its active feature ids.
+    predictions: the texts or chats to measure, or for each row the list of its active feature ids.
     references: the anchor, in the same form.
     threshold: a number in the SAE's units, or "q50", "q75", "q90", "q95", "q99": that quantile of each feature's own
-        token activations. Ignored for feature ids.
+        token activations. A list of thresholds gives lists. Not used for feature ids.
     features: count only these feature ids, such as the task-relevant ones.
+    rarefaction: also give the expected coverage of n random rows.
+    budget_tokens: also give the coverage of random parts of the predictions that hold as many own tokens.
+    control: "random_sae" also gives the coverage measured with an SAE of random directions.
     backbone, sae, layer: the language model and the sparse autoencoder; by default the embedded pair.
-    seed: of the bootstrap.
+    seed: of bootstrap and draws.
 
 Returns:
     fac: coverage in [0, 1].
     low, high: 95 % bootstrap interval over the rows of `predictions`, the anchor fixed.
     n_covered, n_relevant: features covered, and features that the anchor activates.
     missing: ids the anchor activates and the predictions do not, those of most anchor rows first.
+    n_rows, n_tokens: rows and own tokens of the predictions (None for feature ids).
+    rarefaction: with `rarefaction`, pairs of a number of rows and the expected coverage.
+    fac_at_budget, fac_at_budget_std: with `budget_tokens`, mean and standard deviation over 100 draws.
+    fac_random_sae: with `control`.
 
 Examples:
     >>> fac = evaluate.load("fac")
@@ -45,7 +51,7 @@ _CITATION = """
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
-class FAC(evaluate.Metric):  # type: ignore[misc]
+class FAC(evaluate_metric.DatasetMetric):
     """Feature activation coverage."""
 
     def _info(self) -> evaluate.MetricInfo:
@@ -53,18 +59,13 @@ class FAC(evaluate.Metric):  # type: ignore[misc]
             description=_DESCRIPTION,
             citation=_CITATION,
             inputs_description=_KWARGS_DESCRIPTION,
-            features=[
-                datasets.Features({"predictions": datasets.Value("string")}),
-                datasets.Features({"predictions": datasets.List(datasets.Value("int64"))}),
-            ],
+            features=[evaluate_metric.TEXTS, evaluate_metric.IDS, evaluate_metric.CHATS],
             reference_urls=["https://arxiv.org/abs/2602.10388"],
         )
 
-    def compute(self, *, predictions=None, references=None, **kwargs):  # type: ignore[no-untyped-def]
+    def compute(self, *, predictions=None, references=None, **options):  # type: ignore[no-untyped-def]
         """Compute the metric; the anchor is no declared input, because those must all have the same length."""
-        if predictions is not None and not len(predictions):
-            raise DatasetError("predictions have no rows; FAC needs at least one")
-        return super().compute(predictions=predictions, anchor=references, **kwargs)
+        return super().compute(predictions=predictions, anchor=references, **options)
 
     def _compute(self, predictions, anchor, **options):  # type: ignore[no-untyped-def]
         return coverage_of_inputs(predictions, anchor, **options)

@@ -12,7 +12,6 @@ Wikipedia extracts only, whose licence (CC BY-SA 4.0) permits it.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +22,7 @@ import torch
 from fac_datasets import Backbone, SparseAutoencoder, load_sae
 from fac_datasets.caching import write_atomically
 from fac_datasets.loading import load_rows
+from fac_datasets.sae.random import random_sae
 from fac_datasets.windows import Window
 
 if TYPE_CHECKING:
@@ -67,20 +67,6 @@ def firings(sae: SparseAutoencoder, windows: list[Window], vectors: list[tuple[l
     return Firings(
         done, np.concatenate(vocabulary), np.concatenate(tokens), np.concatenate(ids), np.concatenate(values)
     )
-
-
-def random_sae(sae: SparseAutoencoder) -> SparseAutoencoder:
-    """An SAE of the same shape, centre and scale whose directions are random."""
-    config = sae.config
-    other = SparseAutoencoder(copy.copy(config))
-    directions = torch.randn(config.d_sae, config.d_in, generator=torch.Generator().manual_seed(SEED))
-    directions = torch.nn.functional.normalize(directions, dim=-1)
-    with torch.no_grad():
-        other.W_enc.copy_(directions.T)
-        other.b_dec.copy_(sae.b_dec)
-        if not config.tied:
-            other.W_dec.copy_(directions)
-    return other.requires_grad_(False)
 
 
 def token_means(fit: Firings, feature: int, n_vocabulary: int) -> NDArray[np.float64]:
@@ -157,7 +143,7 @@ def measure(sae_folder: Path, corpus: Path) -> dict[str, Any]:
     windows = {split: backbone.windows(texts["text"], render="chat", max_length=512) for split, texts in rows.items()}
     vectors = {split: residuals(backbone, found) for split, found in windows.items()}
     aurocs = {}
-    for name, candidate in (("trained", sae), ("random", random_sae(sae))):
+    for name, candidate in (("trained", sae), ("random", random_sae(sae, seed=SEED))):
         fit, test = (firings(candidate, windows[split], vectors[split]) for split in ("calibration", "held_out"))
         aurocs[name] = judge(fit, test, sae.config.d_sae)
     texts = [row["text"] if row["kind"] == QUOTABLE else "" for row in (*rows["calibration"], *rows["held_out"])]
