@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,8 +48,9 @@ def register_metrics() -> None:
     """Write the metrics into evaluate's module cache, where they are missing or outdated.
 
     Runs when `fac_datasets` is imported. Several processes may do it at once. Where the cache cannot be written, one
-    warning says so and `load_metric` still works.
+    warning says so and `load_metric` still works. Under `HF_HUB_OFFLINE` evaluate is told to stay offline too.
     """
+    _stay_offline()
     modules = modules_cache() / "evaluate_modules"
     try:
         for name in metric_names():
@@ -66,6 +68,15 @@ def modules_cache() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or str(Path(cache) / "huggingface")
     return Path(os.environ.get("HF_MODULES_CACHE") or Path(home) / "modules").expanduser()
+
+
+def _stay_offline() -> None:
+    """Pass `HF_HUB_OFFLINE` on: evaluate knows it under a name of its own only, and tries the Hub before its cache."""
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    if offline and "HF_EVALUATE_OFFLINE" not in os.environ:
+        os.environ["HF_EVALUATE_OFFLINE"] = "1"
+        if "evaluate.config" in sys.modules:
+            vars(sys.modules["evaluate.config"])["HF_EVALUATE_OFFLINE"] = True
 
 
 def _register(script: Path, modules: Path) -> None:

@@ -655,9 +655,10 @@ class Hub:
     def environment(self, token: str = WRITE_TOKEN) -> dict[str, str]:
         """Environment of a subprocess that is to meet this double: that of this process, changed."""
         switches = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_UPDATE_DOWNLOAD_COUNTS": "0"}
-        online = {"HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        online = {f"HF_{library}_OFFLINE": "0" for library in ("HUB", "DATASETS", "EVALUATE")}
+        direct = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
         folders = {name: str(self.home / folder) for name, folder in _FOLDERS.items()}
-        return {**os.environ, **switches, **online, **folders, "HF_ENDPOINT": self.url, "HF_TOKEN": token}
+        return {**os.environ, **switches, **online, **direct, **folders, "HF_ENDPOINT": self.url, "HF_TOKEN": token}
 
     def strike(self, line: str) -> Fault | None:
         """Log a request and say what befalls it."""
@@ -750,6 +751,7 @@ def _settings(hub: Hub) -> dict[str, object]:
         "HUB_EVALUATE_URL": f"{hub.url}/spaces/{{path}}/resolve/{{revision}}/{{name}}",
         "HF_HUB_OFFLINE": False,
         "HF_DATASETS_OFFLINE": False,
+        "HF_EVALUATE_OFFLINE": False,
         "HF_HUB_DISABLE_XET": True,
         "HF_HUB_DISABLE_TELEMETRY": True,
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": False,

@@ -1,0 +1,15 @@
+"""The Space of the distinct_n metric."""
+
+from fac_datasets.diversity import distinct_n
+from fac_datasets.metric_page import metric_page
+
+demo = metric_page(
+    title="Distinct-n",
+    explanation="Different n-grams over n-grams: 1 where none repeats. It falls as texts get longer or more; the "
+    "adjusted variant hardly does.",
+    measure=distinct_n,
+    key="distinct_2",
+)
+
+if __name__ == "__main__":
+    demo.launch()

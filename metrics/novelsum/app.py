@@ -1,0 +1,15 @@
+"""The Space of the novelsum metric."""
+
+from fac_datasets.diversity import novelsum
+from fac_datasets.metric_page import metric_page
+
+demo = metric_page(
+    title="NovelSum",
+    explanation="How far texts lie from each other, near ones weighing most, and more where texts are dense "
+    "(all-MiniLM-L6-v2).",
+    measure=novelsum,
+    key="novelsum",
+)
+
+if __name__ == "__main__":
+    demo.launch()

@@ -1,0 +1,56 @@
+"""NovelSum as an evaluate metric."""
+
+import evaluate
+
+from fac_datasets import evaluate_metric
+from fac_datasets.diversity import novelsum
+
+_DESCRIPTION = """
+NovelSum: how far rows lie from each other, near ones weighing most, and more where rows are dense, as the authors'
+code computes it, with the density taken from the measured rows themselves. Time grows with the square of the rows.
+"""
+
+_KWARGS_DESCRIPTION = """
+Args:
+    predictions: the texts to measure, or their embeddings.
+    neighbors: rows whose distance gives the density; by default 10.
+    density_power: by default 0.5; 0 leaves the density out.
+    distance_power: by default 1; 0 weighs all rows alike.
+    model: name or folder of a sentence-transformers model; by default all-MiniLM-L6-v2.
+    references: not used; accepted so that the metric combines with those that have an anchor.
+
+Returns:
+    novelsum: at least 0.
+    n_rows, n_tokens: rows, and words of texts (None for embeddings).
+
+Examples:
+    >>> metric = evaluate.load("novelsum")
+    >>> metric.compute(predictions=[[1.0, 0.0], [0.0, 1.0]], density_power=0)["novelsum"]
+    0.3333333333333333
+"""
+
+_CITATION = """
+@inproceedings{yang2025measuring,
+    title = {Measuring Data Diversity for Instruction Tuning: A Systematic Analysis and A Reliable Metric},
+    author = {Yang, Yuming and others},
+    booktitle = {ACL},
+    year = {2025}
+}
+"""
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+class NovelSum(evaluate_metric.DatasetMetric):
+    """NovelSum."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=_CITATION,
+            inputs_description=_KWARGS_DESCRIPTION,
+            features=[evaluate_metric.TEXTS, evaluate_metric.VECTORS],
+            reference_urls=["https://arxiv.org/abs/2502.17184"],
+        )
+
+    def _compute(self, predictions, **options):  # type: ignore[no-untyped-def]
+        return novelsum(predictions, **options)

@@ -1,0 +1,14 @@
+"""The Space of the semantic_entropy metric."""
+
+from fac_datasets.diversity import semantic_entropy
+from fac_datasets.metric_page import metric_page
+
+demo = metric_page(
+    title="Semantic entropy",
+    explanation="How evenly texts spread over clusters of their embeddings (all-MiniLM-L6-v2, k-means), in bits.",
+    measure=lambda texts: semantic_entropy(texts, k=min(10, len(texts))),
+    key="semantic_entropy",
+)
+
+if __name__ == "__main__":
+    demo.launch()
