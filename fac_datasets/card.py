@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fac_datasets.comparison import measures_table
 from fac_datasets.resources import resource_folder
 
 if TYPE_CHECKING:
@@ -37,7 +38,13 @@ def dataset_card(
         ],
     )
     template = str(resource_folder("cards") / "dataset.md")
-    card = DatasetCard.from_template(data, template_path=template, report=report, rows=augmented.dataset.num_rows)
+    card = DatasetCard.from_template(
+        data,
+        template_path=template,
+        report=report,
+        rows=augmented.dataset.num_rows,
+        measures=measures_table(report["measures"]),
+    )
     return str(card) + "\n"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from fac_datasets.cli import extraction, pipeline, sae
+from fac_datasets.cli import coverage, extraction, pipeline, sae
 from fac_datasets.errors import FacDatasetsError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command()(pipeline.run)
 app.command()(extraction.extract)
+app.command()(coverage.coverage)
 app.add_typer(sae.app, name="sae", help="Train, evaluate and calibrate sparse autoencoders.")
 
 

@@ -17,3 +17,8 @@ Seed = Annotated[int, typer.Option("--seed", help="Random seed.")]
 Device = Annotated[str | None, typer.Option("--device", help="Torch device; default: CUDA where there is one.")]
 OtherBackbone = Annotated[bool, typer.Option("--other-backbone", help="Accept an SAE of another backbone.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run in the folder.")]
+
+
+def dataset_name(argument: str) -> str:
+    """What to call a dataset argument in reports: a Hub id as it is, of a local path only the last part."""
+    return Path(argument).name if Path(argument).exists() else argument

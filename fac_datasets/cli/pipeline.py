@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from fac_datasets.cli.options import BackboneName, Column, Device, Layer, Out, Overwrite, SaeName, Seed, Split
+from fac_datasets.cli.options import (
+    BackboneName,
+    Column,
+    Device,
+    Layer,
+    Out,
+    Overwrite,
+    SaeName,
+    Seed,
+    Split,
+    dataset_name,
+)
 
 
 def run(
@@ -52,10 +63,3 @@ def run(
     run_pipeline(
         load_rows(seed_data, split), load_rows(anchor_data, split), out, settings, names=names, overwrite=overwrite
     )
-
-
-def dataset_name(argument: str) -> str:
-    """What to call a dataset argument in reports: a Hub id as it is, of a local path only the last part."""
-    from pathlib import Path
-
-    return Path(argument).name if Path(argument).exists() else argument

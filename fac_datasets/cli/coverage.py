@@ -1,0 +1,78 @@
+"""`fac-datasets coverage`: how much of an anchor's features a dataset activates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fac_datasets.cli.options import (
+    BackboneName,
+    Column,
+    Device,
+    Layer,
+    OtherBackbone,
+    SaeName,
+    Seed,
+    Split,
+    dataset_name,
+)
+
+
+def coverage(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Dataset: a file, a folder or a Hub id.")],
+    anchor: Annotated[str, typer.Argument(metavar="ANCHOR", help="Dataset that stands for the target task.")],
+    backbone: BackboneName = "embedded",
+    sae: SaeName = "embedded",
+    layer: Layer = None,
+    other_backbone: OtherBackbone = False,
+    column: Column = None,
+    split: Split = None,
+    threshold: Annotated[str, typer.Option(help="A number, or q50, q75, q90, q95, q99.")] = "q90",
+    all_metrics: Annotated[bool, typer.Option("--all-metrics", help="Other measures beside it, of both.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="File for the report.")] = None,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """Measure a dataset's coverage of an anchor; columns of an earlier extraction are used where they are there."""
+    import json
+
+    from fac_datasets.caching import write_atomically
+    from fac_datasets.columns import row_texts
+    from fac_datasets.comparison import all_measures, measures_table
+    from fac_datasets.coverage import coverage as measure
+    from fac_datasets.extraction import FeatureExtractor
+    from fac_datasets.feature_space import parse_threshold
+    from fac_datasets.loading import load_rows
+
+    wanted = parse_threshold(threshold)
+    extractor = FeatureExtractor(
+        backbone,
+        sae,
+        layer,
+        column=column,
+        threshold="q50" if isinstance(wanted, str) else wanted,
+        spans=False,
+        device=device,
+        other_backbone=other_backbone,
+    )
+    tables = []
+    for name in (data, anchor):
+        rows = load_rows(name, split)
+        prefix = extractor.prefix(rows.features)
+        there = f"{prefix}feature_ids" in rows.column_names
+        tables.append(rows if there else rows.map(extractor, batched=True))
+    names = (dataset_name(data), dataset_name(anchor))
+    report = measure(*tables, threshold=wanted, prefix=prefix, seed=seed, names=names)
+    print(
+        f"FAC {report.fac:.3f} [{report.low:.3f}, {report.high:.3f}]: {names[0]} covers {len(report.covered):,} of the "
+        f"{len(report.relevant):,} features of {names[1]} at {threshold}"
+    )
+    values: dict[str, Any] = report.to_dict()
+    if all_metrics:
+        of_dataset, of_anchor = (all_measures(row_texts(table, column)) for table in tables)
+        values["measures"] = {"dataset": {"fac": report.fac, **of_dataset}, "anchor": of_anchor}
+        print("\n" + measures_table(values["measures"]))
+    if json_file:
+        write_atomically(json_file, (json.dumps(values, indent=2) + "\n").encode())
