@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fac_datasets import diversity
 from fac_datasets.embeddings import embeddings_of
@@ -33,45 +34,68 @@ MOST_ROWS = 10_000
 """Rows that are measured of a larger dataset."""
 
 
-def all_measures(texts: Sequence[str], *, most_rows: int = MOST_ROWS, seed: int = 0) -> Measures:
-    """Every measure of texts, with its usual options.
+def compare(datasets: Mapping[str, Sequence[str]], *, most_rows: int = MOST_ROWS, seed: int = 0) -> dict[str, Measures]:
+    """Every measure of the texts of several datasets, with its usual options.
 
     Args:
-        texts: any number.
+        datasets: texts by name; a text that several hold is embedded once.
         most_rows: of more texts as many are drawn at random, since some measures take time that grows with the square.
-        seed: of the draw.
+        seed: of the draws.
 
     Returns:
-        Values by name, `n_rows` and `n_tokens` (words) first. In place of those whose library or model is not installed
-        stands one text a metric that says so.
+        For each dataset values by name, `n_rows` and `n_tokens` (words) first. In place of those whose library or model
+        is not installed stands one text a metric that says so.
 
     Example:
-        >>> all_measures(["The cat sat.", "It rains."])["n_tokens"]
+        >>> compare({"seed": ["The cat sat.", "It rains."]})["seed"]["n_tokens"]
         7
     """
-    if len(texts) > most_rows:
-        drawn = np.sort(np.random.default_rng(seed).choice(len(texts), most_rows, replace=False))
-        texts = [texts[i] for i in drawn]
+    drawn = {name: _drawn(texts, most_rows, seed) for name, texts in datasets.items()}
+    different = list(dict.fromkeys(text for texts in drawn.values() for text in texts))
+    try:
+        vectors = embeddings_of(different)
+    except MissingExtra as error:
+        return {
+            name: {**_of_texts(texts), **dict.fromkeys(_OF_EMBEDDINGS, str(error))} for name, texts in drawn.items()
+        }
+    place = {text: i for i, text in enumerate(different)}
+    return {
+        name: {**_of_texts(texts), **_of_embeddings(vectors[[place[text] for text in texts]])}
+        for name, texts in drawn.items()
+    }
+
+
+def _drawn(texts: Sequence[str], most_rows: int, seed: int) -> Sequence[str]:
+    if len(texts) <= most_rows:
+        return texts
+    rows = np.random.default_rng(seed).choice(len(texts), most_rows, replace=False)
+    return [texts[row] for row in np.sort(rows)]
+
+
+def _of_texts(texts: Sequence[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, measure in _OF_TEXTS.items():
         try:
-            found = dict(measure(texts))
-        except MissingExtra as error:
-            values[name] = str(error)
-            continue
-        sizes = {key: found.pop(key) for key in _SIZES}
-        # Parts of speech are counted on the tokens of their pipeline.
-        values = {**sizes, **values, **found}
-    try:
-        vectors = embeddings_of(texts)
-    except MissingExtra as error:
-        return {**values, **dict.fromkeys(_OF_EMBEDDINGS, str(error))}
-    for name, measure_vectors in _OF_EMBEDDINGS.items():
-        try:
-            values |= {key: value for key, value in measure_vectors(vectors).items() if key not in _SIZES}
+            found = measure(texts)
+            # Sizes are those of the first: parts of speech are counted on the tokens of their pipeline.
+            values |= _without_sizes(found) if values else {**{size: found[size] for size in _SIZES}, **found}
         except MissingExtra as error:
             values[name] = str(error)
     return values
+
+
+def _of_embeddings(vectors: NDArray[Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, measure in _OF_EMBEDDINGS.items():
+        try:
+            values |= _without_sizes(measure(vectors))
+        except MissingExtra as error:
+            values[name] = str(error)
+    return values
+
+
+def _without_sizes(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in _SIZES}
 
 
 def measures_table(datasets: Mapping[str, Measures]) -> str:

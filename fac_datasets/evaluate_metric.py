@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import datasets
 import evaluate
 
-from fac_datasets.errors import ColumnError, DatasetError
+from fac_datasets.errors import DatasetError, RowError
 from fac_datasets.ngrams import require_texts
 
 TEXTS = datasets.Features({"predictions": datasets.Value("string")})
@@ -28,18 +29,26 @@ class DatasetMetric(evaluate.Metric):  # type: ignore[misc]
         return super().compute(predictions=predictions, references=references, **options)
 
     def add_batch(self, *, predictions: Any = None, references: Any = None, **inputs: Any) -> None:
-        """Add rows; evaluate itself would turn what is no text into one."""
-        if isinstance(predictions, str):
-            raise ColumnError("predictions are one text; give a list of rows")
-        if self.features == TEXTS or any(isinstance(row, str) for row in predictions):
-            require_texts(predictions)
-        super().add_batch(predictions=predictions, references=references, **inputs)
+        """Add rows."""
+        if predictions is None:
+            raise DatasetError("there are no predictions to add; give a list of rows")
+        super().add_batch(predictions=self._checked(predictions), references=references, **inputs)
 
     def add(self, *, prediction: Any = None, reference: Any = None, **inputs: Any) -> None:
         """Add a row."""
-        if self.features == TEXTS:
-            require_texts([prediction])
-        super().add(prediction=prediction, reference=reference, **inputs)
+        (row,) = self._checked([prediction])
+        super().add(prediction=row, reference=reference, **inputs)
+
+    def _checked(self, rows: Any) -> Any:
+        """Rows of one kind; evaluate would make a text of anything and knows messages only by its two keys."""
+        if self.features == TEXTS or isinstance(rows, str) or any(isinstance(row, str) for row in rows):
+            return require_texts(rows)
+        for number, row in enumerate(rows):
+            if not hasattr(row, "__len__"):
+                raise RowError(number, f"holds {type(row).__name__}; expected a text or a list")
+        if any(len(row) and isinstance(row[0], Mapping) for row in rows):
+            return [[{key: message.get(key) for key in ("role", "content")} for message in row] for row in rows]
+        return rows
 
     def _finalize(self) -> None:
         super()._finalize()

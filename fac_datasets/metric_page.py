@@ -79,7 +79,10 @@ def texts_of(pasted: str, file: str | None) -> list[str]:
     if file and Path(file).suffix != ".txt":
         texts = row_texts(load_rows(file))
     else:
-        lines = (Path(file).read_text() if file else pasted).splitlines()
+        try:
+            lines = (Path(file).read_text(encoding="utf-8") if file else pasted).splitlines()
+        except UnicodeDecodeError as error:
+            raise gr.Error("The file is not UTF-8 text; save it as UTF-8.") from error
         texts = [line for line in lines if line.strip()]
     if not texts:
         raise gr.Error("There are no texts: paste some, one a line, or choose a file.")

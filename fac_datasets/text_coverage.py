@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,11 @@ def coverage_of_inputs(
         raise DatasetError(
             f"predictions have {len(predictions)} rows and references {len(anchor)}; each needs at least one"
         )
+    several = isinstance(threshold, Iterable) and not isinstance(threshold, str)
+    given: Any = threshold if several else [threshold]
+    thresholds = [parse_threshold(value) for value in given]
+    if not thresholds:
+        raise OptionError("there are no thresholds; give one, or a list of some")
     kinds = {_kind(rows) for rows in (predictions, anchor)}
     if "ids" in kinds and len(kinds) > 1:
         raise ColumnError("predictions and references must both be texts or chats, or both be lists of feature ids")
@@ -59,9 +64,6 @@ def coverage_of_inputs(
         report = coverage_of_ids(predictions, anchor, features=features, seed=seed)
         values = {**_values(report), "n_rows": len(predictions), "n_tokens": None}
         return {**values, "rarefaction": _curve(report)} if rarefaction else values
-    several = isinstance(threshold, list | tuple)
-    given: Any = threshold if several else [threshold]
-    thresholds = [parse_threshold(value) for value in given]
     extractor = _extractor(str(backbone), str(sae), layer, _lowest(thresholds))
     measured_rows, anchor_rows = (_measured(rows, extractor) for rows in (predictions, anchor))
     measured: list[dict[str, Any]] = []
@@ -134,6 +136,8 @@ def _lowest(thresholds: Sequence[Threshold]) -> Threshold:
 
 
 def _kind(rows: Sequence[Any]) -> str:
+    if isinstance(rows, str):
+        raise ColumnError("predictions and references are lists of rows; one of them is a single text")
     if all(isinstance(row, str) for row in rows):
         return "texts"
     if not any(isinstance(row, str) for row in rows) and all(hasattr(row, "__len__") for row in rows):

@@ -9,23 +9,25 @@ import pytest
 
 from fac_datasets import comparison, diversity
 from fac_datasets.cli.main import app
-from fac_datasets.comparison import all_measures, measures_table
+from fac_datasets.comparison import compare, measures_table
 from fac_datasets.errors import MissingExtra
 from tests.tiny import TEXTS
 
 
 def test_every_measure_has_its_usual_value() -> None:
-    values = all_measures(TEXTS)
+    values = compare({"seed": TEXTS, "other": TEXTS[:3]})
     for measure in (diversity.distinct_n, diversity.compression_ratio, diversity.pair_cosdist, diversity.vendi_score):
         found = measure(TEXTS)
-        assert {name: values[name] for name in found} == pytest.approx(found)
-    assert values["n_rows"] == len(TEXTS)
-    assert not any(isinstance(value, str) for value in values.values())
+        assert {name: values["seed"][name] for name in found} == pytest.approx(found)
+    assert (values["seed"]["n_rows"], values["other"]["n_rows"]) == (len(TEXTS), 3)
+    assert values["other"]["pair_cosdist"] == pytest.approx(diversity.pair_cosdist(TEXTS[:3])["pair_cosdist"])
+    assert not any(isinstance(value, str) for value in values["seed"].values())
 
 
 def test_of_many_texts_some_are_drawn() -> None:
-    assert all_measures(TEXTS, most_rows=5)["n_rows"] == 5
-    assert all_measures(TEXTS, most_rows=5) == all_measures(TEXTS, most_rows=5)
+    first, again = (compare({"seed": TEXTS}, most_rows=5)["seed"] for _ in range(2))
+    assert first["n_rows"] == 5
+    assert first == again
 
 
 def test_what_is_not_installed_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,9 +35,9 @@ def test_what_is_not_installed_is_said_once(monkeypatch: pytest.MonkeyPatch) -> 
         raise MissingExtra("embeddings of texts need a library")
 
     monkeypatch.setattr(comparison, "embeddings_of", missing)
-    values = all_measures(TEXTS)
-    assert values["vendi_score"] == "embeddings of texts need a library"
-    table = measures_table({"seed": values, "train": values})
+    values = compare({"seed": TEXTS, "train": TEXTS})
+    assert values["seed"]["vendi_score"] == "embeddings of texts need a library"
+    table = measures_table(values)
     assert table.count("embeddings of texts need a library") == 1
     assert "| `vendi_score` |  |  |" in table
 

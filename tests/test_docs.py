@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import evaluate
 import pytest
 
 import fac_datasets
 from fac_datasets.generation import Request
+from fac_datasets.metric_registry import load_metric, metric_names
 from fac_datasets.resources import resource_folder
 from fac_datasets.synthesis.synthesize import synthetic_features
 
@@ -58,6 +60,16 @@ def test_examples_in_docstrings(
 @pytest.mark.parametrize("card", CARDS, ids=lambda path: path.parent.name)
 def test_examples_in_metric_cards(card: Path) -> None:
     result = doctest.testfile(str(card), module_relative=False)
+    assert result.failed == 0
+    assert result.attempted > 0
+
+
+@pytest.mark.parametrize("name", metric_names())
+def test_examples_in_metric_modules(name: str) -> None:
+    examples = doctest.DocTestParser().get_doctest(
+        load_metric(name).inputs_description, {"evaluate": evaluate}, name, None, None
+    )
+    result = doctest.DocTestRunner().run(examples)
     assert result.failed == 0
     assert result.attempted > 0
 

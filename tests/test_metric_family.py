@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import yaml
 
-from fac_datasets import diversity, load_metric
-from fac_datasets.errors import ColumnError, DatasetError, OptionError, RowError
+from fac_datasets import __version__, diversity, load_metric
+from fac_datasets.errors import ColumnError, DatasetError, RowError
 from fac_datasets.metric_registry import metric_names
 from fac_datasets.resources import resource_folder
 from tests.tiny import TEXTS
@@ -99,13 +99,21 @@ def test_what_is_no_text_is_an_error_with_its_row(name: str, bad: object) -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_text_in_place_of_a_list_is_an_error(name: str) -> None:
-    with pytest.raises(ColumnError, match="give a list"):
+    with pytest.raises(ColumnError, match="put it into a list"):
         load_metric(name).compute(predictions="a text", references=["a"])
+
+
+@pytest.mark.parametrize("name", ["fac", *OF_VECTORS])
+def test_a_number_in_place_of_a_row_is_an_error(name: str) -> None:
+    with pytest.raises(RowError, match="row 0 of the batch holds int"):
+        load_metric(name).add(prediction=5)
+    with pytest.raises(RowError, match="row 0 of the batch holds float"):
+        load_metric(name).add_batch(predictions=[1.0])
 
 
 @pytest.mark.parametrize("name", OF_VECTORS)
 def test_embeddings_of_different_lengths_are_an_error(name: str) -> None:
-    with pytest.raises(OptionError, match="different lengths"):
+    with pytest.raises(RowError, match="row 1 has an embedding of length 2, row 0 one of 1"):
         load_metric(name).compute(predictions=[[1.0], [1.0, 2.0]], **({"k": 1} if name == "semantic_entropy" else {}))
 
 
@@ -203,7 +211,8 @@ def test_every_folder_is_a_space_that_says_what_it_measures(name: str) -> None:
     assert held["sdk"] == "gradio"
     assert set(held["tags"]) == {"evaluate", "metric"}
     assert all(f"## {part}" in text for part in ("Description", "How to use", "Limits", "Citation"))
-    assert "fac-datasets" in (folder / "requirements.txt").read_text()
+    extra = "" if name == "fac" else "[metrics]"
+    assert f"fac-datasets{extra}=={__version__}" in (folder / "requirements.txt").read_text().splitlines()
     described = load_metric(name)
     assert described.description.strip()
     assert described.citation.strip().startswith("@")

@@ -109,6 +109,30 @@ def test_chats_are_measured(tiny_backbone: str, tiny_sae: str) -> None:
     assert 0 < against_texts["fac"] <= 1
 
 
+def test_messages_may_hold_more_than_role_and_content() -> None:
+    chats = [[{"role": "user", "content": "A cat.", "name": "Zoe"}]]
+    metric = load_metric("fac")
+    metric.add_batch(predictions=chats)
+    assert metric.selected_feature_format["predictions"].feature.keys() == {"role", "content"}
+
+
+def test_a_budget_below_the_shortest_row_is_met_on_average(tiny_backbone: str, tiny_sae: str) -> None:
+    given = {"predictions": TEXTS[:6], "references": TEXTS, "backbone": tiny_backbone, "sae": tiny_sae}
+    found = load_metric("fac").compute(**given, budget_tokens=1)
+    assert 0 < found["fac_at_budget"] < 0.3 * found["fac"]
+
+
+@pytest.mark.parametrize(("threshold", "message"), [([], "no thresholds"), ("q42", "'q42' is neither")])
+def test_thresholds_that_are_none_are_named_before_anything_is_measured(threshold: object, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        load_metric("fac").compute(predictions=[[1]], references=[[1]], threshold=threshold)
+
+
+def test_an_anchor_that_is_one_text_is_an_error() -> None:
+    with pytest.raises(ColumnError, match="a single text"):
+        load_metric("fac").compute(predictions=["a"], references="an anchor")
+
+
 def test_arrays_and_features_are_taken() -> None:
     result = load_metric("fac").compute(
         predictions=[np.array([1, 2])], references=[np.array([1, 2, 3])], features=[1, 3]

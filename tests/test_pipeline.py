@@ -15,6 +15,7 @@ import pytest
 from huggingface_hub import DatasetCard
 
 from fac_datasets import FeatureExtractor
+from fac_datasets.comparison import measures_table
 from fac_datasets.errors import BackboneError, ColumnError, DatasetError, OptionError, OutputError, SAEMismatch
 from fac_datasets.generation.local import LocalGenerator
 from fac_datasets.pipeline import Settings, run
@@ -114,6 +115,12 @@ def test_the_card_header_is_valid(finished: Path) -> None:
     assert data.license == "mit"
     assert [config["config_name"] for config in data.configs] == ["default", "provenance"]
     assert "synthetic" in data.tags
+
+
+def test_the_card_shows_the_other_measures_side_by_side(finished: Path) -> None:
+    measures = json.loads((finished / "report.json").read_text())["measures"]
+    assert list(measures) == ["seed", "seed + guided", "seed + unguided", "anchor"]
+    assert measures_table(measures) in (finished / "README.md").read_text()
 
 
 def test_no_local_path_reaches_report_or_card(finished: Path, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
@@ -69,6 +70,17 @@ def test_a_push_that_is_refused_says_what_was_pushed(hub: Hub, monkeypatch: pyte
     with pytest.raises(PublishError) as refused:
         publish_metrics("me", ["distinct_n"])
     assert READ_TOKEN not in str(refused.value)
+
+
+def test_a_hub_that_cannot_be_reached_is_an_error(hub: Hub) -> None:
+    hub.fail("POST", cut="before", times=math.inf)
+    with pytest.raises(PublishError, match="me/distinct_n cannot be pushed"):
+        publish_metrics("me", ["distinct_n"])
+
+
+def test_an_owner_that_cannot_be_is_an_error_before_anything_is_pushed() -> None:
+    with pytest.raises(OptionError, match="owner='me/x'"):
+        metric_spaces("me/x")
 
 
 def test_a_metric_that_is_none_is_an_error() -> None:

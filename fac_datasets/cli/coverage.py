@@ -40,7 +40,7 @@ def coverage(
 
     from fac_datasets.caching import write_atomically
     from fac_datasets.columns import row_texts
-    from fac_datasets.comparison import all_measures, measures_table
+    from fac_datasets.comparison import MOST_ROWS, compare, measures_table
     from fac_datasets.coverage import coverage as measure
     from fac_datasets.extraction import FeatureExtractor
     from fac_datasets.feature_space import parse_threshold
@@ -71,8 +71,14 @@ def coverage(
     )
     values: dict[str, Any] = report.to_dict()
     if all_metrics:
-        of_dataset, of_anchor = (all_measures(row_texts(table, column)) for table in tables)
-        values["measures"] = {"dataset": {"fac": report.fac, **of_dataset}, "anchor": of_anchor}
+        measures = compare(
+            {role: row_texts(table, column) for role, table in zip(("dataset", "anchor"), tables, strict=True)}
+        )
+        values["measures"] = {**measures, "dataset": {"fac": report.fac, **measures["dataset"]}}
         print("\n" + measures_table(values["measures"]))
+        if max(map(len, tables)) > MOST_ROWS:
+            print(
+                f"\nFAC is of all rows, the other measures of {MOST_ROWS:,} rows drawn at random from a larger dataset"
+            )
     if json_file:
         write_atomically(json_file, (json.dumps(values, indent=2) + "\n").encode())

@@ -1,5 +1,7 @@
 """Compression ratio as an evaluate metric."""
 
+from typing import Any
+
 import evaluate
 
 from fac_datasets import evaluate_metric
@@ -47,5 +49,5 @@ class CompressionRatio(evaluate_metric.DatasetMetric):
             reference_urls=["https://arxiv.org/abs/2403.00553"],
         )
 
-    def _compute(self, predictions, **options):  # type: ignore[no-untyped-def]
+    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
         return compression_ratio(predictions, **options)

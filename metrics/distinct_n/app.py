@@ -5,8 +5,8 @@ from fac_datasets.metric_page import metric_page
 
 demo = metric_page(
     title="Distinct-n",
-    explanation="Different n-grams over n-grams: 1 where none repeats. It falls as texts get longer or more; the "
-    "adjusted variant hardly does.",
+    explanation="Different n-grams over n-grams: 1 where none repeats. It falls as texts get longer or more. The "
+    "adjusted variant divides by the number expected of random draws from 30,522 tokens.",
     measure=distinct_n,
     key="distinct_2",
 )

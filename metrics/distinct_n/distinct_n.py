@@ -1,5 +1,7 @@
 """Distinct-n as an evaluate metric."""
 
+from typing import Any
+
 import evaluate
 
 from fac_datasets import evaluate_metric
@@ -60,5 +62,5 @@ class DistinctN(evaluate_metric.DatasetMetric):
             reference_urls=["https://arxiv.org/abs/1510.03055", "https://arxiv.org/abs/2202.13587"],
         )
 
-    def _compute(self, predictions, **options):  # type: ignore[no-untyped-def]
+    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
         return distinct_n(predictions, **options)

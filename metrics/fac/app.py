@@ -1,6 +1,7 @@
 """The Space of the fac metric: two sets of texts in, out comes how much of the second the first covers."""
 
 import gradio as gr
+from matplotlib.figure import Figure
 
 from fac_datasets.errors import FacDatasetsError
 from fac_datasets.metric_page import FILES, texts_of
@@ -11,10 +12,12 @@ TEXTS = "How do I cook rice?\nWhat is a good soup for winter?"
 ANCHOR = "How do I cook rice?\nHow do I sort a list in Python?"
 
 
-def measure(texts, texts_file, anchor, anchor_file, threshold):  # type: ignore[no-untyped-def]
+def measure(
+    texts: str, texts_file: str | None, anchor: str, anchor_file: str | None, threshold: str
+) -> tuple[str, list[int], Figure]:
     """Coverage in words, ids of missing features, and rarefaction."""
-    predictions, references = texts_of(texts, texts_file), texts_of(anchor, anchor_file)
     try:
+        predictions, references = texts_of(texts, texts_file), texts_of(anchor, anchor_file)
         result = coverage_of_inputs(predictions, references, threshold=threshold, rarefaction=True)
     except FacDatasetsError as error:
         raise gr.Error(str(error)) from error

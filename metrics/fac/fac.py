@@ -1,5 +1,7 @@
 """Feature activation coverage as an evaluate metric."""
 
+from typing import Any
+
 import evaluate
 
 from fac_datasets import evaluate_metric
@@ -19,7 +21,7 @@ Args:
         token activations. A list of thresholds gives lists. Not used for feature ids.
     features: count only these feature ids, such as the task-relevant ones.
     rarefaction: also give the expected coverage of n random rows.
-    budget_tokens: also give the coverage of random parts of the predictions that hold as many own tokens.
+    budget_tokens: also give the coverage of random parts of the predictions that hold as many own tokens on average.
     control: "random_sae" also gives the coverage measured with an SAE of random directions.
     backbone, sae, layer: the language model and the sparse autoencoder; by default the embedded pair.
     seed: of bootstrap and draws.
@@ -63,9 +65,9 @@ class FAC(evaluate_metric.DatasetMetric):
             reference_urls=["https://arxiv.org/abs/2602.10388"],
         )
 
-    def compute(self, *, predictions=None, references=None, **options):  # type: ignore[no-untyped-def]
+    def compute(self, *, predictions: Any = None, references: Any = None, **options: Any) -> Any:
         """Compute the metric; the anchor is no declared input, because those must all have the same length."""
         return super().compute(predictions=predictions, anchor=references, **options)
 
-    def _compute(self, predictions, anchor, **options):  # type: ignore[no-untyped-def]
+    def _compute(self, predictions: Any, anchor: Any, **options: Any) -> dict[str, Any]:
         return coverage_of_inputs(predictions, anchor, **options)

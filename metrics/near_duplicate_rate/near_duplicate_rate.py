@@ -1,5 +1,7 @@
 """Near-duplicate rate as an evaluate metric."""
 
+from typing import Any
+
 import evaluate
 
 from fac_datasets import evaluate_metric
@@ -51,5 +53,5 @@ class NearDuplicateRate(evaluate_metric.DatasetMetric):
             reference_urls=["https://ekzhu.com/datasketch"],
         )
 
-    def _compute(self, predictions, **options):  # type: ignore[no-untyped-def]
+    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
         return near_duplicate_rate(predictions, **options)

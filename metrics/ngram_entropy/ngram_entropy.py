@@ -1,5 +1,7 @@
 """n-gram entropy as an evaluate metric."""
 
+from typing import Any
+
 import evaluate
 
 from fac_datasets import evaluate_metric
@@ -52,5 +54,5 @@ class NgramEntropy(evaluate_metric.DatasetMetric):
             reference_urls=[],
         )
 
-    def _compute(self, predictions, **options):  # type: ignore[no-untyped-def]
+    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
         return ngram_entropy(predictions, **options)

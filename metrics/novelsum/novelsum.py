@@ -1,21 +1,23 @@
 """NovelSum as an evaluate metric."""
 
+from typing import Any
+
 import evaluate
 
 from fac_datasets import evaluate_metric
 from fac_datasets.diversity import novelsum
 
 _DESCRIPTION = """
-NovelSum: how far rows lie from each other, near ones weighing most, and more where rows are dense, as the authors'
-code computes it, with the density taken from the measured rows themselves. Time grows with the square of the rows.
+NovelSum: the mean over rows of the average cosine distance to the other rows, in which near ones weigh most; on request
+times a power of the density around the row. Time grows with the square of the rows.
 """
 
 _KWARGS_DESCRIPTION = """
 Args:
     predictions: the texts to measure, or their embeddings.
-    neighbors: rows whose distance gives the density; by default 10.
-    density_power: by default 0.5; 0 leaves the density out.
     distance_power: by default 1; 0 weighs all rows alike.
+    density_power: by default 0, which leaves the density out.
+    neighbors: rows whose distance gives the density; by default 10.
     model: name or folder of a sentence-transformers model; by default all-MiniLM-L6-v2.
     references: not used; accepted so that the metric combines with those that have an anchor.
 
@@ -25,8 +27,8 @@ Returns:
 
 Examples:
     >>> metric = evaluate.load("novelsum")
-    >>> metric.compute(predictions=[[1.0, 0.0], [0.0, 1.0]], density_power=0)["novelsum"]
-    0.3333333333333333
+    >>> metric.compute(predictions=[[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])["novelsum"]
+    1.222222222222222
 """
 
 _CITATION = """
@@ -52,5 +54,5 @@ class NovelSum(evaluate_metric.DatasetMetric):
             reference_urls=["https://arxiv.org/abs/2502.17184"],
         )
 
-    def _compute(self, predictions, **options):  # type: ignore[no-untyped-def]
+    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
         return novelsum(predictions, **options)

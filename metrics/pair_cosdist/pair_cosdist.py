@@ -1,5 +1,7 @@
 """Pairwise cosine distance as an evaluate metric."""
 
+from typing import Any
+
 import evaluate
 
 from fac_datasets import evaluate_metric
@@ -49,5 +51,5 @@ class PairCosdist(evaluate_metric.DatasetMetric):
             reference_urls=["https://sbert.net"],
         )
 
-    def _compute(self, predictions, **options):  # type: ignore[no-untyped-def]
+    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
         return pair_cosdist(predictions, **options)

@@ -1,5 +1,7 @@
 """POS-tag Distinct-n as an evaluate metric."""
 
+from typing import Any
+
 import evaluate
 
 from fac_datasets import evaluate_metric
@@ -50,5 +52,5 @@ class PosDistinctN(evaluate_metric.DatasetMetric):
             reference_urls=["https://spacy.io"],
         )
 
-    def _compute(self, predictions, **options):  # type: ignore[no-untyped-def]
+    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
         return pos_distinct_n(predictions, **options)

@@ -1,5 +1,7 @@
 """Vendi score as an evaluate metric."""
 
+from typing import Any
+
 import evaluate
 
 from fac_datasets import evaluate_metric
@@ -53,5 +55,5 @@ class VendiScore(evaluate_metric.DatasetMetric):
             reference_urls=["https://arxiv.org/abs/2210.02410"],
         )
 
-    def _compute(self, predictions, **options):  # type: ignore[no-untyped-def]
+    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
         return vendi_score(predictions, **options)

@@ -55,7 +55,7 @@ def sentences() -> Iterator[str]:
 def distinct_2(texts: list[str]) -> float:
     from fac_datasets.diversity import distinct_n
 
-    return distinct_n(texts, 2)["distinct_2"]
+    return float(distinct_n(texts, 2)["distinct_2"])
 
 
 def distinct_2_loops(texts: list[str]) -> float:
@@ -68,7 +68,7 @@ def distinct_2_loops(texts: list[str]) -> float:
 def entropy(texts: list[str]) -> float:
     from fac_datasets.diversity import ngram_entropy
 
-    return ngram_entropy(texts, 2)["ngram_entropy_2"]
+    return float(ngram_entropy(texts, 2)["ngram_entropy_2"])
 
 
 def entropy_loops(texts: list[str]) -> float:
@@ -84,7 +84,7 @@ def entropy_loops(texts: list[str]) -> float:
 def cosine(rows: Any) -> float:
     from fac_datasets.diversity import pair_cosdist
 
-    return pair_cosdist(rows)["pair_cosdist"]
+    return float(pair_cosdist(rows)["pair_cosdist"])
 
 
 def cosine_matrix(rows: Any) -> float:
