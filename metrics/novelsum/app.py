@@ -5,8 +5,7 @@ from fac_datasets.metric_page import metric_page
 
 demo = metric_page(
     title="NovelSum",
-    explanation="How far texts lie from each other, near ones weighing most, and more where texts are dense "
-    "(all-MiniLM-L6-v2).",
+    explanation="How far texts lie from each other (all-MiniLM-L6-v2), where near ones weigh most.",
     measure=novelsum,
     key="novelsum",
 )
