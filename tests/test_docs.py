@@ -64,6 +64,7 @@ def test_examples_in_metric_cards(card: Path) -> None:
     assert result.attempted > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", metric_names())
 def test_examples_in_metric_modules(name: str) -> None:
     examples = doctest.DocTestParser().get_doctest(

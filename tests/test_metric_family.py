@@ -22,6 +22,8 @@ from fac_datasets.metric_registry import metric_names
 from fac_datasets.resources import resource_folder
 from tests.tiny import TEXTS
 
+pytestmark = pytest.mark.slow
+
 NAMES = [
     "compression_ratio",
     "distinct_n",
@@ -155,7 +157,6 @@ for name in sys.argv[3:]:
 """
 
 
-@pytest.mark.slow
 def test_two_processes_measure_together(tmp_path: Path) -> None:
     processes = [
         subprocess.Popen(
@@ -189,7 +190,6 @@ assert not touched
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("order", ["evaluate first", "fac_datasets first"])
 def test_all_load_by_bare_name_without_a_network_in_well_under_a_second(order: str, tmp_path: Path) -> None:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
