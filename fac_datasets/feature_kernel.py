@@ -30,7 +30,8 @@ def unit_features(rows: Any) -> Any:
 
     if not len(rows):
         raise DatasetError("there are no rows; a kernel needs at least one")
-    if hasattr(rows, "features"):
+    weighted = hasattr(rows, "select_columns")
+    if weighted:
         dataset_space(rows)
         columns = rows.select_columns(["feature_ids", "feature_activations"]).with_format("arrow")[:]
         lengths, ids = flatten(columns["feature_ids"], np.int64)
@@ -43,7 +44,7 @@ def unit_features(rows: Any) -> Any:
     _, used = np.unique(ids, return_inverse=True)
     matrix = csr_array((values, used, np.concatenate([[0], lengths.cumsum()])))
     matrix.sum_duplicates()
-    if not hasattr(rows, "features"):
+    if not weighted:
         matrix.data[:] = 1
     return diags_array(1 / np.sqrt((matrix**2).sum(axis=1))) @ matrix
 

@@ -417,6 +417,11 @@ def test_rows_of_two_feature_spaces_are_an_error(tiny_extractor: FeatureExtracto
         diversity.vendi_score(mixed, kernel="features")
 
 
+def test_a_column_of_feature_ids_is_lists() -> None:
+    column = datasets.Dataset.from_dict({"ids": [[1, 2], [3]]})["ids"]
+    assert diversity.vendi_score(column, kernel="features")["vendi_score"] == pytest.approx(2)
+
+
 def test_an_id_that_is_repeated_counts_once() -> None:
     assert diversity.vendi_score([[1, 1], [1]], kernel="features")["vendi_score"] == pytest.approx(1)
 
