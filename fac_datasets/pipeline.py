@@ -34,7 +34,7 @@ from fac_datasets.feature_space import Threshold, feature_columns, format_thresh
 from fac_datasets.identity import content_fingerprint, identify
 from fac_datasets.sae.calibration import describe
 from fac_datasets.synthesis.augment import augment, row_maker
-from fac_datasets.synthesis.journal import Journal
+from fac_datasets.synthesis.journal import SampleJournal
 
 if TYPE_CHECKING:
     import datasets
@@ -262,7 +262,7 @@ class _Run:
         table = feature_table(anchors["A1"], features=targets)
 
         generator = self._generator()
-        journals = {name: Journal(self.folder / WORK / f"{name}.jsonl") for name in ("guided", "unguided")}
+        journals = {name: SampleJournal(self.folder / WORK / f"{name}.jsonl") for name in ("guided", "unguided")}
         synthetic = self._synthesize(before["A1"], table, anchors["A1"], generator, journals["guided"])
         guided = self._extract("guided", synthetic.select_columns(["text"]))
         control = self._unguided(guided, generator, journals["unguided"])
@@ -362,7 +362,7 @@ class _Run:
         table: datasets.Dataset,
         examples: datasets.Dataset,
         generator: TextGenerator,
-        journal: Journal,
+        journal: SampleJournal,
     ) -> datasets.Dataset:
         from fac_datasets.synthesis.synthesize import synthesize, synthetic_features
 
@@ -391,7 +391,7 @@ class _Run:
         """Texts that no sample may copy."""
         return row_texts(self.seed) + row_texts(self.anchor)
 
-    def _unguided(self, guided: datasets.Dataset, generator: TextGenerator, journal: Journal) -> datasets.Dataset:
+    def _unguided(self, guided: datasets.Dataset, generator: TextGenerator, journal: SampleJournal) -> datasets.Dataset:
         """As many tokens of samples that aim at nothing."""
         from fac_datasets.synthesis.unguided import synthesize_unguided
 
@@ -459,7 +459,7 @@ def _interval(report: CoverageReport) -> str:
     return f"{report.fac:.3f} [{report.low:.3f}, {report.high:.3f}]"
 
 
-def _describe_outcomes(journal: Journal) -> str:
+def _describe_outcomes(journal: SampleJournal) -> str:
     outcomes = journal.outcomes()
     parts = [f"{count} {outcome}" for outcome, count in outcomes.most_common()]
     return f"{sum(outcomes.values())} tried: {', '.join(parts) or 'none'}; {journal.decoded_tokens():,} tokens decoded"

@@ -12,7 +12,7 @@ from fac_datasets import CoverageReport, FeatureExtractor, LocalGenerator, augme
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OutputError, SynthesisError
 from fac_datasets.generation import Request, Steering
 from fac_datasets.synthesis.filters import Filters
-from fac_datasets.synthesis.journal import Journal, Verdict
+from fac_datasets.synthesis.journal import SampleJournal, Verdict
 from fac_datasets.synthesis.kinds import data_kind, few_shot_messages
 from fac_datasets.synthesis.synthesize import Round, _attempts, _contrastive_pair, _steering, _Target, measure
 from fac_datasets.synthesis.unguided import synthesize_unguided
@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_rows_and_another_seed_others(case: Case) -
 
 
 def test_attempts_samples_and_features_are_limited(case: Case) -> None:
-    journal = Journal()
+    journal = SampleJournal()
     synthetic = case.synthesize(max_features=3, max_attempts=3, max_samples=2, journal=journal)
     assert len(synthetic) <= 2
     assert 0 < len(journal.verdicts) <= 9
@@ -81,20 +81,20 @@ def test_a_feature_that_no_sample_reaches_has_no_row(case: Case) -> None:
 
 
 def test_later_rounds_show_a_measured_pair_and_steer(case: Case) -> None:
-    journal = Journal()
+    journal = SampleJournal()
     hard = int(case.report.missing_by_anchor_rows[0])
     asked: list[Request] = []
-    generate = case.generator.generate
+    complete = case.generator.complete
 
     def listening(requests: list[Request], **options: object) -> object:
         asked.extend(requests)
-        return generate(requests, **options)  # type: ignore[arg-type]
+        return complete(requests, **options)  # type: ignore[arg-type]
 
-    case.generator.generate = listening  # type: ignore[method-assign, assignment]
+    case.generator.complete = listening  # type: ignore[method-assign, assignment]
     try:
         case.synthesize(features=[hard], samples_per_feature=50, max_attempts=8, journal=journal)
     finally:
-        del case.generator.generate
+        del case.generator.complete
     assert [request.steering is not None for request in asked] == [False] * 2 + [True] * 6
     strengths = {request.steering.strength for request in asked if request.steering}
     assert strengths == {0.4, 0.6}
@@ -149,21 +149,21 @@ def test_a_killed_run_repeats_nothing(case: Case, tmp_path: Path) -> None:
     whole = case.synthesize(journal=tmp_path / "whole.jsonl")
     lines = (tmp_path / "whole.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "cut.jsonl").write_text("".join(lines[:7]) + lines[7][:10])
-    journal = Journal(tmp_path / "cut.jsonl")
+    journal = SampleJournal(tmp_path / "cut.jsonl")
     kept = set(journal.completions)
     assert len(kept) >= 5
     generated: list[Request] = []
-    generate = case.generator.generate
+    complete = case.generator.complete
 
     def counting(requests: list[Request], **options: object) -> object:
         generated.extend(requests)
-        return generate(requests, **options)  # type: ignore[arg-type]
+        return complete(requests, **options)  # type: ignore[arg-type]
 
-    case.generator.generate = counting  # type: ignore[method-assign, assignment]
+    case.generator.complete = counting  # type: ignore[method-assign, assignment]
     try:
         resumed = case.synthesize(journal=journal)
     finally:
-        del case.generator.generate
+        del case.generator.complete
     journal.close()
     assert resumed["text"] == whole["text"]
     assert len(generated) == len(journal.completions) - len(kept)
@@ -176,35 +176,35 @@ def test_a_killed_run_repeats_nothing(case: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [1, 5])
 def test_a_journal_cut_off_anywhere_goes_on(tmp_path: Path, case: Case, cut: int) -> None:
     path = tmp_path / "journal.jsonl"
-    journal = Journal(path)
+    journal = SampleJournal(path)
     journal.completions.clear()
     journal._append({"sample": "a", "text": "line\u2028separator, naïve 漢字", "n_tokens": 1, "finished": True})
     journal._append({"sample": "b", "text": "second", "n_tokens": 1, "finished": True})
     journal.close()
     path.write_bytes(path.read_bytes()[:-cut])
-    resumed = Journal(path)
+    resumed = SampleJournal(path)
     assert list(resumed.completions) == ["a"]
     assert "\u2028" in resumed.completions["a"].text
     resumed.generate(case.generator, [Request((("user", "Hi"),), 1)], max_new_tokens=2, temperature=1.0)
     resumed.close()
-    assert len(Journal(path).completions) == 2
+    assert len(SampleJournal(path).completions) == 2
 
 
 def test_a_journal_holds_every_batch_as_soon_as_it_is_generated(tmp_path: Path, case: Case) -> None:
-    path, generate = tmp_path / "journal.jsonl", case.generator.generate
+    path, complete = tmp_path / "journal.jsonl", case.generator.complete
     seen: list[int] = []
 
     def looking(requests: list[Request], **options: object) -> object:
         seen.append(path.read_bytes().count(b"\n"))
-        return generate(requests, **options)  # type: ignore[arg-type]
+        return complete(requests, **options)  # type: ignore[arg-type]
 
-    case.generator.generate = looking  # type: ignore[method-assign, assignment]
+    case.generator.complete = looking  # type: ignore[method-assign, assignment]
     try:
-        Journal(path).generate(
+        SampleJournal(path).generate(
             case.generator, [Request((("user", "Hi"),), i) for i in range(20)], max_new_tokens=2, temperature=1.0
         )
     finally:
-        del case.generator.generate
+        del case.generator.complete
     assert seen == [0, 8, 16]
 
 
@@ -212,17 +212,17 @@ def test_a_damaged_journal_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_text('{"sample": broken\n{"sample": "k", "text": "t", "n_tokens": 1, "finished": true}\n')
     with pytest.raises(OutputError, match="line 1"):
-        Journal(path)
+        SampleJournal(path)
 
 
 def test_a_journal_reads_back_what_it_wrote(case: Case, tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.jsonl")
+    journal = SampleJournal(tmp_path / "journal.jsonl")
     direction = np.ones(TINY_WIDTH, dtype=np.float32)
     requests = [Request((("user", "Hi"),), 1), Request((("user", "Hi"),), 1, Steering(TINY_LAYER, direction, 0.4))]
     first = journal.generate(case.generator, requests, max_new_tokens=4, temperature=1.0)
     journal.judge(first[0][0], Verdict(3, 1.5, "verified"))
     journal.close()
-    again = Journal(tmp_path / "journal.jsonl")
+    again = SampleJournal(tmp_path / "journal.jsonl")
     assert again.completions == journal.completions
     assert again.verdicts == {first[0][0]: Verdict(3, 1.5, "verified")}
     assert len({key for key, _ in first}) == 2
@@ -262,7 +262,7 @@ def test_a_prompt_shows_examples_as_earlier_answers() -> None:
 
 
 def test_the_unguided_control_reaches_its_tokens(case: Case) -> None:
-    journal = Journal()
+    journal = SampleJournal()
     control = synthesize_unguided(
         TEXTS[:4],
         known=TEXTS,

@@ -1,5 +1,6 @@
 """Text generation behind one interface."""
 
 from fac_datasets.generation.base import Completion, Request, Steering, TextGenerator
+from fac_datasets.generation.journal import Journal, Limits, Plan
 
-__all__ = ["Completion", "Request", "Steering", "TextGenerator"]
+__all__ = ["Completion", "Journal", "Limits", "Plan", "Request", "Steering", "TextGenerator"]

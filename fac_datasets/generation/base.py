@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,6 +49,8 @@ class Completion(NamedTuple):
     """Tokens decoded, with the end token."""
     finished: bool
     """Whether the model ended the text itself, instead of the token limit."""
+    prompt_tokens: int = 0
+    """Tokens of the prompt."""
 
 
 class TextGenerator(ABC):
@@ -62,11 +64,18 @@ class TextGenerator(ABC):
     """Whether requests may carry a steering."""
 
     @abstractmethod
-    def generate(self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float) -> list[Completion]:
-        """Generate one text a request, in their order.
+    def complete(
+        self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float
+    ) -> Iterator[tuple[int, Completion]]:
+        """Generate one text a request and give each with its request's place, as they come.
 
         Args:
             requests: prompts with seeds.
             max_new_tokens: tokens to decode at most.
             temperature: of the sampling; 0 takes the likeliest token.
         """
+
+    def generate(self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float) -> list[Completion]:
+        """Generate one text a request, in their order; see `complete`."""
+        found = dict(self.complete(requests, max_new_tokens=max_new_tokens, temperature=temperature))
+        return [found[place] for place in range(len(requests))]

@@ -57,8 +57,10 @@ class LocalGenerator(TextGenerator):
         self.model = load_model(AutoModelForCausalLM, self.info.path, dtype).to(torch_device(device))
         self.end_tokens = self._end_tokens()
 
-    def generate(self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float) -> list[Completion]:
-        """See `TextGenerator.generate`.
+    def complete(
+        self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float
+    ) -> Iterator[tuple[int, Completion]]:
+        """See `TextGenerator.complete`.
 
         Raises:
             SynthesisError: a steering has another width than the model, or a layer that it does not have.
@@ -76,14 +78,12 @@ class LocalGenerator(TextGenerator):
                 )
         # Requests of one prompt stand together so that a batch shares as many prompt passes as it can.
         order = sorted(range(len(requests)), key=lambda i: (requests[i].messages, i))
-        completions: list[Completion | None] = [None] * len(requests)
         for start in range(0, len(order), self.batch_size):
             indices = order[start : start + self.batch_size]
             decoded = self._decode([requests[i] for i in indices], max_new_tokens, temperature)
             for i, token_ids in zip(indices, decoded, strict=True):
                 text = self.tokenizer.decode(token_ids, skip_special_tokens=True)
-                completions[i] = Completion(text.strip(), len(token_ids), token_ids[-1] in self.end_tokens)
-        return [completion for completion in completions if completion is not None]
+                yield i, Completion(text.strip(), len(token_ids), token_ids[-1] in self.end_tokens)
 
     @torch.inference_mode()
     def _decode(self, requests: Sequence[Request], max_new_tokens: int, temperature: float) -> list[list[int]]:

@@ -26,7 +26,7 @@ from fac_datasets.errors import OptionError, SynthesisError
 from fac_datasets.feature_space import FeatureSpace, require_same_space
 from fac_datasets.generation.base import Request, Steering, TextGenerator
 from fac_datasets.synthesis.filters import Filters
-from fac_datasets.synthesis.journal import NO_TEXT, VERIFIED, Journal, Verdict
+from fac_datasets.synthesis.journal import NO_TEXT, VERIFIED, SampleJournal, Verdict
 from fac_datasets.synthesis.kinds import DataKind, data_kind, example_of, few_shot_messages
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def synthesize(
     max_new_tokens: int = 128,
     temperature: float = 0.8,
     seed: int = 0,
-    journal: str | Path | Journal | None = None,
+    journal: str | Path | SampleJournal | None = None,
 ) -> datasets.Dataset:
     """Generate samples for missing features and keep those that are measured to activate them.
 
@@ -122,7 +122,7 @@ def synthesize(
         max_new_tokens: tokens of a sample.
         temperature: of the sampling.
         seed: of the sampling.
-        journal: keeps completions and verdicts, so that a killed run goes on; a path or a Journal.
+        journal: keeps completions and verdicts, so that a killed run goes on; a path or a SampleJournal.
 
     Returns:
         One row an accepted sample: `text, synthetic_id, target_feature, target_name, target_activation,
@@ -153,7 +153,7 @@ def synthesize(
     data_format = data_kind(kind)
     shown = row_texts(examples, column) if examples is not None else [t for target in targets for t in target.examples]
     filters = Filters([*known, *shown])
-    book = journal if isinstance(journal, Journal) else Journal(journal)
+    book = journal if isinstance(journal, SampleJournal) else SampleJournal(journal)
     rows: list[dict[str, object]] = []
     most = len(targets) * samples_per_feature if max_samples is None else max_samples
     quiet = datasets.utils.are_progress_bars_disabled()
@@ -184,7 +184,7 @@ def synthesize(
             reached = sum(target.accepted >= samples_per_feature for target in targets)
             bar.update(reached - bar.n)
             logger.info("%s", _describe_round(number, step, batch, book, reached))
-    if not isinstance(journal, Journal):
+    if not isinstance(journal, SampleJournal):
         book.close()
     return dataset_of(rows[:most], synthetic_features())
 
@@ -301,7 +301,7 @@ def _judge(
     targets: Sequence[_Target],
     extractor: FeatureExtractor,
     filters: Filters,
-    book: Journal,
+    book: SampleJournal,
     samples_per_feature: int,
 ) -> list[tuple[_Sample, _Target, float]]:
     """Measure a round's samples and record their verdicts; those accepted, with their feature and its activation."""
@@ -350,7 +350,7 @@ def _row(
     }
 
 
-def _describe_round(number: int, step: Round, batch: Sequence[_Sample], book: Journal, reached: int) -> str:
+def _describe_round(number: int, step: Round, batch: Sequence[_Sample], book: SampleJournal, reached: int) -> str:
     prompted = "contrastive pairs" if step.contrastive else "examples"
     steered = sum(sample.request.steering is not None for sample in batch)
     outcomes = Counter(book.verdicts[sample.key].outcome for sample in batch)

@@ -10,7 +10,7 @@ import numpy as np
 
 from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.synthesis.filters import Filters
-from fac_datasets.synthesis.journal import NO_TEXT, VERIFIED, Journal, Verdict
+from fac_datasets.synthesis.journal import NO_TEXT, VERIFIED, SampleJournal, Verdict
 from fac_datasets.synthesis.kinds import DataKind, data_kind, example_of, few_shot_messages
 from fac_datasets.synthesis.synthesize import EXAMPLES, ROUNDS
 
@@ -40,7 +40,7 @@ def synthesize_unguided(
     max_new_tokens: int = 128,
     temperature: float = 0.8,
     seed: int = 0,
-    journal: Journal | None = None,
+    journal: SampleJournal | None = None,
 ) -> datasets.Dataset:
     """Generate samples from random seed rows as examples until they hold `n_tokens` own tokens.
 
@@ -64,7 +64,7 @@ def synthesize_unguided(
     import datasets
     from tqdm.auto import tqdm
 
-    book = journal or Journal()
+    book = journal or SampleJournal()
     filters = Filters(known)
     data_format = data_kind(kind)
     texts: list[str] = []

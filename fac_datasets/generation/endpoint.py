@@ -1,0 +1,261 @@
+"""A chat endpoint as text generator: Inference Providers, TGI, vLLM or any server that speaks OpenAI's protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import random
+import threading
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from json import JSONDecodeError
+from typing import Any
+from urllib.parse import urlsplit
+
+from httpx2 import AsyncClient, TransportError
+from huggingface_hub import AsyncInferenceClient
+from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, OfflineModeIsEnabled
+
+from fac_datasets.errors import GenerationError, OptionError
+from fac_datasets.generation.base import Completion, Request, TextGenerator
+
+_PASSING = (408, 409, 425, 429, 500, 502, 503, 504, 529)
+"""Statuses that another try may get past."""
+
+_LONGEST_WAIT = 600.0
+"""Seconds that a server may ask to wait; what asks for more is taken as down."""
+
+
+class EndpointGenerator(TextGenerator):
+    """Asks a chat endpoint, several requests at a time.
+
+    What fails for a passing reason (busy, broken connection, time-out, an answer that is no completion) is tried again,
+    after a growing wait or the one that the server asks for. Steering is not possible.
+
+    Args:
+        model: id of the model on the Hub or on the server; servers of one model need none.
+        base_url: of an OpenAI-compatible server, such as `http://localhost:8000/v1`; by default the Hub's providers.
+        provider: of Inference Providers; by default the first that serves the model.
+        token: by default that of `huggingface_hub`, or the environment's `OPENAI_API_KEY` for other servers.
+        concurrency: requests under way at once.
+        retries: tries of a request after the first.
+        timeout: seconds that an answer may take.
+
+    Raises:
+        OptionError: neither a model nor an address is given, or both an address and a provider.
+
+    Example:
+        >>> generator = EndpointGenerator("my-model", base_url="http://localhost:8000/v1")
+        >>> generator.name
+        'my-model@localhost'
+    """
+
+    batch_size = 256
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        provider: str | None = None,
+        token: str | None = None,
+        concurrency: int = 8,
+        retries: int = 6,
+        timeout: float = 120.0,
+    ) -> None:
+        if (model is None and base_url is None) or (base_url is not None and provider is not None):
+            raise OptionError(
+                f"model={model!r}, base_url={base_url!r} and provider={provider!r} name no endpoint: give a model of "
+                f"the Hub with or without a provider, or the address of a server"
+            )
+        if concurrency < 1 or retries < 0 or timeout <= 0:
+            raise OptionError(
+                f"concurrency={concurrency} must be at least 1, retries={retries} not negative, timeout={timeout} "
+                f"above 0"
+            )
+        self.model = model
+        self.base_url = base_url
+        self.provider = provider
+        self.concurrency = concurrency
+        self.retries = retries
+        self.timeout = timeout
+        host = urlsplit(base_url).hostname if base_url else provider or "auto"
+        # Without the port, which differs from run to run on one's own machine.
+        self.name = f"{model or 'model'}@{host}"
+        self._token = token or (os.environ.get("OPENAI_API_KEY") if base_url else None)
+
+    def complete(
+        self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float
+    ) -> Iterator[tuple[int, Completion]]:
+        """See `TextGenerator.complete`.
+
+        Raises:
+            OptionError: a request is steered.
+            GenerationError: a request failed for good; those that were under way are finished first.
+        """
+        if any(request.steering is not None for request in requests):
+            raise OptionError(f"{self.name} cannot be steered; use LocalGenerator")
+        found: queue.SimpleQueue[tuple[int, Completion] | BaseException | None] = queue.SimpleQueue()
+
+        async def ask_all() -> None:
+            waiting = iter(enumerate(requests))
+            pause, failed = _Pause(), asyncio.Event()
+            async with self._client() as client:
+
+                async def work() -> None:
+                    for index, request in waiting:
+                        if failed.is_set():
+                            return
+                        try:
+                            found.put((index, await self._ask(client, pause, request, max_new_tokens, temperature)))
+                        except GenerationError:
+                            failed.set()
+                            raise
+
+                results = await asyncio.gather(*(work() for _ in range(self.concurrency)), return_exceptions=True)
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+
+        # A thread of its own, since notebooks already run an event loop in theirs.
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=_run, args=(loop, ask_all(), found), name="endpoint", daemon=True)
+        thread.start()
+        try:
+            while (item := found.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            # Where the reader has lost interest (Ctrl-C), nobody waits for what is under way.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_cancel_all, loop)
+            thread.join()
+
+    def _client(self) -> AsyncInferenceClient:
+        if self.base_url is not None:
+            # A key must be given, or the token for the Hub would be sent to somebody else.
+            return _OwnServerClient(base_url=self.base_url, api_key=self._token or "none", timeout=self.timeout)
+        return AsyncInferenceClient(provider=self.provider, token=self._token, timeout=self.timeout)  # type: ignore[arg-type]
+
+    async def _ask(
+        self, client: AsyncInferenceClient, pause: _Pause, request: Request, max_new_tokens: int, temperature: float
+    ) -> Completion:
+        messages = [{"role": role, "content": content} for role, content in request.messages]
+        for attempt in range(self.retries + 1):
+            await pause.over()
+            try:
+                answer = await client.chat_completion(
+                    messages,
+                    model=self.model,
+                    max_tokens=max_new_tokens,
+                    temperature=temperature,
+                    seed=request.seed,
+                )
+                return _completion(answer)
+            except OfflineModeIsEnabled as error:
+                raise GenerationError(f"{self.name} is not asked: {error}") from None
+            except _FAILURES as error:
+                status = f"HTTP {error.response.status_code}, " if isinstance(error, HfHubHTTPError) else ""
+                reason = self._without_token(f"{status}{error}")
+                wait = _wait(error, attempt)
+                if wait is None or attempt == self.retries:
+                    raise GenerationError(
+                        f"{self.name} did not answer after {attempt + 1} of {self.retries + 1} tries: {reason}"
+                    ) from None
+                pause.until(wait, shared=isinstance(error, HfHubHTTPError))
+                await asyncio.sleep(wait)
+        raise AssertionError("unreachable")
+
+    def _without_token(self, text: str) -> str:
+        return text.replace(self._token, "***") if self._token else text
+
+
+class _OwnServerClient(AsyncInferenceClient):
+    """A client of a server other than the Hub's, which HF_HUB_OFFLINE does not shut off."""
+
+    async def _get_async_client(self) -> AsyncClient:
+        if self._async_client is None:
+            self._async_client = await self.exit_stack.enter_async_context(AsyncClient(timeout=None))
+        return self._async_client
+
+
+class _NoCompletion(Exception):
+    """An answer that is not what the protocol says."""
+
+
+class _Pause:
+    """Time that all requests wait after the server has asked one of them to."""
+
+    def __init__(self) -> None:
+        self._end = 0.0
+
+    def until(self, seconds: float, *, shared: bool) -> None:
+        if shared:
+            self._end = max(self._end, asyncio.get_running_loop().time() + seconds)
+
+    async def over(self) -> None:
+        left = self._end - asyncio.get_running_loop().time()
+        if left > 0:
+            await asyncio.sleep(left)
+
+
+_FAILURES = (HfHubHTTPError, TransportError, InferenceTimeoutError, JSONDecodeError, _NoCompletion)
+"""What asking an endpoint may end with."""
+
+
+def _run(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None], found: queue.SimpleQueue[Any]) -> None:
+    """Run to the end; the reader learns of an error, and of the end."""
+    try:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(work)
+    except BaseException as error:  # noqa: BLE001 - handed on to the thread that reads
+        found.put(error)
+    found.put(None)
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+
+
+def _completion(answer: Any) -> Completion:
+    try:
+        choice = answer.choices[0]
+        usage = answer.usage
+        return Completion(
+            text=(choice.message.content or "").strip(),
+            n_tokens=int(usage.completion_tokens),
+            finished=choice.finish_reason != "length",
+            prompt_tokens=int(usage.prompt_tokens),
+        )
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise _NoCompletion(f"the answer is no chat completion ({error})") from error
+
+
+def _wait(error: Exception, attempt: int) -> float | None:
+    """Seconds until another try; None where none would help."""
+    grown = min(60.0, 2.0**attempt) * random.uniform(0.5, 1.0)
+    if not isinstance(error, HfHubHTTPError):
+        return grown
+    if error.response.status_code not in _PASSING:
+        return None
+    asked = _retry_after(error.response.headers.get("Retry-After"))
+    return None if asked > _LONGEST_WAIT else max(asked, grown if not asked else 0.0)
+
+
+def _retry_after(header: str | None) -> float:
+    """Seconds that a Retry-After header names, as a number or a date; 0 without one."""
+    if not header:
+        return 0.0
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except ValueError:
+        return 0.0

@@ -1,0 +1,142 @@
+"""A real OpenAI-compatible server on loopback (llama.cpp with the embedded model), and a proxy that adds faults."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+
+@dataclass
+class Fault:
+    """What happens to a request instead of an answer."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    seconds: float = 0.0
+    """Time until the answer."""
+    cut: bool = False
+    """The connection ends in the middle of the answer."""
+    through: bool = False
+    """The request reaches the server, and its answer the client."""
+
+
+class FaultyProxy:
+    """Passes requests on, but for those that a fault was asked for."""
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = urlsplit(upstream)
+        self.faults: list[Fault] = []
+        self.requests: list[tuple[float, dict[str, str], bytes]] = []
+        """Time, headers and body of each request."""
+        self.most_at_once = 0
+        self._lock, self._now = threading.Lock(), 0
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.address = f"http://127.0.0.1:{self._server.server_port}/v1"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def fail(self, fault: Fault, times: int = 1) -> None:
+        """Let the next requests meet a fault."""
+        self.faults += [fault] * times
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    @contextmanager
+    def _counted(self) -> Iterator[Fault | None]:
+        with self._lock:
+            self._now += 1
+            self.most_at_once = max(self.most_at_once, self._now)
+            fault = self.faults.pop(0) if self.faults else None
+        try:
+            yield fault
+        finally:
+            with self._lock:
+                self._now -= 1
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                proxy.requests.append((time.monotonic(), dict(self.headers), body))
+                with proxy._counted() as fault:
+                    if fault is not None and not fault.through:
+                        time.sleep(fault.seconds)
+                        self._answer(fault.status, fault.headers, fault.body, cut=fault.cut)
+                        return
+                    status, headers, answer = self._pass_on(body)
+                    if fault is not None:
+                        time.sleep(fault.seconds)
+                    self._answer(status, headers, answer, cut=False)
+
+            def _pass_on(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+                connection = http.client.HTTPConnection(proxy.upstream.hostname or "", proxy.upstream.port, timeout=120)
+                connection.request("POST", self.path, body, {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                content = response.read()
+                connection.close()
+                return response.status, {"Content-Type": "application/json"}, content
+
+            def _answer(self, status: int, headers: dict[str, str], body: bytes, *, cut: bool) -> None:
+                try:
+                    self.send_response(status)
+                    for name, value in headers.items():
+                        self.send_header(name, value)
+                    self.send_header("Content-Length", str(len(body) + (100 if cut else 0)))
+                    self.end_headers()
+                    self.wfile.write(body)
+                except (BrokenPipeError, ConnectionResetError):
+                    self.close_connection = True
+                if cut:
+                    self.close_connection = True
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        return Handler
+
+
+@pytest.fixture(scope="session")
+def llama_server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Address of llama.cpp's server with the embedded model."""
+    import xllamacpp
+
+    from fac_datasets.embedded import write_embedded_gguf
+
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(write_embedded_gguf(tmp_path_factory.mktemp("gguf")))
+    parameters.model_alias = {"smollm2"}
+    parameters.n_ctx = 4 * 2048
+    parameters.n_parallel = 4
+    parameters.port = 0
+    parameters.verbosity = -1
+    server = xllamacpp.Server(parameters)
+    _KEPT.append(server)
+    return str(server.listening_address)
+
+
+_KEPT: list[Any] = []
+"""A server stops when nothing refers to it any more."""
+
+
+@pytest.fixture
+def chat_server(llama_server: str) -> Iterator[FaultyProxy]:
+    """The server behind a proxy of the test's own."""
+    proxy = FaultyProxy(llama_server)
+    yield proxy
+    proxy.close()

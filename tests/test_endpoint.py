@@ -1,0 +1,236 @@
+"""Endpoints are asked over HTTP; what is answered once is paid for once, and what fails says why."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from email.utils import formatdate
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from fac_datasets import EndpointGenerator
+from fac_datasets.errors import GenerationError, OptionError
+from fac_datasets.generation import Completion, Journal, Limits, Request, Steering
+from tests.chat_server import Fault, FaultyProxy
+from tests.chat_server import chat_server as chat_server
+from tests.chat_server import llama_server as llama_server
+from tests.tiny import TINY_WIDTH
+
+pytestmark = pytest.mark.embedded
+
+TOKEN = "sk-very-secret"
+
+
+@pytest.fixture
+def generator(chat_server: FaultyProxy) -> EndpointGenerator:
+    return EndpointGenerator("smollm2", base_url=chat_server.address, token=TOKEN, concurrency=4, timeout=60)
+
+
+def requests(n: int) -> list[Request]:
+    return [Request((("system", "You are brief."), ("user", f"Name the number {i}.")), seed=i) for i in range(n)]
+
+
+def ask(generator: EndpointGenerator, n: int = 1) -> list[Completion]:
+    return generator.generate(requests(n), max_new_tokens=6, temperature=0.8)
+
+
+def test_texts_come_with_their_tokens_in_the_order_of_the_requests(
+    generator: EndpointGenerator, chat_server: FaultyProxy
+) -> None:
+    together = ask(generator, 6)
+    assert all(completion.text and 0 < completion.n_tokens <= 6 < completion.prompt_tokens for completion in together)
+    assert 1 < chat_server.most_at_once <= 4
+    alone = [generator.generate([one], max_new_tokens=6, temperature=0.8)[0] for one in requests(6)]
+    assert [completion.prompt_tokens for completion in together] == [completion.prompt_tokens for completion in alone]
+    sent = [json.loads(body) for _, _, body in chat_server.requests]
+    assert sorted(body["seed"] for body in sent[:6]) == list(range(6))
+    assert {body["max_tokens"] for body in sent} == {6}
+
+
+def test_a_text_that_the_limit_cut_off_is_not_finished(generator: EndpointGenerator) -> None:
+    (completion,) = generator.generate(requests(1), max_new_tokens=1, temperature=0)
+    assert not completion.finished
+    assert completion.n_tokens == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(429, {"Retry-After": "0"}),
+        Fault(500, body=b"out of order"),
+        Fault(503),
+        Fault(200, {"Content-Type": "application/json"}, b'{"choices": [{"mess', cut=True),
+        Fault(200, {"Content-Type": "application/json"}, b""),
+        Fault(200, {"Content-Type": "application/json"}, b"<html>no JSON</html>"),
+        Fault(200, {"Content-Type": "application/json"}, b'{"choices": []}'),
+        Fault(200, {"Content-Type": "application/json"}, b'["a list"]'),
+    ],
+    ids=["429", "500", "503", "cut", "empty", "no JSON", "no choice", "a list"],
+)
+def test_a_passing_fault_is_got_past(generator: EndpointGenerator, chat_server: FaultyProxy, fault: Fault) -> None:
+    chat_server.fail(fault)
+    assert ask(generator)[0].text
+    assert len(chat_server.requests) == 2
+
+
+def test_a_slow_answer_is_asked_for_again(chat_server: FaultyProxy) -> None:
+    chat_server.fail(Fault(seconds=3, through=True))
+    generator = EndpointGenerator("smollm2", base_url=chat_server.address, timeout=1.5)
+    assert ask(generator)[0].text
+    assert len(chat_server.requests) == 2
+
+
+@pytest.mark.parametrize("in_seconds", [True, False], ids=["seconds", "date"])
+def test_the_wait_that_a_server_asks_for_is_kept_by_all_requests(
+    generator: EndpointGenerator, chat_server: FaultyProxy, in_seconds: bool
+) -> None:
+    wait = "2" if in_seconds else formatdate(time.time() + 3, usegmt=True)
+    chat_server.fail(Fault(429, {"Retry-After": wait}, seconds=0.3))
+    ask(generator, 12)
+    times = sorted(at for at, _, _ in chat_server.requests)
+    assert len(times) == 13
+    # The four that were under way when the server complained came before the pause, all others after it.
+    assert max(later - earlier for earlier, later in pairwise(times)) > 1.4
+
+
+def test_waits_grow_from_try_to_try(chat_server: FaultyProxy) -> None:
+    chat_server.fail(Fault(500), times=3)
+    ask(EndpointGenerator("smollm2", base_url=chat_server.address))
+    first, second, third, fourth = (at for at, _, _ in chat_server.requests)
+    assert second - first >= 0.5
+    assert third - second >= 1
+    assert fourth - third >= 2
+
+
+def test_a_fault_that_stays_is_an_error_without_the_token(chat_server: FaultyProxy) -> None:
+    chat_server.fail(Fault(500, body=f"bad key {TOKEN}".encode()), times=10)
+    generator = EndpointGenerator("smollm2", base_url=chat_server.address, token=TOKEN, retries=1)
+    with pytest.raises(GenerationError, match="2 of 2 tries") as raised:
+        ask(generator)
+    assert TOKEN not in str(raised.value)
+    assert raised.value.__cause__ is None
+    assert chat_server.requests[0][1]["authorization"] == f"Bearer {TOKEN}"
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 422])
+def test_a_refusal_is_not_tried_again(generator: EndpointGenerator, chat_server: FaultyProxy, status: int) -> None:
+    chat_server.fail(Fault(status, body=b"no"))
+    with pytest.raises(GenerationError, match=str(status)):
+        ask(generator)
+    assert len(chat_server.requests) == 1
+
+
+def test_a_server_that_is_down_is_an_error() -> None:
+    generator = EndpointGenerator("smollm2", base_url="http://127.0.0.1:9/v1", retries=1)
+    with pytest.raises(GenerationError, match=r"smollm2@127\.0\.0\.1 did not answer"):
+        ask(generator)
+
+
+def test_a_server_that_asks_for_hours_counts_as_down(generator: EndpointGenerator, chat_server: FaultyProxy) -> None:
+    chat_server.fail(Fault(429, {"Retry-After": "86400"}))
+    with pytest.raises(GenerationError, match="1 of 7 tries"):
+        ask(generator)
+
+
+def test_answers_before_a_failure_are_kept_and_not_paid_for_again(
+    generator: EndpointGenerator, chat_server: FaultyProxy, tmp_path: Path
+) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    chat_server.faults = [Fault(through=True)] * 5 + [Fault(400)]
+    with pytest.raises(GenerationError):
+        journal.generate(generator, requests(10), max_new_tokens=6, temperature=0.8)
+    journal.close()
+    resumed = Journal(tmp_path / "journal.jsonl")
+    kept = len(resumed.completions)
+    assert kept >= 5
+    chat_server.requests.clear()
+    found = resumed.generate(generator, requests(10), max_new_tokens=6, temperature=0.8)
+    assert len(chat_server.requests) == 10 - kept
+    assert all(completion.text for _, completion in found)
+    resumed.close()
+
+
+def test_a_journal_is_kept_answer_by_answer(
+    generator: EndpointGenerator, chat_server: FaultyProxy, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    chat_server.faults = [Fault(through=True), Fault(seconds=3, through=True)]
+    generator.concurrency = 2
+    thread = threading.Thread(
+        target=lambda: Journal(path).generate(generator, requests(2), max_new_tokens=2, temperature=0.8)
+    )
+    thread.start()
+    deadline = time.monotonic() + 2.5
+    while not path.exists() or not path.read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert path.read_bytes().count(b"\n") == 1
+    thread.join()
+
+
+def test_a_reader_that_stops_does_not_wait_for_what_is_under_way(
+    generator: EndpointGenerator, chat_server: FaultyProxy
+) -> None:
+    chat_server.faults = [Fault(through=True)] + [Fault(seconds=20, through=True)] * 3
+    answers = generator.complete(requests(4), max_new_tokens=2, temperature=0.8)
+    next(answers)
+    started = time.monotonic()
+    answers.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - started < 5
+
+
+def test_calls_and_tokens_are_known_before_and_limited(generator: EndpointGenerator, chat_server: FaultyProxy) -> None:
+    asked = requests(8)
+    journal = Journal(limits=Limits(max_calls=3))
+    plan = journal.plan(generator, [*asked, asked[0]], max_new_tokens=6, temperature=0.8)
+    assert (plan.calls, plan.max_new_tokens) == (8, 48)
+    assert not chat_server.requests
+    with pytest.raises(GenerationError, match="3 calls"):
+        journal.generate(generator, asked, max_new_tokens=6, temperature=0.8)
+    assert len(chat_server.requests) == 3 == len(journal.completions)
+    assert journal.plan(generator, asked, max_new_tokens=6, temperature=0.8).calls == 5
+    spent = sum(found.prompt_tokens + found.n_tokens for found in journal.completions.values())
+    assert sum(found.prompt_tokens for found in journal.completions.values()) / 3 <= plan.prompt_tokens / 8
+    tight = Journal(limits=Limits(max_tokens=spent))
+    with pytest.raises(GenerationError, match="tokens"):
+        tight.generate(generator, asked, max_new_tokens=6, temperature=0.8)
+    assert sum(found.prompt_tokens + found.n_tokens for found in tight.completions.values()) <= spent
+
+
+def test_a_steered_request_is_refused(generator: EndpointGenerator) -> None:
+    import numpy as np
+
+    steered = Request((("user", "Hi"),), 0, Steering(1, np.ones(TINY_WIDTH), 0.4))
+    with pytest.raises(OptionError, match="LocalGenerator"):
+        generator.generate([steered], max_new_tokens=2, temperature=0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"base_url": "http://localhost", "provider": "x"},
+        {"model": "m", "concurrency": 0},
+        {"model": "m", "timeout": 0},
+    ],
+)
+def test_an_endpoint_without_meaning_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(OptionError):
+        EndpointGenerator(**options)  # type: ignore[arg-type]
+
+
+def test_the_token_for_the_hub_goes_nowhere_else(chat_server: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    ask(EndpointGenerator("smollm2", base_url=chat_server.address))
+    assert not any("hf_secret" in str(headers) for _, headers, _ in chat_server.requests)
+
+
+def test_completions_of_a_journal_without_prompt_tokens_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"sample": "a", "text": "one", "n_tokens": 1, "finished": true}\n')
+    journal = Journal(path)
+    assert journal.completions == {"a": Completion("one", 1, True)}
+    journal.close()
