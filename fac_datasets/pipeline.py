@@ -218,13 +218,9 @@ class _Run:
                 f"the anchor has {len(self.anchor)} rows that are not in the seed; at least 2 are needed, one that "
                 f"shows what is missing and one that is only measured"
             )
-        # Columns store what lies above the median, which keeps them small; a number has no median to compare with.
+        # The feature table needs every activation.
         self.extractor = FeatureExtractor(
-            settings.backbone,
-            settings.sae,
-            settings.layer,
-            threshold="q50" if isinstance(settings.threshold, str) else settings.threshold,
-            device=settings.device,
+            settings.backbone, settings.sae, settings.layer, threshold=0, device=settings.device
         )
         # Raises where the SAE does not belong to the backbone, before anything is written.
         self.feature_space = self.extractor.feature_space
@@ -241,7 +237,8 @@ class _Run:
 
     def finish(self) -> dict[str, Any]:
         """Do every step, then put the results in place, the report last."""
-        from fac_datasets.interpretation.spans import feature_table
+        from fac_datasets.interpretation.explain import TopTokensExplainer, explain
+        from fac_datasets.interpretation.table import feature_table
 
         say, settings = self.say, self.settings
         say(f"feature space: {self.feature_space}")
@@ -259,7 +256,8 @@ class _Run:
         missing = before["A1"].missing_by_anchor_rows
         targets = missing[: settings.max_features]
         say(f"missing features: {len(missing):,} of {len(before['A1'].relevant):,}; aiming at {len(targets)}")
-        table = feature_table(anchors["A1"], features=targets)
+        table = feature_table(anchors["A1"], features=targets, backbone=settings.backbone)
+        table = explain(table, TopTokensExplainer())
 
         generator = self._generator()
         journals = {name: SampleJournal(self.folder / WORK / f"{name}.jsonl") for name in ("guided", "unguided")}

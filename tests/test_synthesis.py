@@ -11,6 +11,7 @@ import pytest
 from fac_datasets import CoverageReport, FeatureExtractor, LocalGenerator, augment, coverage, feature_table, synthesize
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OutputError, SynthesisError
 from fac_datasets.generation import Request, Steering
+from fac_datasets.interpretation.explain import TopTokensExplainer, explain
 from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.journal import SampleJournal, Verdict
 from fac_datasets.synthesis.kinds import data_kind, few_shot_messages
@@ -23,13 +24,15 @@ class Case:
     """A seed of two texts, an anchor of all, and what synthesis needs."""
 
     def __init__(self, backbone: str, sae: str) -> None:
-        self.extractor = FeatureExtractor(backbone, sae)
+        self.extractor = FeatureExtractor(backbone, sae, threshold=0)
         self.seed_rows = datasets.Dataset.from_dict({"text": TEXTS[:2], "topic": ["a", "b"]})
         anchor_rows = datasets.Dataset.from_dict({"text": TEXTS[2:8]})
         self.seed = self.seed_rows.map(self.extractor, batched=True)
         self.anchor = anchor_rows.map(self.extractor, batched=True)
         self.report: CoverageReport = coverage(self.seed, self.anchor, threshold="q75")
-        self.table = feature_table(self.anchor, features=self.report.missing)
+        self.table = explain(
+            feature_table(self.anchor, features=self.report.missing, backbone=backbone), TopTokensExplainer()
+        )
         self.generator = LocalGenerator(backbone, batch_size=8)
 
     def synthesize(self, **options: object) -> datasets.Dataset:
@@ -139,9 +142,10 @@ def test_an_extractor_of_another_space_is_refused(case: Case, tiny_backbone: str
         case.synthesize(extractor=FeatureExtractor(tiny_backbone, tiny_sae, render="raw"))
 
 
-def test_measure_gives_activations_below_the_stored_cut_off(case: Case) -> None:
-    found = measure(case.extractor, [TEXTS[0]])[0]
-    stored = case.extractor.extract([TEXTS[0]])["feature_ids"][0]
+def test_measure_gives_activations_below_the_stored_cut_off(case: Case, tiny_backbone: str, tiny_sae: str) -> None:
+    extractor = FeatureExtractor(tiny_backbone, tiny_sae)
+    found = measure(extractor, [TEXTS[0]])[0]
+    stored = extractor.extract([TEXTS[0]])["feature_ids"][0]
     assert set(stored) < set(found)
 
 
@@ -331,35 +335,3 @@ def test_augment_refuses_what_it_cannot_join(case: Case) -> None:
         augment(case.seed, case.seed)
     with pytest.raises(ColumnError, match="synthetic_id"):
         augment(augment(case.seed, synthetic).dataset["train"], synthetic)
-
-
-def test_the_feature_table_shows_peaks_inside_their_spans(case: Case) -> None:
-    assert case.table["feature_id"] == case.report.missing.tolist()
-    for row in case.table:
-        strengths = [span["activation"] for span in row["spans"]]
-        assert strengths == sorted(strengths, reverse=True)
-        assert row["max_activation"] == strengths[0]
-        for span in row["spans"]:
-            text = case.anchor[span["row"]]["text"]
-            assert span["text"] in text
-            assert 0 <= span["start"] < span["end"] == len(span["text"])
-            place = case.anchor[span["row"]]["feature_ids"].index(row["feature_id"])
-            peak = slice(
-                case.anchor[span["row"]]["feature_starts"][place], case.anchor[span["row"]]["feature_ends"][place]
-            )
-            assert span["text"][span["start"] : span["end"]] == text[peak]
-            assert case.anchor[span["row"]]["feature_activations"][place] == pytest.approx(span["activation"])
-
-
-def test_the_feature_table_keeps_the_strongest_rows(case: Case) -> None:
-    table = feature_table(case.anchor, top=1)
-    best: dict[int, float] = {}
-    for row in case.anchor:
-        for feature, value in zip(row["feature_ids"], row["feature_activations"], strict=True):
-            best[feature] = max(best.get(feature, 0), value)
-    assert dict(zip(table["feature_id"], table["max_activation"], strict=True)) == pytest.approx(best)
-
-
-def test_a_feature_table_needs_spans(case: Case) -> None:
-    with pytest.raises(ColumnError, match="spans=True"):
-        feature_table(case.anchor.remove_columns("feature_starts"))

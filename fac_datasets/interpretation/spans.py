@@ -1,186 +1,337 @@
-"""The feature table: one row a feature, with the spans that activate it most."""
+"""Where each feature fires: its strongest places, a random sample of all, and rows where it does not.
+
+One pass over feature columns, in memory bounded by features times places kept. States of shards merge exactly.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.columns import dataset_of, normalise_message, read_rows, resolve_column
+from fac_datasets.caching import write_atomically
+from fac_datasets.columns import read_rows, resolve_column
 from fac_datasets.coverage import flatten
-from fac_datasets.errors import ColumnError
-from fac_datasets.feature_space import dataset_space
+from fac_datasets.errors import ColumnError, FeatureSpaceMismatch
+from fac_datasets.feature_space import FeatureSpace, format_threshold, require_same_space
 
 if TYPE_CHECKING:
-    import datasets
     from numpy.typing import NDArray
 
-SPAN_WORDS = 10
-"""Words of a span; the last holds the peak."""
+STRONGEST = 64
+"""Strongest rows kept of a feature; some of their spans turn out to be identical."""
 
-NAME_TOKENS = 3
-"""Different peak tokens in a feature's name."""
+SAMPLED = 64
+"""Rows of a feature that are kept at random, whatever its activation there."""
+
+SILENT_ROWS = 512
+"""Rows kept at random, in which features that do not fire there find their counterexamples."""
+
+_PENDING = 1 << 20
+"""Places that wait until the strongest are sorted out anew, at least."""
+
+_NO_KEY = np.uint64(2**64 - 1)
 
 
-class _Peaks(NamedTuple):
-    """The strongest rows of each wanted feature, by feature and falling activation."""
+class Places(NamedTuple):
+    """Peaks of features in rows."""
 
     ids: NDArray[np.int64]
-    rows: NDArray[np.int64]
+    """Feature, [n]."""
     values: NDArray[np.float32]
-    starts: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    messages: NDArray[np.int64]
+    """Activation, [n]."""
+    rows: NDArray[np.int64]
+    """Row of the dataset, [n]."""
+    keys: NDArray[np.uint64]
+    """Digest of the row's text, [n]: equal for equal texts, and random otherwise."""
+    starts: NDArray[np.int32]
+    """First character of the peak's token, [n]."""
+    ends: NDArray[np.int32]
+    """Character behind it, [n]."""
+    messages: NDArray[np.int32]
+    """Message of it, [n]; 0 for texts."""
+
+    def at(self, index: NDArray[Any]) -> Places:
+        """Some of the places, by mask or by index."""
+        return Places(*(part[index] for part in self))
 
 
-def feature_table(
-    dataset: datasets.Dataset,
-    *,
-    top: int = 10,
-    features: Sequence[int] | NDArray[np.int64] | None = None,
-    column: str | None = None,
-) -> datasets.Dataset:
-    """One row a feature that the dataset activates, with its strongest spans and a name made of its peak tokens.
+class SilentRows(NamedTuple):
+    """Rows with all features that fire in them."""
+
+    keys: NDArray[np.uint64]
+    """Digest of each row's text, rising, [n]."""
+    rows: NDArray[np.int64]
+    """Row of the dataset, [n]."""
+    counts: NDArray[np.int64]
+    """Features that fire in each, [n]."""
+    ids: NDArray[np.int64]
+    """These features, row after row, [sum of counts]."""
+
+
+class FeatureSpans:
+    """Mergeable state of one pass over feature columns.
 
     Args:
-        dataset: texts or chats with feature columns that hold spans.
-        top: spans a feature.
-        features: only these ids; by default all that are active.
-        column: column of the texts; by default the one known name that is present.
-
-    Returns:
-        A dataset with `feature_id, feature_space, firing_rate` (share of rows), `max_activation, spans` (`text`, the
-        peak's `start` and `end` in it, `activation`, `row`), `explanation` and `explainer`.
+        feature_space: of the rows it will see; extracted at threshold 0.
+        features: only these ids; by default all.
+        seed: of the random sample.
 
     Raises:
-        ColumnError: the dataset has no feature columns with spans.
+        ColumnError: the columns do not hold every activation.
 
     Example:
-        >>> table = feature_table(anchor, features=report.missing)
-        >>> table.column_names[:4]
-        ['feature_id', 'feature_space', 'firing_rate', 'max_activation']
+        >>> state = FeatureSpans(dataset_space(anchor))
+        >>> for first in range(0, len(anchor), 4):
+        ...     _ = state.update(anchor[first : first + 4], first)
+        >>> state.n_rows
+        12
     """
-    columns = resolve_column(dataset.features, column)
-    prefix = f"{columns[0]}_" if columns[0] in ("chosen", "rejected") else ""
-    if f"{prefix}feature_starts" not in dataset.column_names:
-        raise ColumnError(
-            f"there is no column '{prefix}feature_starts'; a feature table needs FeatureExtractor(spans=True)"
+
+    def __init__(
+        self,
+        feature_space: str | FeatureSpace,
+        *,
+        features: NDArray[np.int64] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.feature_space = str(feature_space)
+        require_all_activations(FeatureSpace.parse(self.feature_space))
+        self.features = None if features is None else np.unique(np.asarray(features, dtype=np.int64))
+        self.seed = seed
+        self.n_rows = 0
+        self.counts: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        """Rows in which each feature fires, [highest id + 1]."""
+        self._strongest, self._sample = _no_places(), _no_places()
+        self._silent = SilentRows(
+            np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
         )
-    space = dataset_space(dataset, prefix)
-    peaks, counts = _strongest_rows(dataset, prefix, top, features)
-    texts = _texts_of(dataset, columns, peaks)
-    rows = []
-    for group in np.split(np.arange(len(peaks.ids)), np.flatnonzero(np.diff(peaks.ids)) + 1):
-        if not len(group):
-            continue
-        spans = [
-            _span(texts[(int(peaks.rows[i]), int(peaks.messages[i]))], int(peaks.starts[i]), int(peaks.ends[i]))
-            | {"activation": float(peaks.values[i]), "row": int(peaks.rows[i])}
-            for i in group
-        ]
-        feature = int(peaks.ids[group[0]])
-        rows.append(
-            {
-                "feature_id": feature,
-                "feature_space": str(space),
-                "firing_rate": counts[feature] / len(dataset),
-                "max_activation": spans[0]["activation"],
-                "spans": spans,
-                "explanation": peak_tokens_name(spans),
-                "explainer": "peak tokens",
-            }
+        # What a place must reach to be kept: as activation among the strongest, as key in the sample.
+        self._least: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        self._largest_key: NDArray[np.uint64] = np.zeros(0, dtype=np.uint64)
+
+    def update(self, batch: Any, first_row: int, *, column: str | None = None, prefix: str = "") -> FeatureSpans:
+        """Add rows.
+
+        Args:
+            batch: columns by name, or a `pyarrow.Table`, with texts and feature columns.
+            first_row: number of its first row in the whole dataset.
+            column: of the texts; by default the one known name that is present.
+            prefix: of the feature columns.
+
+        Raises:
+            ColumnError: the feature columns lack their spans.
+            FeatureSpaceMismatch: a row is of another space.
+        """
+        names = list(getattr(batch, "column_names", None) or batch)
+        if f"{prefix}feature_starts" not in names:
+            raise ColumnError(
+                f"there is no column '{prefix}feature_starts'; a feature table needs FeatureExtractor(spans=True)"
+            )
+        for space in set(_listed(batch[f"{prefix}feature_space"])):
+            require_same_space(FeatureSpace.parse(self.feature_space), FeatureSpace.parse(space))
+        lengths, ids = flatten(batch[f"{prefix}feature_ids"], np.int64)
+        row_keys = self._row_keys(batch, resolve_column(names, column))
+        rows = np.arange(first_row, first_row + len(lengths))
+        self.n_rows += len(lengths)
+        self._grow(int(ids.max()) + 1 if len(ids) else 0)
+        self._add_silent(SilentRows(row_keys, rows, lengths, ids))
+
+        def part(name: str, dtype: type) -> NDArray[Any]:
+            return flatten(batch[f"{prefix}feature_{name}"], dtype)[1]
+
+        keys = np.repeat(row_keys, lengths)
+        values = part("activations", np.float32)
+        self.counts += np.bincount(ids, minlength=len(self.counts))
+        strong, drawn = values >= self._least[ids], keys <= self._largest_key[ids]
+        if self.features is not None:
+            wanted = np.isin(ids, self.features)
+            strong &= wanted
+            drawn &= wanted
+        messages = part("messages", np.int32) if f"{prefix}feature_messages" in names else np.zeros(len(ids), np.int32)
+        places = Places(
+            ids, values, np.repeat(rows, lengths), keys, part("starts", np.int32), part("ends", np.int32), messages
         )
-    return dataset_of(rows, _schema())
+        self._strongest = _joined(self._strongest, places.at(strong))
+        self._sample = _joined(self._sample, places.at(drawn))
+        if max(len(self._strongest.ids), len(self._sample.ids)) > max(_PENDING, 2 * STRONGEST * len(self.counts)):
+            self._compact()
+        return self
 
+    def merge(self, other: FeatureSpans) -> FeatureSpans:
+        """The state of both sets of rows, as a new object.
 
-def _schema() -> datasets.Features:
-    from datasets import Features, List, Value
+        Raises:
+            FeatureSpaceMismatch: the spaces, features or seeds differ.
+        """
+        require_same_space(FeatureSpace.parse(self.feature_space), FeatureSpace.parse(other.feature_space))
+        if self.seed != other.seed or not _same(self.features, other.features):
+            raise FeatureSpaceMismatch("spans of different features or seeds cannot be merged")
+        both = FeatureSpans.from_bytes(self.to_bytes())
+        both._grow(len(other.counts))
+        both.counts[: len(other.counts)] += other.counts
+        both.n_rows += other.n_rows
+        both._strongest = _joined(both._strongest, other._strongest)
+        both._sample = _joined(both._sample, other._sample)
+        both._add_silent(other._silent)
+        both._compact()
+        return both
 
-    return Features(
-        {
-            "feature_id": Value("int32"),
-            "feature_space": Value("string"),
-            "firing_rate": Value("float32"),
-            "max_activation": Value("float32"),
-            "spans": List(
-                {
-                    "text": Value("string"),
-                    "start": Value("int32"),
-                    "end": Value("int32"),
-                    "activation": Value("float32"),
-                    "row": Value("int64"),
-                }
-            ),
-            "explanation": Value("string"),
-            "explainer": Value("string"),
+    def strongest(self) -> Places:
+        """The strongest places of each feature, by feature and falling activation; a text counts once."""
+        self._compact()
+        return self._strongest
+
+    def sample(self) -> Places:
+        """Random places of each feature, by feature; a text counts once."""
+        self._compact()
+        return self._sample
+
+    def silent_rows(self) -> SilentRows:
+        """Random rows with all their features; a text counts once."""
+        return self._silent
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file."""
+        write_atomically(Path(path), self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | Path) -> FeatureSpans:
+        """Read a file written by `save`."""
+        return cls.from_bytes(Path(path).read_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The content of the file that `save` writes."""
+        from safetensors.numpy import save
+
+        self._compact()
+        tensors: dict[str, NDArray[Any]] = {"counts": self.counts}
+        if self.features is not None:
+            tensors["features"] = self.features
+        for name, group in self._groups().items():
+            tensors |= {f"{name}.{part}": getattr(group, part) for part in group._fields}
+        facts = {"feature_space": self.feature_space, "n_rows": self.n_rows, "seed": self.seed}
+        return bytes(save({name: np.ascontiguousarray(t) for name, t in tensors.items()}, {"spans": json.dumps(facts)}))
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> FeatureSpans:
+        """Read what `to_bytes` wrote."""
+        from safetensors.numpy import load
+
+        tensors = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        facts = json.loads(header["__metadata__"]["spans"])
+        state = cls(facts["feature_space"], features=tensors.get("features"), seed=facts["seed"])
+        state.n_rows = facts["n_rows"]
+        state._grow(len(tensors["counts"]))
+        state.counts += tensors["counts"]
+        groups = {
+            name: type(group)(*(tensors[f"{name}.{part}"] for part in group._fields))
+            for name, group in state._groups().items()
         }
-    )
+        state._strongest, state._sample, state._silent = groups["strongest"], groups["sample"], groups["silent"]
+        state._compact()
+        return state
+
+    def _groups(self) -> dict[str, Any]:
+        return {"strongest": self._strongest, "sample": self._sample, "silent": self._silent}
+
+    def _row_keys(self, batch: Mapping[str, Any], columns: tuple[str, ...]) -> NDArray[np.uint64]:
+        salt = self.seed.to_bytes(8, "little", signed=True)
+        keys = [hashlib.blake2b(_encoded(row), digest_size=8, key=salt).digest() for row in read_rows(batch, columns)]
+        return np.frombuffer(b"".join(keys), dtype="<u8").astype(np.uint64)
+
+    def _grow(self, size: int) -> None:
+        more = size - len(self.counts)
+        if more > 0:
+            self.counts = np.concatenate([self.counts, np.zeros(more, np.int64)])
+            self._least = np.concatenate([self._least, np.zeros(more, np.float32)])
+            self._largest_key = np.concatenate([self._largest_key, np.full(more, _NO_KEY)])
+
+    def _add_silent(self, more: SilentRows) -> None:
+        known = self._silent
+        if len(known.keys) == SILENT_ROWS:
+            more = _rows_at(more, np.flatnonzero(more.keys <= known.keys[-1]))
+        both = SilentRows(*_concatenated(known, more))
+        order = np.lexsort((both.rows, both.keys))
+        first = _first_of_each(both.keys[order])
+        self._silent = _rows_at(both, order[first][:SILENT_ROWS])
+
+    def _compact(self) -> None:
+        """Keep only what can still be among the strongest, or in the sample."""
+        self._strongest = _best(self._strongest, -self._strongest.values, STRONGEST)
+        self._sample = _best(self._sample, self._sample.keys, SAMPLED)
+        last = self._strongest.at(ranks(self._strongest.ids) == STRONGEST - 1)
+        self._least[last.ids] = last.values
+        last = self._sample.at(ranks(self._sample.ids) == SAMPLED - 1)
+        self._largest_key[last.ids] = last.keys
 
 
-def _strongest_rows(
-    dataset: datasets.Dataset, prefix: str, top: int, features: Sequence[int] | NDArray[np.int64] | None
-) -> tuple[_Peaks, dict[int, int]]:
-    """The `top` strongest rows of each feature in one pass, and in how many rows each is stored."""
-    names = [f"{prefix}feature_{part}" for part in ("ids", "activations", "starts", "ends")]
-    if f"{prefix}feature_messages" in dataset.column_names:
-        names.append(f"{prefix}feature_messages")
-    wanted = None if features is None else np.unique(np.asarray(features, dtype=np.int64))
-    kept: list[NDArray[Any]] | None = None
-    counts: Counter[int] = Counter()
-    start = 0
-    for batch in dataset.select_columns(names).with_format("arrow").iter(batch_size=2_000):
-        lengths, ids = flatten(batch.column(names[0]), np.int64)
-        parts = [flatten(batch.column(name), kind)[1] for name, kind in zip(names[1:], _KINDS, strict=False)]
-        if len(parts) == 3:
-            parts.append(np.zeros(len(ids), dtype=np.int64))
-        rows = start + np.repeat(np.arange(len(lengths)), lengths)
-        start += len(lengths)
-        table = [ids, rows, *parts]
-        if wanted is not None:
-            inside = np.isin(ids, wanted)
-            table = [part[inside] for part in table]
-        counts.update(dict(zip(*(part.tolist() for part in np.unique(table[0], return_counts=True)), strict=True)))
-        if kept is not None:
-            table = [np.concatenate(pair) for pair in zip(kept, table, strict=True)]
-        order = np.lexsort((table[1], -table[2], table[0]))
-        ids = table[0][order]
-        first = np.concatenate([[True], ids[1:] != ids[:-1]]) if len(ids) else np.empty(0, dtype=bool)
-        rank = np.arange(len(ids)) - np.maximum.accumulate(np.where(first, np.arange(len(ids)), 0))
-        kept = [part[order[rank < top]] for part in table]
-    assert kept is not None
-    return _Peaks(*kept), counts
+def require_all_activations(space: FeatureSpace) -> None:
+    """Raise ColumnError unless the feature columns hold every positive activation."""
+    if space.threshold != 0:
+        raise ColumnError(
+            f"the feature columns hold only activations above {format_threshold(space.threshold)}, so a row where a "
+            f"feature fires below that would pass for one where it does not fire; extract with "
+            f"FeatureExtractor(threshold=0)"
+        )
 
 
-_KINDS: tuple[type, ...] = (np.float32, np.int64, np.int64, np.int64)
+def _best(places: Places, order_by: NDArray[Any], size: int) -> Places:
+    """Of each feature the first places in an order, each text once."""
+    ordered = places.at(np.lexsort((places.rows, order_by, places.ids)))
+    # One number a feature and text: another pair with the same one is less likely than a damaged disk.
+    pairs = ordered.keys ^ (ordered.ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    _, first = np.unique(pairs, return_index=True)
+    once = ordered.at(np.sort(first))
+    return once.at(ranks(once.ids) < size)
 
 
-def _texts_of(dataset: datasets.Dataset, columns: tuple[str, ...], peaks: _Peaks) -> dict[tuple[int, int], str]:
-    """The text, or the message, of each peak."""
-    rows = np.unique(peaks.rows)
-    contents = read_rows(dataset.select_columns(list(columns))[rows], columns) if len(rows) else []
-    texts = {}
-    for row, content in zip(rows.tolist(), contents, strict=True):
-        if isinstance(content, str):
-            texts[(row, 0)] = content
-        else:
-            texts |= {(row, i): normalise_message(m, row)["content"] for i, m in enumerate(content)}
-    return texts
+def ranks(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place of each entry among the neighbours with its id."""
+    index = np.arange(len(ids))
+    return index - np.maximum.accumulate(np.where(_first_of_each(ids), index, 0)) if len(ids) else index
 
 
-def _span(text: str, start: int, end: int) -> dict[str, Any]:
-    """The last words up to the peak, and where the peak stands in them."""
-    begin = start
-    for _ in range(SPAN_WORDS):
-        stripped = text[:begin].rstrip()
-        begin = max(stripped.rfind(" "), stripped.rfind("\n")) + 1
-        if not begin:
-            break
-    return {"text": text[begin:end], "start": start - begin, "end": end - begin}
+def _first_of_each(ids: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether an entry differs from the one before."""
+    return np.concatenate([[True], ids[1:] != ids[:-1]]) if len(ids) else np.zeros(0, dtype=bool)
 
 
-def peak_tokens_name(spans: Sequence[dict[str, Any]]) -> str:
-    """The commonest peak tokens of a feature's spans, such as `"coffee", "tea"`."""
-    tokens = Counter(span["text"][span["start"] : span["end"]].strip() for span in spans)
-    return ", ".join(f'"{token}"' for token, _ in tokens.most_common(NAME_TOKENS) if token)
+def _rows_at(rows: SilentRows, index: NDArray[np.int64]) -> SilentRows:
+    ends = rows.counts.cumsum()
+    parts = [rows.ids[ends[i] - rows.counts[i] : ends[i]] for i in index]
+    ids = np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    return SilentRows(rows.keys[index], rows.rows[index], rows.counts[index], ids)
+
+
+def _joined(first: Places, second: Places) -> Places:
+    return Places(*_concatenated(first, second))
+
+
+def _no_places() -> Places:
+    kinds: list[Any] = [np.int64, np.float32, np.int64, np.uint64, np.int32, np.int32, np.int32]
+    return Places(*(np.zeros(0, kind) for kind in kinds))
+
+
+def _concatenated(first: Places | SilentRows, second: Places | SilentRows) -> list[Any]:
+    return [np.concatenate([one, other]) for one, other in zip(first, second, strict=True)]
+
+
+def _same(first: NDArray[np.int64] | None, second: NDArray[np.int64] | None) -> bool:
+    if first is None or second is None:
+        return first is second
+    return np.array_equal(first, second)
+
+
+def _encoded(row: Any) -> bytes:
+    text = row if isinstance(row, str) else json.dumps(row, sort_keys=True, default=str)
+    return text.encode(errors="surrogatepass")
+
+
+def _listed(column: Any) -> Any:
+    return column.to_pylist() if hasattr(column, "to_pylist") else column

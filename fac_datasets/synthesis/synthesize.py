@@ -231,7 +231,7 @@ def _targets(
             dataclasses.replace(extractor.feature_space, threshold=0.0),
         )
     thresholds = extractor.thresholds(report.threshold)
-    described = {row["feature_id"]: row for row in table}
+    described = {row["feature_id"]: row for row in table if row["spans"]}
     without = [int(feature) for feature in wanted if int(feature) not in described]
     if without:
         raise SynthesisError(
@@ -246,7 +246,8 @@ def _targets(
         if examples is not None:
             texts = [_example_text(examples, columns, span) for span in spans]
         distinct = list(dict.fromkeys(texts))[:EXAMPLES]
-        targets.append(_Target(feature, described[feature]["explanation"], float(thresholds[feature]), distinct[::-1]))
+        name = described[feature].get("explanation") or ""
+        targets.append(_Target(feature, name, float(thresholds[feature]), distinct[::-1]))
     return targets
 
 
@@ -288,7 +289,7 @@ def _steering(
     same_model = generator.name == f"{space.backbone}@{space.backbone_digest}"
     if not strength or not generator.can_steer or not same_model or not space.layer:
         return None
-    direction = extractor.sae.W_dec[target.feature].detach().cpu().numpy().astype(np.float32)
+    direction = extractor.sae.decoder[target.feature].detach().cpu().numpy().astype(np.float32)
     return Steering(space.layer, direction / np.linalg.norm(direction), strength)
 
 
