@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from fac_datasets.feature_space import FeatureSpace
     from fac_datasets.generation.endpoint import EndpointGenerator
     from fac_datasets.generation.local import LocalGenerator
-    from fac_datasets.interpretation.spans import feature_table
+    from fac_datasets.interpretation.ablation import ablation_relevance
+    from fac_datasets.interpretation.contrast import contrast_relevance
+    from fac_datasets.interpretation.evidence import relevant_features
+    from fac_datasets.interpretation.explain import LLMExplainer, TopTokensExplainer, explain, verify_explanations
+    from fac_datasets.interpretation.relevance import judge_relevance
+    from fac_datasets.interpretation.scoring import score_explanations
+    from fac_datasets.interpretation.spans import FeatureSpans
+    from fac_datasets.interpretation.table import feature_table
     from fac_datasets.sae.calibration import calibrate_sae
     from fac_datasets.sae.evaluation import evaluate_sae
     from fac_datasets.sae.formats import load_sae
@@ -38,17 +45,27 @@ _HOME = {
     "FacDatasetsError": "errors",
     "FeatureExtractor": "extraction",
     "FeatureSpace": "feature_space",
+    "FeatureSpans": "interpretation.spans",
+    "LLMExplainer": "interpretation.explain",
     "LocalGenerator": "generation.local",
     "SparseAutoencoder": "sae.model",
+    "TopTokensExplainer": "interpretation.explain",
     "TrainingConfig": "sae.training",
+    "ablation_relevance": "interpretation.ablation",
     "augment": "synthesis.augment",
     "calibrate_sae": "sae.calibration",
+    "contrast_relevance": "interpretation.contrast",
     "evaluate_sae": "sae.evaluation",
-    "feature_table": "interpretation.spans",
+    "explain": "interpretation.explain",
+    "feature_table": "interpretation.table",
+    "judge_relevance": "interpretation.relevance",
     "load_sae": "sae.formats",
+    "relevant_features": "interpretation.evidence",
+    "score_explanations": "interpretation.scoring",
     "shard_coverage": "extraction_job",
     "synthesize": "synthesis.synthesize",
     "train_sae": "sae.training",
+    "verify_explanations": "interpretation.explain",
 }
 
 __all__ = [
@@ -59,20 +76,30 @@ __all__ = [
     "FeatureCoverage",
     "FeatureExtractor",
     "FeatureSpace",
+    "FeatureSpans",
+    "LLMExplainer",
     "LocalGenerator",
     "SparseAutoencoder",
+    "TopTokensExplainer",
     "TrainingConfig",
+    "ablation_relevance",
     "augment",
     "calibrate_sae",
+    "contrast_relevance",
     "coverage",
     "evaluate_sae",
+    "explain",
     "feature_table",
+    "judge_relevance",
     "load_metric",
     "load_sae",
     "register_metrics",
+    "relevant_features",
+    "score_explanations",
     "shard_coverage",
     "synthesize",
     "train_sae",
+    "verify_explanations",
 ]
 
 

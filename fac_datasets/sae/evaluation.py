@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from fac_datasets.backbone import backbone_info, decoder_blocks, load_model, load_tokenizer, torch_device
+from fac_datasets.backbone import backbone_info, load_tokenizer, torch_device
 from fac_datasets.columns import read_rows, resolve_column
 from fac_datasets.errors import DatasetError
 from fac_datasets.identity import identify
 from fac_datasets.sae.activations import of_usual_norm
 from fac_datasets.sae.formats import find_sae
 from fac_datasets.sae.model import require_match
+from fac_datasets.sae.splicing import SplicedModel
 from fac_datasets.windows import Window, batches_by_tokens, pad, row_windows
 
 if TYPE_CHECKING:
@@ -239,47 +240,18 @@ def _density(sums: _Sums) -> dict[str, list[float]]:
 
 
 class _Judge:
-    """The whole model with a hook on the residual stream that the SAE reads."""
+    """An SAE and the whole model that it is spliced into."""
 
     def __init__(self, path: str, dtype: str, sae: SparseAutoencoder, device: torch.device) -> None:
-        from transformers import AutoModelForCausalLM
-
         self.sae, self.device = sae, device
-        self.model = load_model(AutoModelForCausalLM, path, dtype).to(device)
-        layer = sae.config.layer
-        # A block's output is what the next one reads; layer 0 is what the first one reads.
-        blocks = decoder_blocks(self.model)
-        if layer:
-            blocks[layer - 1].register_forward_hook(self._on_output)
-        else:
-            blocks[0].register_forward_pre_hook(self._on_input, with_kwargs=True)
-        self.seen: Tensor | None = None
-        self.replacement: Tensor | None = None
-
-    def _on_output(self, _module: Any, _inputs: Any, output: Any) -> Any:
-        hidden = output[0] if isinstance(output, tuple) else output
-        self.seen = hidden
-        if self.replacement is None:
-            return None
-        return (self.replacement, *output[1:]) if isinstance(output, tuple) else self.replacement
-
-    def _on_input(self, _module: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        self.seen = inputs[0] if inputs else named["hidden_states"]
-        if self.replacement is None:
-            return None
-        return (
-            ((self.replacement, *inputs[1:]), named)
-            if inputs
-            else (inputs, {**named, "hidden_states": self.replacement})
-        )
+        self.model = SplicedModel(path, sae.config.layer, device=device, dtype=dtype)
 
     @torch.inference_mode()
     def measure(self, windows: Sequence[Window], sums: _Sums) -> None:
         """Add what a batch of windows measures."""
         token_ids, own = (torch.from_numpy(part).to(self.device) for part in pad(windows))
         losses = [self._loss(token_ids, own, None)]
-        assert self.seen is not None
-        residual = self.seen.float()
+        residual = self.model.residual.float()
         replaced = own.clone()
         replaced[own] = of_usual_norm(residual[own])
         vectors = residual[replaced]
@@ -289,14 +261,13 @@ class _Judge:
         for content in (reconstruction, torch.zeros_like(reconstruction)):
             spliced = residual.clone()
             spliced[replaced] = content
-            losses.append(self._loss(token_ids, own, spliced.to(self.seen.dtype)))
+            losses.append(self._loss(token_ids, own, spliced))
         sums.losses += torch.stack(losses).cpu()
         sums.predicted += int(own[:, 1:].sum())
 
     def _loss(self, token_ids: Tensor, own: Tensor, replacement: Tensor | None) -> Tensor:
         """Summed cross-entropy of the own tokens, each predicted from those before it."""
-        self.replacement = replacement
-        logits = self.model(input_ids=token_ids, use_cache=False).logits[:, :-1]
+        logits = self.model.logits(token_ids, replacement)[:, :-1]
         wanted = own[:, 1:]
         return torch.nn.functional.cross_entropy(
             logits[wanted].float(), token_ids[:, 1:][wanted], reduction="sum"

@@ -1,0 +1,291 @@
+"""Relevance by effect: what becomes of the task when a feature is taken out of the backbone's residual stream?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fac_datasets.backbone import backbone_info, torch_device
+from fac_datasets.columns import as_text, read_rows, resolve_column
+from fac_datasets.errors import ColumnError, DatasetError, FeatureSpaceMismatch, OptionError
+from fac_datasets.feature_space import FeatureSpace
+from fac_datasets.interpretation.evidence import with_evidence
+from fac_datasets.interpretation.table import add_columns, require_columns
+from fac_datasets.windows import Window, batches_by_tokens, pad
+
+if TYPE_CHECKING:
+    import datasets
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from fac_datasets.extraction import FeatureExtractor
+    from fac_datasets.sae.model import SparseAutoencoder
+
+_BATCH_TOKENS = 1024
+"""Tokens of a padded batch: the logits of a whole vocabulary stand beside them."""
+
+_Z = 1.959963984540054
+
+
+class Question(NamedTuple):
+    """What a backbone is asked behind each text, so that its answer can be compared with the text's label."""
+
+    text: str
+    """Such as `"Is this message harmful? Answer Yes or No."`."""
+    column: str
+    """Holds the labels."""
+    positive: str
+    """The label for which `yes` is right; compared as text."""
+    yes: str = "Yes"
+    """Right answer to a text with that label, of which the first token counts."""
+    no: str = "No"
+    """Right answer to the others."""
+
+
+def ablation_relevance(
+    table: datasets.Dataset,
+    dataset: datasets.Dataset,
+    extractor: FeatureExtractor,
+    *,
+    question: Question | None = None,
+    features: Sequence[int] | NDArray[np.int64] | None = None,
+    most: int = 50,
+    column: str | None = None,
+) -> datasets.Dataset:
+    """Measure how much the task suffers when a feature is ablated.
+
+    A feature is ablated by subtracting its decoded contribution from the residual stream at every own token where it
+    fires. The rest of the residual stream, with what the SAE does not explain, stays.
+
+    Args:
+        table: a feature table.
+        dataset: rows of the task.
+        extractor: of the table's feature space; gives backbone and SAE.
+        question: with it, the effect is the loss of log-odds of the right answer; without, the rise of the mean
+            cross-entropy of a row's own tokens (of the assistant's alone, in a chat that has such), in nats.
+        features: candidates; by default those with evidence of any kind, strongest contrast first.
+        most: candidates measured.
+        column: of the texts; by default the one known name that is present.
+
+    Returns:
+        The table with `effect` (mean over the rows where the feature fires, above 0 where ablation harms the task; null
+        for features that were not measured or fire in no row), `effect_low` and `effect_high` (95 % interval of the
+        mean), `effect_rows`, `effect_measure`, and `effect` among the `evidence` of features whose interval lies above
+        0.
+
+    Raises:
+        OptionError: there is no candidate, or the two answers start with the same token.
+        FeatureSpaceMismatch: table and extractor are of different spaces.
+        DatasetError: the rows hold no tokens to predict.
+    """
+    from datasets import Value
+
+    require_columns(table, "feature_id", "feature_space")
+    for space in sorted(set(table["feature_space"])):
+        _require_same_sae(FeatureSpace.parse(space), extractor.feature_space)
+    wanted = _candidates(table, features)[:most]
+    if not wanted:
+        raise OptionError(
+            "there is no candidate to ablate: name features=..., or judge the table first with judge_relevance or "
+            "contrast_relevance"
+        )
+    found = _Ablation(extractor, dataset, column, question).effects(wanted)
+    effects = {feature: _interval(values) for feature, values in zip(wanted, found, strict=True)}
+    parts = list(zip(*(effects.get(feature, (None, None, None, None)) for feature in table["feature_id"]), strict=True))
+    names = ("effect", "effect_low", "effect_high")
+    table = add_columns(
+        table,
+        {
+            **{name: (list(values), Value("float32")) for name, values in zip(names, parts, strict=False)},
+            "effect_rows": (list(parts[3]), Value("int32")),
+            "effect_measure": (["loss" if question is None else "log-odds"] * len(table), Value("string")),
+        },
+    )
+    return with_evidence(table, "effect", np.array([low is not None and low > 0 for low in parts[1]], dtype=bool))
+
+
+def _candidates(table: datasets.Dataset, features: Sequence[int] | NDArray[np.int64] | None) -> list[int]:
+    known = list(table["feature_id"])
+    if features is not None:
+        missing = sorted({int(feature) for feature in features} - {*known})
+        if missing:
+            raise OptionError(f"features {missing[:10]} are not in the table")
+        return [int(feature) for feature in features]
+    if "evidence" not in table.column_names:
+        return []
+    strength = table["contrast"] if "contrast" in table.column_names else [0.0] * len(table)
+    ranked = sorted(zip(known, table["evidence"], strength, strict=True), key=lambda row: (-row[2], row[0]))
+    return [feature for feature, kinds, _ in ranked if kinds]
+
+
+def _require_same_sae(first: FeatureSpace, second: FeatureSpace) -> None:
+    def key(space: FeatureSpace) -> tuple[object, ...]:
+        return space.backbone_digest, space.layer, space.render, space.sae_digest, space.activation
+
+    if key(first) != key(second):
+        raise FeatureSpaceMismatch(f"the table is of {first}, the extractor of {second}")
+
+
+def _interval(values: NDArray[np.float64]) -> tuple[float | None, float | None, float | None, int]:
+    """Mean and its 95 % interval, normal approximation; no interval of fewer than two rows."""
+    if not len(values):
+        return None, None, None, 0
+    mean = float(values.mean())
+    if len(values) < 2:
+        return mean, None, None, 1
+    half = _Z * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return mean, mean - half, mean + half, len(values)
+
+
+class _Ablation:
+    """A whole backbone, the rows of a task, and what is measured of them."""
+
+    def __init__(
+        self, extractor: FeatureExtractor, dataset: datasets.Dataset, column: str | None, question: Question | None
+    ) -> None:
+        from fac_datasets.sae.splicing import SplicedModel
+
+        info = backbone_info(extractor.backbone_name)
+        self.device: torch.device = torch_device(extractor.device)
+        self.sae: SparseAutoencoder = extractor.sae.to(self.device)
+        self.activation = extractor.activation
+        self.model = SplicedModel(info.path, extractor.feature_space.layer, device=self.device)
+        columns = resolve_column(dataset.features, column)
+        rows = read_rows(dataset.select_columns(list(columns))[:], columns)
+        self.signs: Tensor | None = None
+        if question is None:
+            self.windows = extractor.windows(rows)
+            self.targets = _targets(self.windows, extractor, rows)
+        else:
+            tokenizer = extractor.backbone.tokenizer
+            self.answers = _answer_tokens(tokenizer, question)
+            self.windows = _questions(extractor, [as_text(row, i) for i, row in enumerate(rows)], question.text)
+            self.targets = [np.zeros(len(window.own), dtype=bool) for window in self.windows]
+            self.signs = _signs(dataset, question)
+        if not self.windows:
+            raise DatasetError("the rows hold no tokens to measure an effect on")
+
+    def effects(self, features: Sequence[int]) -> list[NDArray[np.float64]]:
+        """For each feature, how much worse each row gets in which it fires."""
+        import torch
+
+        found: list[dict[int, list[tuple[float, float]]]] = [{} for _ in features]
+        with torch.inference_mode():
+            for batch in batches_by_tokens(self.windows, _BATCH_TOKENS, share_heads=False):
+                for place, row, total, weight in self._of_batch(batch.indices, features):
+                    found[place].setdefault(row, []).append((total, weight))
+        return [
+            np.array([sum(t for t, _ in parts) / sum(w for _, w in parts) for parts in rows.values()]) for rows in found
+        ]
+
+    def _of_batch(self, indices: list[int], features: Sequence[int]) -> Iterator[tuple[int, int, float, float]]:
+        """Place of the feature, row, summed harm and weight, of each row of a batch in which a feature fires."""
+        import torch
+
+        windows = [self.windows[i] for i in indices]
+        token_ids, own = (torch.from_numpy(part).to(self.device) for part in pad(windows))
+        target = torch.zeros_like(own)
+        for i, index in enumerate(indices):
+            target[i, : len(self.targets[index])] = torch.from_numpy(self.targets[index]).to(self.device)
+        plain = self._losses(token_ids, target, windows, None)
+        residual = self.model.residual.float().clone()
+        vectors = residual[own]
+        pre = self.sae.pre_activations(vectors)
+        codes = pre.relu() if self.activation == "relu" else self.sae.architecture.encode(pre, self.sae.threshold)
+        for place, feature in enumerate(features):
+            fires = torch.zeros_like(own)
+            fires[own] = codes[:, feature] > 0
+            chosen = fires.any(dim=1).nonzero()[:, 0]
+            if not len(chosen):
+                continue
+            replaced = residual[chosen].clone()
+            firing = fires[chosen]
+            replaced[firing] -= self._contribution(replaced[firing], codes[fires[own], feature], feature)
+            of_rows = [windows[i] for i in chosen.tolist()]
+            ablated = self._losses(token_ids[chosen], target[chosen], of_rows, replaced)
+            weights = target[chosen, 1:].sum(dim=1).double() if self.signs is None else torch.ones(len(chosen)).double()
+            harms = ablated - plain[chosen]
+            for window, harm, weight in zip(of_rows, harms.tolist(), weights.tolist(), strict=True):
+                if weight:
+                    yield place, window.row, harm, weight
+
+    def _contribution(self, vectors: Tensor, values: Tensor, feature: int) -> Tensor:
+        """What a feature adds to residual vectors in which it has these activations."""
+        import torch
+
+        alone = torch.zeros(len(vectors), self.sae.config.d_sae, device=vectors.device)
+        nothing = self.sae.decode(alone, vectors)
+        alone[:, feature] = values
+        return self.sae.decode(alone, vectors) - nothing
+
+    def _losses(
+        self, token_ids: Tensor, target: Tensor, windows: Sequence[Window], replacement: Tensor | None
+    ) -> Tensor:
+        """Of each row the summed cross-entropy of its targets, or the log-odds of the wrong answer."""
+        import torch
+
+        logits = self.model.logits(token_ids, replacement)
+        if self.signs is not None:
+            last = torch.tensor([len(window.token_ids) - 1 for window in windows], device=self.device)
+            at_end = logits[torch.arange(len(windows), device=self.device), last].double()
+            signs = self.signs[[window.row for window in windows]].to(self.device)
+            return -signs * (at_end[:, self.answers[0]] - at_end[:, self.answers[1]])
+        losses = torch.nn.functional.cross_entropy(
+            logits[:, :-1].transpose(1, 2).float(), token_ids[:, 1:], reduction="none"
+        )
+        return (losses.double() * target[:, 1:]).sum(dim=1)
+
+
+def _targets(windows: Sequence[Window], extractor: FeatureExtractor, rows: Sequence[object]) -> list[NDArray[np.bool_]]:
+    """The tokens of each window that a model is to predict: the assistant's, or all own ones."""
+    found = []
+    for window in windows:
+        row = rows[window.row]
+        roles = [message.get("role", message.get("from")) for message in row] if isinstance(row, list) else []
+        answers = [i for i, role in enumerate(roles) if role in ("assistant", "gpt")]
+        found.append(window.own & np.isin(window.messages, answers) if answers else window.own)
+    return found
+
+
+def _questions(extractor: FeatureExtractor, texts: Sequence[str], question: str) -> list[Window]:
+    """Each text with the question behind it, up to where the answer begins."""
+    tokenizer, space = extractor.backbone.tokenizer, extractor.feature_space
+    windows = []
+    for row, text in enumerate(texts):
+        asked = f"{text}\n\n{question}"
+        if space.render == "chat":
+            messages = [{"role": "user", "content": asked}]
+            rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            token_ids = tokenizer(rendered, add_special_tokens=False)["input_ids"]
+        else:
+            token_ids = tokenizer(f"{asked}\n")["input_ids"]
+        # A longer text keeps its end, where the question stands.
+        ids = np.array(token_ids[:1] + token_ids[1:][-(extractor.max_length - 1) :], dtype=np.int64)
+        own = np.ones(len(ids), dtype=bool)
+        own[0] = False
+        nowhere = np.zeros(len(ids), dtype=np.int32)
+        windows.append(Window(row, ids, own, nowhere, nowhere, nowhere))
+    return windows
+
+
+def _answer_tokens(tokenizer: object, question: Question) -> tuple[int, int]:
+    first = [tokenizer(answer, add_special_tokens=False)["input_ids"][:1] for answer in (question.yes, question.no)]  # type: ignore[operator]
+    if not all(first) or first[0] == first[1]:
+        raise OptionError(
+            f"the answers {question.yes!r} and {question.no!r} start with the same token or with none; choose others"
+        )
+    return first[0][0], first[1][0]
+
+
+def _signs(dataset: datasets.Dataset, question: Question) -> Tensor:
+    """1 where yes is right, -1 where no is."""
+    import torch
+
+    if question.column not in dataset.column_names:
+        raise ColumnError(f"there is no column {question.column!r}; the columns are {dataset.column_names}")
+    labels = [str(label) == question.positive for label in dataset[question.column]]
+    return torch.tensor([1.0 if label else -1.0 for label in labels], dtype=torch.float64)

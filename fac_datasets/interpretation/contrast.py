@@ -1,0 +1,333 @@
+"""Relevance without a language model: which features fire differently in text of the task and in other text?"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fac_datasets.coverage import flatten
+from fac_datasets.errors import ColumnError, DatasetError, OptionError
+from fac_datasets.feature_space import FeatureSpace, dataset_space, require_same_space
+from fac_datasets.interpretation.evidence import with_evidence
+from fac_datasets.interpretation.spans import require_all_activations
+from fac_datasets.interpretation.statistics import adjusted_p, two_sided_p
+from fac_datasets.interpretation.table import add_columns, require_columns
+
+if TYPE_CHECKING:
+    import datasets
+    from numpy.typing import NDArray
+
+MEASURES = ("auroc", "log_odds")
+"""Ways to compare a feature's activations in two sets of rows."""
+
+
+LENGTH_GROUPS = 10
+"""Groups of rows of about the same length, at most."""
+
+_GROUP_ROWS = 20
+"""Rows of a group, at least."""
+
+_MUCH_LOST = 0.1
+"""Share of rows without counterpart above which there is a warning."""
+
+
+class Contrast(NamedTuple):
+    """How features differ between two sets of rows."""
+
+    effect: NDArray[np.float64]
+    """Size and direction, above 0 where a feature fires more in the positive rows, [n_features]: 2 AUROC - 1, in
+    [-1, 1], or the log odds ratio."""
+    p: NDArray[np.float64]
+    """Two-sided p-value of each feature by itself, [n_features]."""
+    adjusted_p: NDArray[np.float64]
+    """The same, adjusted for the number of features, [n_features]."""
+
+
+class _Activations(NamedTuple):
+    """Activations of all features in rows, without zeros."""
+
+    ids: NDArray[np.int64]
+    """Feature, [n]."""
+    values: NDArray[np.float32]
+    """Activation, [n]."""
+    rows: NDArray[np.int64]
+    """Row, [n]."""
+    n_rows: int
+
+    def of(self, rows: NDArray[np.bool_]) -> _Activations:
+        """Those of some rows."""
+        kept = rows[self.rows]
+        return _Activations(self.ids[kept], self.values[kept], self.rows[kept], int(rows.sum()))
+
+
+def contrast_relevance(
+    table: datasets.Dataset,
+    positive: datasets.Dataset,
+    background: datasets.Dataset,
+    *,
+    measure: str = "auroc",
+    alpha: float = 0.05,
+    prefix: str = "",
+) -> datasets.Dataset:
+    """Compare each feature's activation in text of the task with that in other text.
+
+    Longer texts activate more features, so rows are compared within groups of about the same number of own tokens: ten
+    of them where there are enough rows. A row of one group is never compared with a row of another.
+
+    Args:
+        table: a feature table.
+        positive: rows of the task, such as toxic prompts, with feature columns extracted at threshold 0.
+        background: other rows.
+        measure: `"auroc"` of the pooled activation (van Elteren's test, which with one group is Mann and Whitney's), or
+            `"log_odds"` of firing at all (Mantel and Haenszel's odds ratio and test).
+        alpha: false discovery rate across the features of the table (Benjamini and Hochberg).
+        prefix: of the feature columns.
+
+    Returns:
+        The table with `contrast` (2 AUROC - 1, or the log odds ratio; above 0 where the feature fires more in the
+        positive rows), `contrast_measure`, `relevance_p` (adjusted), and `contrast` among the `evidence` of features
+        that fire more, with an adjusted p of at most alpha.
+
+    Raises:
+        OptionError: the measure is unknown, or alpha is not in (0, 1).
+        FeatureSpaceMismatch: table and rows are of different spaces.
+        DatasetError: one of the two has no rows, or no row of one is about as long as any of the other.
+
+    Example:
+        >>> from fac_datasets.interpretation.contrast import split_by_label
+        >>> judged = contrast_relevance(table, *split_by_label(labelled, "toxic", 1))
+        >>> "relevance_p" in judged.column_names
+        True
+    """
+    from datasets import Value
+
+    require_columns(table, "feature_id", "feature_space")
+    if not 0 < alpha < 1:
+        raise OptionError(f"alpha={alpha} is not in (0, 1)")
+    ids = np.asarray(table["feature_id"], dtype=np.int64)
+    for name, rows in (("positive", positive), ("background", background)):
+        if not len(rows):
+            raise DatasetError(f"there are no {name} rows; a contrast needs some of both")
+        for space in sorted(set(table["feature_space"])):
+            require_same_space(FeatureSpace.parse(space), dataset_space(rows, prefix))
+    found = contrast(positive, background, ids, measure=measure, prefix=prefix)
+    table = add_columns(
+        table,
+        {
+            "contrast": (found.effect, Value("float32")),
+            "contrast_measure": ([measure] * len(table), Value("string")),
+            "relevance_p": (found.adjusted_p, Value("float64")),
+        },
+    )
+    return with_evidence(table, "contrast", (found.adjusted_p <= alpha) & (found.effect > 0))
+
+
+def contrast(
+    positive: datasets.Dataset,
+    background: datasets.Dataset,
+    features: Sequence[int] | NDArray[np.int64],
+    *,
+    measure: str = "auroc",
+    prefix: str = "",
+) -> Contrast:
+    """Compare the activations of features in two sets of rows with feature columns; see `contrast_relevance`."""
+    if measure not in MEASURES:
+        raise OptionError(f"measure={measure!r} is none of {MEASURES}")
+    require_all_activations(dataset_space(positive, prefix))
+    ids = np.asarray(features, dtype=np.int64)
+    size = int(ids.max(initial=-1)) + 1
+    sides = _activations(positive, prefix, size), _activations(background, prefix, size)
+    lengths = [np.asarray(rows[f"{prefix}feature_tokens"], dtype=np.int64) for rows in (positive, background)]
+    groups = _comparable_groups(*lengths)
+    compare = _auroc if measure == "auroc" else _log_odds
+    parts = [
+        compare(sides[0].of(groups[0] == group), sides[1].of(groups[1] == group), size)
+        for group in np.intersect1d(*groups)
+    ]
+    effect, z = _combined(parts, measure, size)
+    p = two_sided_p(z[ids])
+    return Contrast(effect[ids], p, adjusted_p(p))
+
+
+def distinct_features(
+    rows: datasets.Dataset,
+    features: Sequence[int] | NDArray[np.int64],
+    most: int,
+    *,
+    alike: float = 0.5,
+    prefix: str = "",
+) -> NDArray[np.int64]:
+    """The first features of a ranking, without those that fire much like one before them.
+
+    Args:
+        rows: with feature columns.
+        features: the best first, such as by falling contrast.
+        most: features that are taken.
+        alike: a feature whose activation over the rows correlates by at least this much (Pearson, either sign) with one
+            that was taken is left out.
+        prefix: of the feature columns.
+
+    Example:
+        >>> ranked = [row["feature_id"] for row in judged.sort("contrast", reverse=True)]
+        >>> len(distinct_features(labelled, ranked, 3)) <= 3
+        True
+    """
+    ids = np.asarray(features, dtype=np.int64)
+    found = _activations(rows, prefix, int(ids.max(initial=-1)) + 1)
+    order = np.argsort(found.ids, kind="stable")
+    begins = np.searchsorted(found.ids, ids, sorter=order)
+    ends = np.searchsorted(found.ids, ids, side="right", sorter=order)
+    taken: list[int] = []
+    kept = np.zeros((min(most, len(ids)), len(rows)))
+    for feature, begin, end in zip(ids.tolist(), begins.tolist(), ends.tolist(), strict=True):
+        if len(taken) == most:
+            break
+        places = order[begin:end]
+        values = np.zeros(len(rows))
+        values[found.rows[places]] = found.values[places]
+        values -= values.mean()
+        norm = np.linalg.norm(values)
+        values /= norm if norm else 1.0
+        if not taken or np.abs(kept[: len(taken)] @ values).max() < alike:
+            kept[len(taken)] = values
+            taken.append(feature)
+    return np.array(taken, dtype=np.int64)
+
+
+def split_by_label(dataset: datasets.Dataset, column: str, positive: Any) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """The rows with a label, and the others; rows without any label (null) are in neither.
+
+    Args:
+        dataset: rows.
+        column: holds the labels.
+        positive: the label of the task's text; a text is compared as text, so that "1" means 1 too.
+
+    Raises:
+        ColumnError: there is no such column, or no row has that label.
+    """
+    if column not in dataset.column_names:
+        raise ColumnError(f"there is no column {column!r}; the columns are {dataset.column_names}")
+    labels = list(dataset[column])
+    inside = [i for i, label in enumerate(labels) if label is not None and str(label) == str(positive)]
+    outside = [i for i, label in enumerate(labels) if label is not None and str(label) != str(positive)]
+    if not inside:
+        raise ColumnError(
+            f"no row has the label {positive!r}; the labels are {sorted({str(one) for one in labels})[:20]}"
+        )
+    return dataset.select(inside), dataset.select(outside)
+
+
+def _activations(rows: datasets.Dataset, prefix: str, size: int) -> _Activations:
+    parts: list[list[NDArray[Any]]] = [[np.zeros(0, kind)] for kind in (np.int64, np.float32, np.int64)]
+    names = [f"{prefix}feature_ids", f"{prefix}feature_activations"]
+    start = 0
+    for batch in rows.select_columns(names).with_format("arrow").iter(batch_size=10_000):
+        lengths, ids = flatten(batch.column(names[0]), np.int64)
+        values = flatten(batch.column(names[1]), np.float32)[1]
+        of_rows = start + np.repeat(np.arange(len(lengths)), lengths)
+        start += len(lengths)
+        for part, found in zip(parts, (ids, values, of_rows), strict=True):
+            part.append(found[ids < size])
+    ids, values, of_rows = (np.concatenate(part) for part in parts)
+    return _Activations(ids, values, of_rows, len(rows))
+
+
+def _groups(positive: NDArray[np.int64], background: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Group of each row by its length, of equal sizes as far as equal lengths allow."""
+    both = np.concatenate([positive, background])
+    number = max(1, min(LENGTH_GROUPS, len(both) // _GROUP_ROWS))
+    edges = np.quantile(both, np.arange(1, number) / number)
+    return np.searchsorted(edges, positive), np.searchsorted(edges, background)
+
+
+def _comparable_groups(positive: NDArray[np.int64], background: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Groups of rows by length; says so where much is left out because only one side has rows of that length."""
+    first, second = _groups(positive, background)
+    lost = int((~np.isin(first, second)).sum() + (~np.isin(second, first)).sum())
+    total = len(first) + len(second)
+    if lost == total:
+        raise DatasetError(
+            f"no positive row is about as long as a background row (medians {np.median(positive):.0f} and "
+            f"{np.median(background):.0f} own tokens), so length and task cannot be told apart; choose background rows "
+            f"of similar length"
+        )
+    if lost > _MUCH_LOST * total:
+        warnings.warn(
+            f"{lost:,} of {total:,} rows are not compared, because the other side has none of about their length",
+            stacklevel=4,
+        )
+    return first, second
+
+
+class _Compared(NamedTuple):
+    """What one group of rows says of each feature, [size] each."""
+
+    difference: NDArray[np.float64]
+    """Of what was observed from what is expected where nothing differs."""
+    variance: NDArray[np.float64]
+    """Of the difference."""
+    effect: tuple[NDArray[np.float64], NDArray[np.float64]]
+    """Of which the sums over the groups give the effect: part and whole, or the two products of an odds ratio."""
+
+
+def _combined(parts: Sequence[_Compared], measure: str, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Effect and z of each feature over all groups; 0 where no group holds rows of both sides."""
+    difference, variance, first, second = (np.zeros(size) for _ in range(4))
+    for part in parts:
+        difference += part.difference
+        variance += part.variance
+        first += part.effect[0]
+        second += part.effect[1]
+    z = np.zeros(size)
+    differs = variance > 0
+    z[differs] = difference[differs] / np.sqrt(variance[differs])
+    if not parts:
+        return np.zeros(size), z
+    return (first / second if measure == "auroc" else np.log(first / second)), z
+
+
+def _auroc(positive: _Activations, background: _Activations, size: int) -> _Compared:
+    """Mann and Whitney's U with its correction for ties, weighted as van Elteren (1960) does: by 1 / (rows + 1)."""
+    n_positive, n_background = positive.n_rows, background.n_rows
+    total = n_positive + n_background
+    ids = np.concatenate([positive.ids, background.ids])
+    values = np.concatenate([positive.values, background.values])
+    is_positive = np.arange(len(ids)) < len(positive.ids)
+    order = np.lexsort((values, ids))
+    ids, values, is_positive = ids[order], values[order], is_positive[order]
+    firing = np.bincount(ids, minlength=size)
+    silent = total - firing
+    # Rows where a feature is silent tie at the bottom; the others are ranked above them, ties at their mean rank.
+    begins = firing.cumsum() - firing
+    first = np.concatenate([[True], (ids[1:] != ids[:-1]) | (values[1:] != values[:-1])]) if len(ids) else is_positive
+    group = first.cumsum() - 1
+    sizes = np.bincount(group)
+    group_begins = sizes.cumsum() - sizes
+    ranks = silent[ids] + (group_begins[group] - begins[ids]) + (sizes[group] + 1) / 2
+    silent_positive = n_positive - np.bincount(ids[is_positive], minlength=size)
+    rank_sum = np.bincount(ids, weights=ranks * is_positive, minlength=size) + silent_positive * (silent + 1) / 2
+    ties = (silent.astype(np.float64) ** 3 - silent) + np.bincount(
+        ids[first], weights=sizes.astype(np.float64) ** 3 - sizes, minlength=size
+    )
+    half = n_positive * n_background / 2
+    difference = rank_sum - n_positive * (n_positive + 1) / 2 - half
+    variance = half / 6 * (total + 1 - ties / (total * (total - 1)))
+    weight = 1 / (total + 1)
+    return _Compared(weight * difference, weight**2 * variance, (weight * difference, np.full(size, weight * half)))
+
+
+def _log_odds(positive: _Activations, background: _Activations, size: int) -> _Compared:
+    """Firing rows against their expectation (Mantel and Haenszel 1959), half a row added to each cell of the ratio."""
+    fired, fired_there = (np.bincount(part.ids, minlength=size).astype(np.float64) for part in (positive, background))
+    n_positive, n_background = positive.n_rows, background.n_rows
+    total = n_positive + n_background
+    firing = fired + fired_there
+    variance = n_positive * n_background * firing * (total - firing) / (total**2 * (total - 1))
+    ratio = (
+        (fired + 0.5) * (n_background - fired_there + 0.5) / total,
+        (fired_there + 0.5) * (n_positive - fired + 0.5) / total,
+    )
+    return _Compared(fired - n_positive * firing / total, variance, ratio)

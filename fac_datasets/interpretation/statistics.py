@@ -1,0 +1,89 @@
+"""The statistics behind scores and relevance: AUROC, intervals of shares, false discovery rate."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+_Z = 1.959963984540054
+"""Standard normal quantile of a 95 % interval."""
+
+
+class Interval(NamedTuple):
+    """A share with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def auroc(positive: ArrayLike, negative: ArrayLike) -> float:
+    """Chance that a positive scores above a negative; ties count half. NaN where either is empty.
+
+    Example:
+        >>> auroc([3, 2], [2, 1])
+        0.875
+    """
+    high, low = np.asarray(positive, dtype=np.float64), np.sort(np.asarray(negative, dtype=np.float64))
+    if not len(high) or not len(low):
+        return float("nan")
+    below = np.searchsorted(low, high, side="left") + np.searchsorted(low, high, side="right")
+    return float(below.sum() / (2 * len(high) * len(low)))
+
+
+def wilson(successes: int, n: int) -> Interval:
+    """A share and its Wilson score interval (Wilson 1927).
+
+    Example:
+        >>> tuple(round(value, 3) for value in wilson(9, 10))
+        (0.9, 0.596, 0.982)
+    """
+    share = successes / n
+    centre = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    return Interval(share, centre - half, centre + half)
+
+
+def balanced_accuracy(hits: int, positives: int, rejections: int, negatives: int) -> Interval:
+    """Mean of the shares of positives and of negatives that were told right.
+
+    The interval combines those of both shares by the square-and-add rule (Newcombe 1998, "Interval estimation for the
+    difference between independent proportions", method 10).
+
+    Example:
+        >>> balanced_accuracy(10, 10, 5, 10).value
+        0.75
+    """
+    first, second = wilson(hits, positives), wilson(rejections, negatives)
+    value = (first.value + second.value) / 2
+    return Interval(
+        value,
+        value - math.hypot(first.value - first.low, second.value - second.low) / 2,
+        value + math.hypot(first.high - first.value, second.high - second.value) / 2,
+    )
+
+
+def two_sided_p(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Chance of a standard normal value at least as far from 0."""
+    return np.array([math.erfc(abs(value) / math.sqrt(2)) for value in z.tolist()])
+
+
+def adjusted_p(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """p-values adjusted so that those of at most q have a false discovery rate of at most q.
+
+    Benjamini and Hochberg 1995, "Controlling the false discovery rate".
+
+    Example:
+        >>> adjusted_p(np.array([0.01, 0.04, 0.03]))
+        array([0.03, 0.04, 0.04])
+    """
+    order = np.argsort(p)
+    scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
+    result = np.empty_like(p)
+    result[order] = np.minimum(1, np.minimum.accumulate(scaled[::-1])[::-1])
+    return result

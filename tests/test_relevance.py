@@ -1,0 +1,397 @@
+"""Relevance without a language model: compared with independent implementations of the same statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+import scipy.stats
+import sklearn.metrics
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fac_datasets import (
+    FeatureExtractor,
+    ablation_relevance,
+    contrast_relevance,
+    coverage,
+    feature_table,
+    relevant_features,
+)
+from fac_datasets.errors import ColumnError, DatasetError, FeatureSpaceMismatch, OptionError
+from fac_datasets.interpretation.ablation import Question
+from fac_datasets.interpretation.contrast import contrast, distinct_features, split_by_label
+from fac_datasets.interpretation.statistics import adjusted_p, auroc, balanced_accuracy, wilson
+
+SPACE = f"m@{1:016x}/layer1/raw/s@{2:016x}/sae/max/>0/cut512"
+
+
+def rows_of(activations: np.ndarray, tokens: Any = None) -> datasets.Dataset:
+    """Feature columns of dense activations, [n_rows, n_features], of rows that are all equally long by default."""
+    kinds = {
+        "feature_ids": datasets.List(datasets.Value("int32")),
+        "feature_activations": datasets.List(datasets.Value("float32")),
+        "feature_tokens": datasets.Value("int32"),
+        "feature_space": datasets.Value("string"),
+    }
+    columns = {
+        "feature_ids": [np.flatnonzero(row) for row in activations],
+        "feature_activations": [row[row > 0] for row in activations],
+        "feature_tokens": [0] * len(activations) if tokens is None else tokens,
+        "feature_space": [SPACE] * len(activations),
+    }
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(kinds))
+
+
+def table_of(n_features: int) -> datasets.Dataset:
+    return datasets.Dataset.from_dict({"feature_id": range(n_features), "feature_space": [SPACE] * n_features})
+
+
+def sample(n_rows: int, n_features: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    """Activations with many zeros and many ties."""
+    rng = np.random.default_rng(seed)
+    values = np.maximum(rng.normal(shift, 1.0, size=(n_rows, n_features)), 0).round(1)
+    return values.astype(np.float32)
+
+
+# --- statistics ------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(0, 5), min_size=1), st.lists(st.integers(0, 5), min_size=1))
+def test_auroc_is_that_of_scikit_learn(positive: list[int], negative: list[int]) -> None:
+    labels = [1] * len(positive) + [0] * len(negative)
+    assert auroc(positive, negative) == pytest.approx(sklearn.metrics.roc_auc_score(labels, positive + negative))
+
+
+@given(st.integers(0, 40), st.integers(1, 40))
+def test_the_interval_of_a_share_is_that_of_scipy(successes: int, n: int) -> None:
+    successes = min(successes, n)
+    expected = scipy.stats.binomtest(successes, n).proportion_ci(method="wilson")
+    assert wilson(successes, n) == pytest.approx((successes / n, expected.low, expected.high), abs=1e-9)
+
+
+def test_the_interval_of_a_balanced_accuracy_covers_it() -> None:
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(2_000):
+        found = balanced_accuracy(int(rng.binomial(10, 0.8)), 10, int(rng.binomial(10, 0.6)), 10)
+        inside += found.low <= 0.7 <= found.high
+    assert 0.93 < inside / 2_000 < 0.995
+
+
+@given(st.lists(st.floats(0, 1), min_size=1))
+def test_adjusted_p_values_are_those_of_scipy(p: list[float]) -> None:
+    assert adjusted_p(np.array(p)) == pytest.approx(scipy.stats.false_discovery_control(p))
+
+
+# --- contrast --------------------------------------------------------------------------------------------------------
+
+
+def test_the_contrast_of_every_feature_is_mann_and_whitneys() -> None:
+    positive, background = sample(60, 30, 0, 0.4), sample(90, 30, 1)
+    positive[:, 7], background[:, 7] = 0, 0
+    found = contrast(rows_of(positive), rows_of(background), np.arange(30))
+    for feature in range(30):
+        if feature == 7:
+            assert (found.effect[7], found.p[7]) == (0, 1)
+            continue
+        sides = (part[:, feature].astype(float) for part in (positive, background))
+        expected = scipy.stats.mannwhitneyu(*sides, method="asymptotic", use_continuity=False)
+        assert found.p[feature] == pytest.approx(expected.pvalue, rel=1e-9)
+        assert found.effect[feature] == pytest.approx(2 * expected.statistic / (60 * 90) - 1)
+    assert found.adjusted_p == pytest.approx(scipy.stats.false_discovery_control(found.p))
+
+
+def test_the_log_odds_of_firing_are_those_of_the_table_with_half_a_row_more() -> None:
+    positive, background = sample(60, 20, 0, 0.4), sample(90, 20, 1)
+    found = contrast(rows_of(positive), rows_of(background), np.arange(20), measure="log_odds")
+    for feature in range(20):
+        cells = np.array(
+            [[(part[:, feature] > 0).sum(), (part[:, feature] == 0).sum()] for part in (positive, background)]
+        )
+        halves = cells + 0.5
+        assert found.effect[feature] == pytest.approx(np.log(halves[0, 0] * halves[1, 1] / halves[0, 1] / halves[1, 0]))
+        chi2 = scipy.stats.chi2_contingency(cells, correction=False).statistic * (150 - 1) / 150
+        assert found.p[feature] == pytest.approx(scipy.stats.chi2.sf(chi2, 1))
+
+
+@pytest.mark.parametrize("measure", ["auroc", "log_odds"])
+def test_a_feature_of_long_texts_is_no_feature_of_the_task(measure: str) -> None:
+    # Feature 0 fires in long rows, of which the task has more; feature 1 in rows of the task, whatever their length.
+    rng = np.random.default_rng(0)
+    sides = []
+    for longer, harm in ((0.8, 1.0), (0.2, 0.0)):
+        is_long = rng.random(400) < longer
+        values = np.stack([is_long * (1 + rng.random(400)), (rng.random(400) < 0.2 + 0.3 * harm) * 1.0], axis=1)
+        sides.append(rows_of(values.astype(np.float32), np.where(is_long, 200, 20) + rng.integers(0, 9, 400)))
+    found = contrast(sides[0], sides[1], [0, 1], measure=measure)
+    assert found.p[0] > 0.01 > 1e-6 > found.p[1]
+    assert abs(found.effect[0]) < 0.1 < found.effect[1] or measure == "log_odds"
+    alike = [side.remove_columns("feature_tokens").add_column("feature_tokens", [0] * 400) for side in sides]
+    assert contrast(alike[0], alike[1], [0, 1], measure=measure).p[0] < 1e-20
+
+
+def test_groups_of_lengths_are_compared_each_by_itself() -> None:
+    positive, background = sample(200, 10, 0, 0.3), sample(200, 10, 1)
+    lengths = [np.repeat([10, 90], 100), np.repeat([10, 90], [60, 140])]
+    found = contrast(rows_of(positive, lengths[0]), rows_of(background, lengths[1]), np.arange(10))
+    for feature in range(10):
+        weighted = []
+        for length in (10, 90):
+            one = positive[lengths[0] == length, feature].astype(float)
+            other = background[lengths[1] == length, feature].astype(float)
+            u = scipy.stats.mannwhitneyu(one, other).statistic
+            half = len(one) * len(other) / 2
+            weighted.append(np.array([u - half, half]) / (len(one) + len(other) + 1))
+        difference, whole = np.sum(weighted, axis=0)
+        assert found.effect[feature] == pytest.approx(difference / whole)
+
+
+def test_rows_without_any_of_their_length_on_the_other_side_are_not_left_out_in_silence() -> None:
+    positive, background = sample(60, 3, 0), sample(60, 3, 1)
+    with pytest.raises(DatasetError, match="medians 90 and 10"):
+        contrast(rows_of(positive, [90] * 60), rows_of(background, [10] * 60), [0])
+    with pytest.warns(UserWarning, match="40 of 120 rows"):
+        contrast(rows_of(positive, [90] * 40 + [10] * 20), rows_of(background, [10] * 60), [0])
+
+
+def test_features_that_fire_alike_are_taken_once() -> None:
+    values = sample(100, 4, 0)
+    values[:, 2] = values[:, 0] * 2
+    rows = rows_of(values)
+    assert distinct_features(rows, [2, 0, 1, 3], 4).tolist() == [2, 1, 3]
+    assert distinct_features(rows, [2, 0, 1, 3], 2).tolist() == [2, 1]
+    assert distinct_features(rows, [2, 0, 1, 3], 4, alike=1.01).tolist() == [2, 0, 1, 3]
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 1000), st.sampled_from(["auroc", "log_odds"]))
+def test_exchanging_the_sides_turns_the_direction(seed: int, measure: str) -> None:
+    one, other = rows_of(sample(12, 6, seed, 0.5)), rows_of(sample(17, 6, seed + 1))
+    forth = contrast(one, other, np.arange(6), measure=measure)
+    back = contrast(other, one, np.arange(6), measure=measure)
+    assert forth.effect == pytest.approx(-back.effect)
+    assert forth.p == pytest.approx(back.p)
+
+
+def test_few_of_many_features_without_a_difference_pass() -> None:
+    same = contrast_relevance(table_of(400), rows_of(sample(80, 400, 0)), rows_of(sample(80, 400, 1)))
+    assert len(relevant_features(same)) <= 4
+    shifted = sample(80, 400, 0)
+    shifted[:, :20] += 1
+    found = contrast_relevance(table_of(400), rows_of(shifted), rows_of(sample(80, 400, 1)))
+    assert {*range(20)} <= {*relevant_features(found).tolist()}
+    assert len(relevant_features(found)) <= 24
+
+
+def test_a_feature_that_fires_less_in_the_task_is_reported_but_no_evidence() -> None:
+    positive, background = sample(80, 3, 0), sample(80, 3, 1)
+    background[:, 1] += 1
+    found = contrast_relevance(table_of(3), rows_of(positive), rows_of(background))
+    assert found["contrast"][1] < -0.5
+    assert found["relevance_p"][1] < 0.001
+    assert found["evidence"][1] == []
+    assert set(found["contrast_measure"]) == {"auroc"}
+
+
+def test_other_evidence_stays_and_the_same_kind_is_replaced() -> None:
+    table = table_of(2).add_column("evidence", [["llm", "contrast"], ["contrast"]])
+    positive, background = sample(80, 2, 0), sample(80, 2, 1)
+    positive[:, 1] += 1
+    found = contrast_relevance(table, rows_of(positive), rows_of(background))
+    assert found["evidence"] == [["llm"], ["contrast"]]
+
+
+def test_features_of_the_table_alone_are_compared() -> None:
+    rows = rows_of(sample(20, 50, 0))
+    found = contrast_relevance(table_of(50).select([40, 2]), rows, rows)
+    assert found["feature_id"] == [40, 2]
+    assert found["contrast"] == pytest.approx([0, 0])
+
+
+def test_labels_of_a_dataset_make_the_two_sides() -> None:
+    rows = datasets.Dataset.from_dict({"text": list("abcde"), "toxic": [1, 0, None, 1, 0]})
+    positive, background = split_by_label(rows, "toxic", "1")
+    assert (positive["text"], background["text"]) == (["a", "d"], ["b", "e"])
+    with pytest.raises(ColumnError, match="'harm'"):
+        split_by_label(rows, "harm", 1)
+    with pytest.raises(ColumnError, match=r"label 2.*\['0', '1', 'None'\]"):
+        split_by_label(rows, "toxic", 2)
+
+
+def test_a_contrast_without_meaning_is_refused(tiny_backbone: str, tiny_sae: str) -> None:
+    rows = rows_of(sample(5, 3, 0))
+    with pytest.raises(DatasetError, match="background"):
+        contrast_relevance(table_of(3), rows, rows.select([]))
+    with pytest.raises(OptionError, match="measure="):
+        contrast_relevance(table_of(3), rows, rows, measure="f1")
+    for alpha in (0.0, 1.0):
+        with pytest.raises(OptionError, match="alpha="):
+            contrast_relevance(table_of(3), rows, rows, alpha=alpha)
+    other = datasets.Dataset.from_dict({"text": ["a"]}).map(
+        FeatureExtractor(tiny_backbone, tiny_sae, threshold=0), batched=True
+    )
+    with pytest.raises(FeatureSpaceMismatch):
+        contrast_relevance(table_of(3), other, rows)
+    stored = datasets.Dataset.from_dict({"text": ["a"]}).map(FeatureExtractor(tiny_backbone, tiny_sae), batched=True)
+    with pytest.raises(ColumnError, match="threshold=0"):
+        contrast(stored, stored, [0])
+
+
+# --- ablation --------------------------------------------------------------------------------------------------------
+
+TASK = ["The cat sat on the mat.", "I would like two cups of coffee, please.", "Dogs bark and birds sing.", "Hi"]
+
+
+@pytest.fixture(scope="module")
+def extractor(tiny_backbone: str, tiny_sae: str) -> FeatureExtractor:
+    return FeatureExtractor(tiny_backbone, tiny_sae, threshold=0)
+
+
+@pytest.fixture(scope="module")
+def task(extractor: FeatureExtractor) -> datasets.Dataset:
+    rows = datasets.Dataset.from_dict({"text": TASK, "label": ["yes", "no", "yes", "no"]})
+    return rows.map(extractor, batched=True)
+
+
+@pytest.fixture(scope="module")
+def table(task: datasets.Dataset, tiny_backbone: str) -> datasets.Dataset:
+    return feature_table(task, backbone=tiny_backbone)
+
+
+def spelled_out(extractor: FeatureExtractor, backbone: str, row: Any, feature: int) -> float | None:
+    """How much the mean cross-entropy of a text, or of a chat's second message, rises without a feature that fires."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(backbone)
+    (window,) = extractor.windows([row])
+    tokens, own = torch.from_numpy(window.token_ids)[None], torch.from_numpy(window.own)
+    target = own if isinstance(row, str) else own & torch.from_numpy(window.messages == 1)
+    fired = False
+
+    def ablate(_module: object, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+        nonlocal fired
+        codes = extractor.sae.encode(output[0])[:, feature] * own
+        fired = bool((codes > 0).any())
+        return output - (codes[:, None] * extractor.sae.decoder[feature] / extractor.sae.config.input_scale)[None]
+
+    def loss() -> torch.Tensor:
+        with torch.inference_mode():
+            logits = model(tokens).logits[0, :-1]
+        return torch.nn.functional.cross_entropy(logits[target[1:]], tokens[0, 1:][target[1:]])
+
+    plain = loss()
+    handle = model.model.layers[extractor.feature_space.layer - 1].register_forward_hook(ablate)
+    ablated = loss()
+    handle.remove()
+    return float(ablated - plain) if fired else None
+
+
+def test_the_effect_is_the_rise_of_the_loss_without_the_feature(
+    extractor: FeatureExtractor, task: datasets.Dataset, table: datasets.Dataset, tiny_backbone: str
+) -> None:
+    chosen = table["feature_id"][:6]
+    found = ablation_relevance(table, task, extractor, features=chosen)
+    for row in found.select(range(6)):
+        effects = [spelled_out(extractor, tiny_backbone, text, row["feature_id"]) for text in TASK]
+        expected = [effect for effect in effects if effect is not None]
+        assert row["effect_rows"] == len(expected)
+        assert row["effect"] == pytest.approx(np.mean(expected), abs=1e-5)
+        if len(expected) > 1:
+            assert row["effect_low"] < row["effect"] < row["effect_high"]
+            assert ("effect" in row["evidence"]) == (row["effect_low"] > 0)
+    assert found["effect"][6:] == [None] * (len(table) - 6)
+    assert set(found["effect_measure"]) == {"loss"}
+
+
+def test_the_loss_of_a_chat_is_that_of_its_answers(
+    extractor: FeatureExtractor, table: datasets.Dataset, tiny_backbone: str
+) -> None:
+    chat = [{"role": "user", "content": TASK[1]}, {"role": "assistant", "content": TASK[0]}]
+    chosen = table["feature_id"][:8]
+    found = ablation_relevance(table, datasets.Dataset.from_dict({"messages": [chat]}), extractor, features=chosen)
+    expected = [spelled_out(extractor, tiny_backbone, chat, feature) for feature in chosen]
+    assert any(expected)
+    for row, effect in zip(found, expected, strict=False):
+        assert row["effect"] == (None if effect is None else pytest.approx(effect, abs=1e-5))
+
+
+def test_with_a_question_the_effect_is_the_loss_of_log_odds(
+    extractor: FeatureExtractor, task: datasets.Dataset, table: datasets.Dataset, tiny_backbone: str
+) -> None:
+    question = Question("Is it so?", column="label", positive="yes", yes="Dogs", no="The")
+    found = ablation_relevance(table, task, extractor, features=table["feature_id"], most=96, question=question)
+    assert set(found["effect_measure"]) == {"log-odds"}
+    model = transformers.AutoModelForCausalLM.from_pretrained(tiny_backbone)
+    tokenizer = extractor.backbone.tokenizer
+    yes, no = (tokenizer(word)["input_ids"][0] for word in ("Dogs", "The"))
+    feature = next(row["feature_id"] for row in found if row["effect_rows"] == len(TASK))
+    effects = []
+    for text, label in zip(TASK, task["label"], strict=True):
+        tokens = tokenizer.apply_chat_template(
+            [{"role": "user", "content": f"{text}\n\nIs it so?"}], add_generation_prompt=True, return_tensors="pt"
+        )["input_ids"]
+
+        def ablate(_module: object, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+            codes = extractor.sae.encode(output[0])[:, feature]
+            codes[0] = 0
+            return output - (codes[:, None] * extractor.sae.decoder[feature] / extractor.sae.config.input_scale)[None]
+
+        sign = 1 if label == "yes" else -1
+        odds = []
+        for hook in (None, ablate):
+            handle = model.model.layers[1].register_forward_hook(hook) if hook else None
+            with torch.inference_mode():
+                last = model(tokens).logits[0, -1]
+            odds.append(sign * float(last[yes] - last[no]))
+            if handle:
+                handle.remove()
+        effects.append(odds[0] - odds[1])
+    (row,) = [row for row in found if row["feature_id"] == feature]
+    assert row["effect"] == pytest.approx(np.mean(effects), abs=1e-4)
+
+
+def test_candidates_are_those_with_evidence_strongest_first(
+    extractor: FeatureExtractor, task: datasets.Dataset, table: datasets.Dataset
+) -> None:
+    n = len(table)
+    judged = table.add_column("evidence", [["contrast"]] * 3 + [[]] * (n - 3)).add_column(
+        "contrast", [0.1, 0.9, 0.5] + [1.0] * (n - 3)
+    )
+    found = ablation_relevance(judged, task, extractor, most=2)
+    assert [row["feature_id"] for row in found if row["effect_rows"] is not None] == table["feature_id"][1:3]
+    assert all("contrast" in row["evidence"] for row in found.select(range(3)))
+
+
+def test_an_ablation_without_meaning_is_refused(
+    extractor: FeatureExtractor, task: datasets.Dataset, table: datasets.Dataset, tiny_backbone: str, tiny_sae: str
+) -> None:
+    known = table["feature_id"][0]
+    with pytest.raises(OptionError, match="no candidate"):
+        ablation_relevance(table, task, extractor)
+    with pytest.raises(OptionError, match="5000"):
+        ablation_relevance(table, task, extractor, features=[5000])
+    with pytest.raises(OptionError, match="same token"):
+        question = Question("So?", "label", "yes", yes="No", no="No")
+        ablation_relevance(table, task, extractor, features=[known], question=question)
+    with pytest.raises(ColumnError, match="'harm'"):
+        question = Question("So?", "harm", "yes", yes="Dogs", no="The")
+        ablation_relevance(table, task, extractor, features=[known], question=question)
+    with pytest.raises(DatasetError, match="no tokens"):
+        ablation_relevance(table, datasets.Dataset.from_dict({"text": ["", " "]}), extractor, features=[known])
+    raw = FeatureExtractor(tiny_backbone, tiny_sae, threshold=0, render="raw")
+    with pytest.raises(FeatureSpaceMismatch):
+        ablation_relevance(table, task, raw, features=[known])
+
+
+# --- the task's coverage ---------------------------------------------------------------------------------------------
+
+
+def test_relevant_features_give_the_coverage_of_the_task(task: datasets.Dataset, table: datasets.Dataset) -> None:
+    judged = contrast_relevance(table, task.select([0] * 15), task.select([1] * 15))
+    chosen = relevant_features(judged)
+    report = coverage(task.select([2]), task, threshold=0, features=chosen)
+    assert set(report.relevant) == set(chosen)
+    assert set(chosen) <= set(task["feature_ids"][0])
