@@ -61,6 +61,11 @@ def resolve_column(columns: Mapping[str, Any] | Sequence[str] | None, column: st
     return found
 
 
+def prefix_of(columns: Sequence[str]) -> str:
+    """What the names of the feature columns of these columns of texts start with."""
+    return f"{columns[0]}_" if columns[0] in _PREFERENCE else ""
+
+
 def _check_type(name: str, feature: Any) -> None:
     kind = getattr(feature, "dtype", None)
     if kind in ("string", "large_string", "null", "list", "dict", None) or isinstance(feature, list | dict):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fac_datasets.backbone import EMBEDDED, Backbone, backbone_info
-from fac_datasets.columns import as_table, holds_chats, is_chat, read_rows, resolve_column, with_columns
+from fac_datasets.columns import as_table, holds_chats, is_chat, prefix_of, read_rows, resolve_column, with_columns
 from fac_datasets.coverage import FeatureCoverage
 from fac_datasets.errors import (
     BackboneError,
@@ -60,7 +60,7 @@ class FeatureExtractor:
         roles: roles whose messages are pooled; by default all but `system`.
         activation: `"sae"`, the SAE's own nonlinearity, or `"relu"` of the pre-activations.
         threshold: activations above it are stored: a number in the SAE's units, or a quantile such as `"q50"`.
-        spans: store character offsets of each peak.
+        spans: store character offsets of each peak and of all own tokens.
         max_length: tokens in a window; longer rows are processed in several.
         truncate: cut longer rows instead.
         batch_tokens: tokens in a padded batch.
@@ -199,8 +199,7 @@ class FeatureExtractor:
 
     def prefix(self, features: Mapping[str, Any] | Sequence[str]) -> str:
         """What the names of the feature columns of a dataset with these columns start with."""
-        (column, *_) = resolve_column(features, self.column)
-        return f"{column}_" if column in ("chosen", "rejected") else ""
+        return prefix_of(resolve_column(features, self.column))
 
     def columns(self, features: Mapping[str, Any]) -> dict[str, Any]:
         """The feature columns that a dataset with these columns gets, with their types.
@@ -393,23 +392,28 @@ class FeatureExtractor:
 
     def _columns(self, peaks: Peaks, windows: Sequence[Window], n_rows: int, chat: bool) -> dict[str, Any]:
         # datasets keeps the types of numpy arrays, empty ones too, and turns lists of them into Arrow at full speed.
-        ends = np.bincount(peaks.rows, minlength=n_rows).cumsum()
+        tokens = np.bincount(
+            [window.row for window in windows], weights=[window.own.sum() for window in windows], minlength=n_rows
+        ).astype(np.int64)
+        ends_of_rows = {"peaks": np.bincount(peaks.rows, minlength=n_rows).cumsum(), "tokens": tokens.cumsum()}
 
-        def ragged(values: NDArray[Any]) -> list[NDArray[Any]]:
-            return np.split(values, ends)[:-1]
+        def ragged(values: NDArray[Any], of: str = "peaks") -> list[NDArray[Any]]:
+            return np.split(values, ends_of_rows[of])[:-1]
 
         columns: dict[str, Any] = {
             "feature_ids": ragged(peaks.ids.astype(np.int32)),
             "feature_activations": ragged(peaks.values.astype(np.float32)),
         }
         if self.spans:
-            columns["feature_starts"] = ragged(_gather([window.starts[window.own] for window in windows], peaks))
-            columns["feature_ends"] = ragged(_gather([window.ends[window.own] for window in windows], peaks))
+            starts = _joined([window.starts[window.own] for window in windows])
+            ends = _joined([window.ends[window.own] for window in windows])
+            columns["feature_starts"] = ragged(starts[peaks.positions])
+            columns["feature_ends"] = ragged(ends[peaks.positions])
+            columns["feature_token_starts"] = ragged(starts, "tokens")
             if chat:
-                columns["feature_messages"] = ragged(_gather([w.messages[w.own] for w in windows], peaks))
-        tokens = np.bincount(
-            [window.row for window in windows], weights=[window.own.sum() for window in windows], minlength=n_rows
-        )
+                messages = _joined([window.messages[window.own] for window in windows])
+                columns["feature_messages"] = ragged(messages[peaks.positions])
+                columns["feature_token_messages"] = ragged(messages, "tokens")
         columns["feature_tokens"] = tokens.astype(np.int32)
         columns["feature_space"] = [str(self.feature_space)] * n_rows
         return columns
@@ -456,6 +460,5 @@ def _present(rows: Sequence[Row], refused: list[RowError] | None) -> Sequence[Ro
     return rows
 
 
-def _gather(parts: Sequence[NDArray[np.int32]], peaks: Peaks) -> NDArray[np.int32]:
-    values = np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
-    return values[peaks.positions]
+def _joined(parts: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)

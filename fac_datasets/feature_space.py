@@ -116,8 +116,8 @@ def feature_columns(
 
     Args:
         prefix: `"chosen_"` or `"rejected_"` for preference data.
-        spans: with the character offsets of each peak.
-        chat: with the message of each peak.
+        spans: with the character offsets of each peak and of all own tokens.
+        chat: with the message of each.
         errors: with what is wrong with each row that could not be read.
     """
     from datasets import List, Value
@@ -129,8 +129,10 @@ def feature_columns(
     if spans:
         columns["feature_starts"] = List(Value("int32"))
         columns["feature_ends"] = List(Value("int32"))
+        columns["feature_token_starts"] = List(Value("int32"))
         if chat:
             columns["feature_messages"] = List(Value("int32"))
+            columns["feature_token_messages"] = List(Value("int32"))
     columns["feature_tokens"] = Value("int32")
     columns["feature_space"] = Value("string")
     if errors:

@@ -32,6 +32,7 @@ from fac_datasets.errors import DatasetError, FacDatasetsError, OptionError, Out
 from fac_datasets.extraction import FeatureExtractor
 from fac_datasets.feature_space import Threshold, feature_columns, format_threshold, parse_threshold
 from fac_datasets.identity import content_fingerprint, identify
+from fac_datasets.output import claim
 from fac_datasets.sae.calibration import describe
 from fac_datasets.synthesis.augment import augment, row_maker
 from fac_datasets.synthesis.journal import SampleJournal
@@ -108,7 +109,9 @@ def run(
     settings = settings or Settings()
     folder = Path(out)
     job = _Run(seed_rows, anchor_rows, folder, settings, names, say)
-    claimed = _claim(folder, job.identity(), overwrite)
+    claimed = claim(
+        folder, RUN, job.identity(), parts=(WORK, "data", "provenance", REPORT, PLOT, CARD), overwrite=overwrite
+    )
     if (folder / REPORT).exists():
         report: dict[str, Any] = json.loads((folder / REPORT).read_text())
         say(f"{folder} holds this finished run")
@@ -116,34 +119,6 @@ def run(
         report = _finish(job, folder, claimed)
     _summarise(report, folder, say)
     return report
-
-
-def _claim(folder: Path, identity: dict[str, Any], overwrite: bool) -> bool:
-    """Make the folder this run's own, unless it is another's; whether it was not yet."""
-    wanted = json.dumps(identity, indent=2, sort_keys=True) + "\n"
-    record = folder / RUN
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        known = record.read_text() if record.exists() else None
-        if known == wanted:
-            return False
-        if known is not None and not overwrite:
-            raise OutputError(f"{folder} holds a run with other data or options; choose another folder, or --overwrite")
-        if known is not None:
-            # The record goes last, so that an interrupted clean-up can be repeated.
-            for part in (WORK, "data", "provenance"):
-                if (folder / part).exists():
-                    shutil.rmtree(folder / part)
-            for part in (REPORT, PLOT, CARD, RUN):
-                (folder / part).unlink(missing_ok=True)
-        elif any(folder.iterdir()):
-            raise OutputError(f"{folder} is not empty and holds no run of fac-datasets; choose another folder")
-        write_atomically(record, wanted.encode())
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"the output folder {folder} cannot be written: {error}") from error
-    return True
 
 
 def _finish(job: _Run, folder: Path, claimed: bool) -> dict[str, Any]:
@@ -256,7 +231,7 @@ class _Run:
         missing = before["A1"].missing_by_anchor_rows
         targets = missing[: settings.max_features]
         say(f"missing features: {len(missing):,} of {len(before['A1'].relevant):,}; aiming at {len(targets)}")
-        table = feature_table(anchors["A1"], features=targets, backbone=settings.backbone)
+        table = feature_table(anchors["A1"], features=targets)
         table = explain(table, TopTokensExplainer())
 
         generator = self._generator()

@@ -373,16 +373,16 @@ def test_held_out_rows_give_the_spans_to_score_on(tiny_backbone: str, tiny_sae: 
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice(words, size=6)) for _ in range(80)]
     rows = datasets.Dataset.from_dict({"text": texts}).map(extractor, batched=True)
-    table = explain(feature_table(rows.select(range(40)), backbone=tiny_backbone), TopTokensExplainer())
+    table = explain(feature_table(rows.select(range(40))), TopTokensExplainer())
     within = score_explanations(table)
-    beyond = score_explanations(table, rows.select(range(40, 80)), backbone=tiny_backbone)
+    beyond = score_explanations(table, rows.select(range(40, 80)))
     assert within["auroc"] != beyond["auroc"]
     found = [value for value in beyond["auroc"] if value is not None]
     assert found and np.mean(found) > 0.5
     raw = FeatureExtractor(tiny_backbone, tiny_sae, threshold=0, render="raw")
     other = datasets.Dataset.from_dict({"text": texts}).map(raw, batched=True)
     with pytest.raises(FeatureSpaceMismatch):
-        score_explanations(table, other, backbone=tiny_backbone)
+        score_explanations(table, other)
 
 
 def test_the_steps_say_which_one_is_missing() -> None:

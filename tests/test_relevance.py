@@ -260,12 +260,16 @@ def task(extractor: FeatureExtractor) -> datasets.Dataset:
 
 @pytest.fixture(scope="module")
 def table(task: datasets.Dataset, tiny_backbone: str) -> datasets.Dataset:
-    return feature_table(task, backbone=tiny_backbone)
+    return feature_table(task)
 
 
-def spelled_out(extractor: FeatureExtractor, backbone: str, row: Any, feature: int) -> float | None:
+@pytest.fixture(scope="module")
+def model(tiny_backbone: str) -> Any:
+    return transformers.AutoModelForCausalLM.from_pretrained(tiny_backbone)
+
+
+def spelled_out(extractor: FeatureExtractor, model: Any, row: Any, feature: int) -> float | None:
     """How much the mean cross-entropy of a text, or of a chat's second message, rises without a feature that fires."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(backbone)
     (window,) = extractor.windows([row])
     tokens, own = torch.from_numpy(window.token_ids)[None], torch.from_numpy(window.own)
     target = own if isinstance(row, str) else own & torch.from_numpy(window.messages == 1)
@@ -290,12 +294,12 @@ def spelled_out(extractor: FeatureExtractor, backbone: str, row: Any, feature: i
 
 
 def test_the_effect_is_the_rise_of_the_loss_without_the_feature(
-    extractor: FeatureExtractor, task: datasets.Dataset, table: datasets.Dataset, tiny_backbone: str
+    extractor: FeatureExtractor, task: datasets.Dataset, table: datasets.Dataset, model: Any
 ) -> None:
     chosen = table["feature_id"][:6]
     found = ablation_relevance(table, task, extractor, features=chosen)
     for row in found.select(range(6)):
-        effects = [spelled_out(extractor, tiny_backbone, text, row["feature_id"]) for text in TASK]
+        effects = [spelled_out(extractor, model, text, row["feature_id"]) for text in TASK]
         expected = [effect for effect in effects if effect is not None]
         assert row["effect_rows"] == len(expected)
         assert row["effect"] == pytest.approx(np.mean(expected), abs=1e-5)
@@ -307,24 +311,23 @@ def test_the_effect_is_the_rise_of_the_loss_without_the_feature(
 
 
 def test_the_loss_of_a_chat_is_that_of_its_answers(
-    extractor: FeatureExtractor, table: datasets.Dataset, tiny_backbone: str
+    extractor: FeatureExtractor, table: datasets.Dataset, model: Any
 ) -> None:
     chat = [{"role": "user", "content": TASK[1]}, {"role": "assistant", "content": TASK[0]}]
     chosen = table["feature_id"][:8]
     found = ablation_relevance(table, datasets.Dataset.from_dict({"messages": [chat]}), extractor, features=chosen)
-    expected = [spelled_out(extractor, tiny_backbone, chat, feature) for feature in chosen]
+    expected = [spelled_out(extractor, model, chat, feature) for feature in chosen]
     assert any(expected)
     for row, effect in zip(found, expected, strict=False):
         assert row["effect"] == (None if effect is None else pytest.approx(effect, abs=1e-5))
 
 
 def test_with_a_question_the_effect_is_the_loss_of_log_odds(
-    extractor: FeatureExtractor, task: datasets.Dataset, table: datasets.Dataset, tiny_backbone: str
+    extractor: FeatureExtractor, task: datasets.Dataset, table: datasets.Dataset, model: Any
 ) -> None:
     question = Question("Is it so?", column="label", positive="yes", yes="Dogs", no="The")
     found = ablation_relevance(table, task, extractor, features=table["feature_id"], most=96, question=question)
     assert set(found["effect_measure"]) == {"log-odds"}
-    model = transformers.AutoModelForCausalLM.from_pretrained(tiny_backbone)
     tokenizer = extractor.backbone.tokenizer
     yes, no = (tokenizer(word)["input_ids"][0] for word in ("Dogs", "The"))
     feature = next(row["feature_id"] for row in found if row["effect_rows"] == len(TASK))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fac_datasets import FeatureExtractor, feature_table
-from fac_datasets.errors import BackboneError, ColumnError, FeatureSpaceMismatch, OptionError
+from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OptionError
 from fac_datasets.feature_space import dataset_space
 from fac_datasets.interpretation import spans
 from fac_datasets.interpretation.spans import FeatureSpans
@@ -33,7 +33,7 @@ def rows(tiny_backbone: str, tiny_sae: str) -> datasets.Dataset:
 
 @pytest.fixture(scope="module")
 def table(rows: datasets.Dataset, tiny_backbone: str) -> datasets.Dataset:
-    return feature_table(rows, backbone=tiny_backbone)
+    return feature_table(rows)
 
 
 def firing(rows: datasets.Dataset) -> dict[int, dict[int, float]]:
@@ -131,7 +131,7 @@ def test_silent_spans_come_from_rows_where_the_feature_does_not_fire(
 def test_a_span_has_as_many_tokens_as_asked_for(
     rows: datasets.Dataset, tiny_backbone: str, tiny_extractor: FeatureExtractor, span_tokens: int
 ) -> None:
-    table = feature_table(rows, backbone=tiny_backbone, span_tokens=span_tokens)
+    table = feature_table(rows, span_tokens=span_tokens)
     tokenizer = tiny_extractor.backbone.tokenizer
     for row in table.select(range(20)):
         for span in row["spans"]:
@@ -154,7 +154,7 @@ def test_shards_merge_to_the_table_of_one_pass(
         state.save(tmp_path / f"{first}.safetensors")
         states.append(FeatureSpans.load(tmp_path / f"{first}.safetensors"))
     merged = states[2].merge(states[0]).merge(states[1])
-    assert spans_table(merged, rows, backbone=tiny_backbone).to_list() == table.to_list()
+    assert spans_table(merged, rows).to_list() == table.to_list()
     other = states[0].merge(states[1].merge(states[2]))
     assert other.to_bytes() == merged.to_bytes()
     empty = FeatureSpans(dataset_space(rows))
@@ -193,7 +193,7 @@ def test_a_text_that_stands_in_many_rows_counts_once_among_the_spans(
 ) -> None:
     many = ["the rain of Madrid is quiet and the dogs are naïve"] * 300 + texts(40)
     rows = datasets.Dataset.from_dict({"text": many}).map(tiny_extractor, batched=True)
-    table = feature_table(rows, backbone=tiny_backbone)
+    table = feature_table(rows)
     fired = firing(rows)
     for row in table:
         others = {rows[i]["text"] for i in fired[row["feature_id"]]}
@@ -208,7 +208,7 @@ def test_chats_give_spans_of_the_message_where_the_feature_peaks(tiny_backbone: 
     ]
     extractor = FeatureExtractor(tiny_backbone, tiny_sae, threshold=0)
     rows = datasets.Dataset.from_dict({"messages": chats}).map(extractor, batched=True)
-    table = feature_table(rows, backbone=tiny_backbone)
+    table = feature_table(rows)
     seen = set()
     for row in table:
         for span in row["spans"]:
@@ -227,14 +227,14 @@ def test_preference_columns_have_spans_of_their_own(tiny_backbone: str, tiny_sae
     rows = datasets.Dataset.from_dict({"chosen": texts(10), "rejected": texts(20)[10:]})
     for column in ("chosen", "rejected"):
         rows = rows.map(FeatureExtractor(tiny_backbone, tiny_sae, threshold=0, column=column), batched=True)
-    table = feature_table(rows, column="rejected", backbone=tiny_backbone)
+    table = feature_table(rows, column="rejected")
     assert all(span["text"] in rows[span["row"]]["rejected"] for row in table for span in row["spans"])
 
 
 def test_features_asked_for_have_a_row_even_where_they_never_fire(
     rows: datasets.Dataset, table: datasets.Dataset, tiny_backbone: str
 ) -> None:
-    chosen = feature_table(rows, features=[500, 3, 4], backbone=tiny_backbone)
+    chosen = feature_table(rows, features=[500, 3, 4])
     assert chosen["feature_id"] == [3, 4, 500]
     never = chosen[2]
     assert (never["firing_rate"], never["max_activation"], never["spans"]) == (0, 0, [])
@@ -246,8 +246,8 @@ def test_features_asked_for_have_a_row_even_where_they_never_fire(
 def test_the_seed_decides_the_random_spans_alone(
     rows: datasets.Dataset, table: datasets.Dataset, tiny_backbone: str
 ) -> None:
-    assert feature_table(rows, backbone=tiny_backbone).to_list() == table.to_list()
-    other = feature_table(rows, backbone=tiny_backbone, seed=1)
+    assert feature_table(rows).to_list() == table.to_list()
+    other = feature_table(rows, seed=1)
     assert other["spans"] == table["spans"]
     assert other["silent_spans"] != table["silent_spans"]
 
@@ -255,20 +255,18 @@ def test_the_seed_decides_the_random_spans_alone(
 def test_columns_without_every_activation_are_refused(tiny_backbone: str, tiny_sae: str) -> None:
     rows = datasets.Dataset.from_dict({"text": texts(3)}).map(FeatureExtractor(tiny_backbone, tiny_sae), batched=True)
     with pytest.raises(ColumnError, match=r"above q50.*FeatureExtractor\(threshold=0\)"):
-        feature_table(rows, backbone=tiny_backbone)
+        feature_table(rows)
 
 
 def test_what_a_table_needs_is_said(rows: datasets.Dataset, tiny_backbone: str) -> None:
     with pytest.raises(ColumnError, match="spans=True"):
-        feature_table(rows.remove_columns("feature_starts"), backbone=tiny_backbone)
-    with pytest.raises(BackboneError, match="backbone="):
-        feature_table(rows)
+        feature_table(rows.remove_columns("feature_token_starts"))
     for options in ({"top": 0}, {"top": KEPT + 1}, {"span_tokens": 0}):
         with pytest.raises(OptionError):
-            feature_table(rows, backbone=tiny_backbone, **options)  # type: ignore[arg-type]
+            feature_table(rows, **options)  # type: ignore[arg-type]
     state = FeatureSpans(dataset_space(rows)).update(rows[:5], 0)
     with pytest.raises(ColumnError, match="5 rows"):
-        spans_table(state, rows, backbone=tiny_backbone)
+        spans_table(state, rows)
 
 
 def test_a_table_survives_the_disk(table: datasets.Dataset, tmp_path: Path) -> None:

@@ -30,9 +30,7 @@ class Case:
         self.seed = self.seed_rows.map(self.extractor, batched=True)
         self.anchor = anchor_rows.map(self.extractor, batched=True)
         self.report: CoverageReport = coverage(self.seed, self.anchor, threshold="q75")
-        self.table = explain(
-            feature_table(self.anchor, features=self.report.missing, backbone=backbone), TopTokensExplainer()
-        )
+        self.table = explain(feature_table(self.anchor, features=self.report.missing), TopTokensExplainer())
         self.generator = LocalGenerator(backbone, batch_size=8)
 
     def synthesize(self, **options: object) -> datasets.Dataset:

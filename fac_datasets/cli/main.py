@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from fac_datasets.cli import coverage, extraction, pipeline, publishing, sae
+from fac_datasets.cli import coverage, extraction, interpretation, pipeline, publishing, sae
 from fac_datasets.errors import FacDatasetsError
 
 app = typer.Typer(
@@ -20,6 +20,10 @@ app = typer.Typer(
 app.command()(pipeline.run)
 app.command()(extraction.extract)
 app.command()(coverage.coverage)
+app.command()(interpretation.table)
+app.command()(interpretation.explain)
+app.command()(interpretation.relevance)
+app.command()(interpretation.score)
 app.add_typer(publishing.app, name="publish", help="Publish to the Hub.")
 app.add_typer(sae.app, name="sae", help="Train, evaluate and calibrate sparse autoencoders.")
 

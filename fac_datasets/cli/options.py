@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from fac_datasets.generation.base import TextGenerator
 
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
 BackboneName = Annotated[str, typer.Option("--backbone", help="'embedded', a folder or a Hub id.")]
@@ -22,3 +25,30 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another ru
 def dataset_name(argument: str) -> str:
     """What to call a dataset argument in reports: a Hub id as it is, of a local path only the last part."""
     return Path(argument).name if Path(argument).exists() else argument
+
+
+Model = Annotated[
+    str | None, typer.Option("--model", help="'embedded', a folder or a Hub id; with --endpoint, its model there.")
+]
+Endpoint = Annotated[str | None, typer.Option("--endpoint", help="Address of an OpenAI-compatible server.")]
+Provider = Annotated[str | None, typer.Option("--provider", help="Of Inference Providers, or 'auto'.")]
+Concurrency = Annotated[int, typer.Option("--concurrency", help="Requests to an endpoint at once.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many calls and tokens it would take.")]
+MaxCalls = Annotated[int | None, typer.Option("--max-calls", help="Stop before more calls than this.")]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Stop before more tokens than this.")]
+
+
+def text_generator(
+    model: str | None, endpoint: str | None, provider: str | None, concurrency: int, device: str | None
+) -> TextGenerator | None:
+    """The generator that these options name; None where they name none."""
+    if endpoint or provider:
+        from fac_datasets.generation.endpoint import EndpointGenerator
+
+        named = None if provider == "auto" else provider
+        return EndpointGenerator(model, base_url=endpoint, provider=named, concurrency=concurrency)
+    if model is None:
+        return None
+    from fac_datasets.generation.local import LocalGenerator
+
+    return LocalGenerator(model, device=device)

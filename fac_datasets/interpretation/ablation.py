@@ -78,7 +78,7 @@ def ablation_relevance(
         0.
 
     Raises:
-        OptionError: there is no candidate, or the two answers start with the same token.
+        OptionError: nothing says which features are candidates, or the two answers start with the same token.
         FeatureSpaceMismatch: table and extractor are of different spaces.
         DatasetError: the rows hold no tokens to predict.
     """
@@ -88,11 +88,6 @@ def ablation_relevance(
     for space in sorted(set(table["feature_space"])):
         _require_same_sae(FeatureSpace.parse(space), extractor.feature_space)
     wanted = _candidates(table, features)[:most]
-    if not wanted:
-        raise OptionError(
-            "there is no candidate to ablate: name features=..., or judge the table first with judge_relevance or "
-            "contrast_relevance"
-        )
     found = _Ablation(extractor, dataset, column, question).effects(wanted)
     effects = {feature: _interval(values) for feature, values in zip(wanted, found, strict=True)}
     parts = list(zip(*(effects.get(feature, (None, None, None, None)) for feature in table["feature_id"]), strict=True))
@@ -116,7 +111,10 @@ def _candidates(table: datasets.Dataset, features: Sequence[int] | NDArray[np.in
             raise OptionError(f"features {missing[:10]} are not in the table")
         return [int(feature) for feature in features]
     if "evidence" not in table.column_names:
-        return []
+        raise OptionError(
+            "there is no candidate to ablate: name features=..., or judge the table first with judge_relevance or "
+            "contrast_relevance"
+        )
     strength = table["contrast"] if "contrast" in table.column_names else [0.0] * len(table)
     ranked = sorted(zip(known, table["evidence"], strength, strict=True), key=lambda row: (-row[2], row[0]))
     return [feature for feature, kinds, _ in ranked if kinds]

@@ -54,7 +54,6 @@ def score_explanations(
     generator: TextGenerator | None = None,
     embedding_model: str | None = None,
     column: str | None = None,
-    backbone: str | None = None,
     seed: int = 0,
     journal: str | Path | Journal | None = None,
 ) -> datasets.Dataset:
@@ -68,7 +67,6 @@ def score_explanations(
         embedding_model: ranks spans by the cosine of their embedding and the name's, instead of by the name's words;
             a sentence-transformers model, such as `"all-MiniLM-L6-v2"`.
         column: of the texts of the dataset; by default the one known name that is present.
-        backbone: whose tokenizer counts the tokens of spans of the dataset; by default that of the feature space.
         seed: decides which spans are shown in which order.
         journal: keeps the answers, so that none is asked for twice; a path or a Journal.
 
@@ -90,7 +88,7 @@ def score_explanations(
     from datasets import Value
 
     require_columns(table, "held_out_spans", "silent_spans", "explanation")
-    tested = table if dataset is None else _held_out(table, dataset, column, backbone)
+    tested = table if dataset is None else _held_out(table, dataset, column)
     rank = _by_words if embedding_model is None else _by_embedding(embedding_model)
     names = list(table["explanation"])
     columns: dict[str, tuple[list[float | None], Any]] = {"auroc": (_aurocs(names, tested, rank), Value("float32"))}
@@ -169,15 +167,13 @@ KINDS = tuple(_shown)
 """Scores by a judge."""
 
 
-def _held_out(
-    table: datasets.Dataset, dataset: datasets.Dataset, column: str | None, backbone: str | None
-) -> datasets.Dataset:
+def _held_out(table: datasets.Dataset, dataset: datasets.Dataset, column: str | None) -> datasets.Dataset:
     """Spans of a held-out dataset for the features of a table, in its order; all its spans count as held out."""
     ids = list(table["feature_id"])
     prefix = f"{column}_" if column in ("chosen", "rejected") else ""
     for space in sorted(set(table["feature_space"])):
         require_same_space(FeatureSpace.parse(space), dataset_space(dataset, prefix))
-    found = feature_table(dataset, features=ids, column=column, backbone=backbone)
+    found = feature_table(dataset, features=ids, column=column)
     place = {feature: i for i, feature in enumerate(found["feature_id"])}
     if len(place) < len(ids):
         raise ColumnError("the table lists a feature twice")

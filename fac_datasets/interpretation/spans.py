@@ -22,7 +22,7 @@ from fac_datasets.feature_space import FeatureSpace, format_threshold, require_s
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-STRONGEST = 64
+STRONGEST = 48
 """Strongest rows kept of a feature; some of their spans turn out to be identical."""
 
 SAMPLED = 64
@@ -110,6 +110,7 @@ class FeatureSpans:
         self._silent = SilentRows(
             np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
         )
+        self._compacted = True
         # What a place must reach to be kept: as activation among the strongest, as key in the sample.
         self._least: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
         self._largest_key: NDArray[np.uint64] = np.zeros(0, dtype=np.uint64)
@@ -128,9 +129,9 @@ class FeatureSpans:
             FeatureSpaceMismatch: a row is of another space.
         """
         names = list(getattr(batch, "column_names", None) or batch)
-        if f"{prefix}feature_starts" not in names:
+        if f"{prefix}feature_token_starts" not in names:
             raise ColumnError(
-                f"there is no column '{prefix}feature_starts'; a feature table needs FeatureExtractor(spans=True)"
+                f"there is no column '{prefix}feature_token_starts'; a feature table needs FeatureExtractor(spans=True)"
             )
         for space in set(_listed(batch[f"{prefix}feature_space"])):
             require_same_space(FeatureSpace.parse(self.feature_space), FeatureSpace.parse(space))
@@ -156,6 +157,7 @@ class FeatureSpans:
         places = Places(
             ids, values, np.repeat(rows, lengths), keys, part("starts", np.int32), part("ends", np.int32), messages
         )
+        self._compacted = False
         self._strongest = _joined(self._strongest, places.at(strong))
         self._sample = _joined(self._sample, places.at(drawn))
         if max(len(self._strongest.ids), len(self._sample.ids)) > max(_PENDING, 2 * STRONGEST * len(self.counts)):
@@ -177,6 +179,7 @@ class FeatureSpans:
         both.n_rows += other.n_rows
         both._strongest = _joined(both._strongest, other._strongest)
         both._sample = _joined(both._sample, other._sample)
+        both._compacted = False
         both._add_silent(other._silent)
         both._compact()
         return both
@@ -234,7 +237,7 @@ class FeatureSpans:
             for name, group in state._groups().items()
         }
         state._strongest, state._sample, state._silent = groups["strongest"], groups["sample"], groups["silent"]
-        state._compact()
+        state._set_bars()
         return state
 
     def _groups(self) -> dict[str, Any]:
@@ -263,8 +266,16 @@ class FeatureSpans:
 
     def _compact(self) -> None:
         """Keep only what can still be among the strongest, or in the sample."""
-        self._strongest = _best(self._strongest, -self._strongest.values, STRONGEST)
+        if self._compacted:
+            return
+        self._compacted = True
+        # The bits of positive floats sort as the floats do.
+        weakness = (np.uint32(2**32 - 1) - self._strongest.values.view(np.uint32)).astype(np.uint64)
+        self._strongest = _best(self._strongest, weakness, STRONGEST)
         self._sample = _best(self._sample, self._sample.keys, SAMPLED)
+        self._set_bars()
+
+    def _set_bars(self) -> None:
         last = self._strongest.at(ranks(self._strongest.ids) == STRONGEST - 1)
         self._least[last.ids] = last.values
         last = self._sample.at(ranks(self._sample.ids) == SAMPLED - 1)
@@ -281,14 +292,32 @@ def require_all_activations(space: FeatureSpace) -> None:
         )
 
 
-def _best(places: Places, order_by: NDArray[Any], size: int) -> Places:
+def _best(places: Places, order_by: NDArray[np.uint64], size: int) -> Places:
     """Of each feature the first places in an order, each text once."""
-    ordered = places.at(np.lexsort((places.rows, order_by, places.ids)))
     # One number a feature and text: another pair with the same one is less likely than a damaged disk.
-    pairs = ordered.keys ^ (ordered.ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-    _, first = np.unique(pairs, return_index=True)
-    once = ordered.at(np.sort(first))
-    return once.at(ranks(once.ids) < size)
+    pairs = places.keys ^ (places.ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    order = _order(places, order_by)
+    if not _first_of_each(np.sort(pairs)).all():
+        order = order[np.sort(np.unique(pairs[order], return_index=True)[1])]
+    return places.at(order[ranks(places.ids[order]) < size])
+
+
+def _order(places: Places, order_by: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Places by feature, then in an order, then by row."""
+    # Feature and order in one number: sorting by it takes a third of the time of sorting by several keys.
+    bits = np.uint64(64 - int(places.ids.max(initial=0)).bit_length())
+    highest = int(order_by.max(initial=0)).bit_length()
+    shortened = order_by >> np.uint64(max(0, highest - int(bits)))
+    keys = (places.ids.astype(np.uint64) << bits) | shortened if bits < 64 else shortened
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    same = keys[1:] == keys[:-1]
+    if same.any():
+        ties = np.append(same, False) | np.insert(same, 0, False)
+        places_there = order[ties]
+        exact = np.lexsort((places.rows[places_there], order_by[places_there], keys[ties]))
+        order[ties] = places_there[exact]
+    return order
 
 
 def ranks(ids: NDArray[np.int64]) -> NDArray[np.int64]:

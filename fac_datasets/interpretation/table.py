@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from fac_datasets.backbone import load_tokenizer
-from fac_datasets.columns import normalise_message, read_rows, resolve_column
-from fac_datasets.embedded import EMBEDDED_BACKBONE_NAME
-from fac_datasets.errors import BackboneError, ColumnError, OptionError
-from fac_datasets.feature_space import FeatureSpace, dataset_space
+from fac_datasets.columns import normalise_message, prefix_of, read_rows, resolve_column
+from fac_datasets.coverage import flatten
+from fac_datasets.errors import ColumnError, OptionError
+from fac_datasets.feature_space import dataset_space
 from fac_datasets.interpretation.spans import FeatureSpans, Places, SilentRows, ranks, require_all_activations
 
 if TYPE_CHECKING:
@@ -32,7 +31,10 @@ SILENT = 32
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 """Of a feature's activation over the rows where it fires."""
 
-_ROWS = 2_000
+_ROWS = 500
+"""Rows read at once."""
+
+_BLANKS = np.array([ord(character) for character in " \t\n\r\u00a0"], dtype=np.uint32)
 
 
 def feature_table(
@@ -42,7 +44,6 @@ def feature_table(
     span_tokens: int = 10,
     features: Sequence[int] | NDArray[np.int64] | None = None,
     column: str | None = None,
-    backbone: str | None = None,
     seed: int = 0,
 ) -> datasets.Dataset:
     """One row a feature that the dataset activates, with spans that show where it fires.
@@ -53,7 +54,6 @@ def feature_table(
         span_tokens: tokens of a span, which ends with the token where the feature peaks.
         features: these ids, also those that never fire; by default all that fire.
         column: column of the texts; by default the one known name that is present.
-        backbone: whose tokenizer counts the tokens; by default that of the feature space.
         seed: of the random sample.
 
     Returns:
@@ -73,7 +73,7 @@ def feature_table(
         ['feature_id', 'feature_space', 'firing_rate', 'max_activation']
     """
     columns = resolve_column(dataset.features, column)
-    prefix = f"{columns[0]}_" if columns[0] in ("chosen", "rejected") else ""
+    prefix = prefix_of(columns)
     space = dataset_space(dataset, prefix)
     require_all_activations(space)
     wanted = None if features is None else np.asarray(features, dtype=np.int64)
@@ -83,7 +83,7 @@ def feature_table(
     for batch in dataset.select_columns(names).with_format("arrow").iter(batch_size=_ROWS):
         state.update(batch, first, column=column, prefix=prefix)
         first += len(batch)
-    return spans_table(state, dataset, top=top, span_tokens=span_tokens, column=column, backbone=backbone)
+    return spans_table(state, dataset, top=top, span_tokens=span_tokens, column=column)
 
 
 def spans_table(
@@ -93,7 +93,6 @@ def spans_table(
     top: int = 10,
     span_tokens: int = 10,
     column: str | None = None,
-    backbone: str | None = None,
 ) -> datasets.Dataset:
     """The feature table of a finished, perhaps merged, state; see `feature_table`.
 
@@ -103,7 +102,6 @@ def spans_table(
         top: see `feature_table`.
         span_tokens: see `feature_table`.
         column: see `feature_table`.
-        backbone: see `feature_table`.
 
     Raises:
         OptionError: an option has no meaning.
@@ -114,15 +112,17 @@ def spans_table(
     if len(dataset) != state.n_rows:
         raise ColumnError(f"the spans are of {state.n_rows:,} rows, but the dataset has {len(dataset):,}")
     ids = np.flatnonzero(state.counts) if state.features is None else state.features
-    space = FeatureSpace.parse(state.feature_space)
-    texts = _Texts(dataset, resolve_column(dataset.features, column), _tokenizer(space, backbone), span_tokens)
+    texts = _Texts(dataset, resolve_column(dataset.features, column), span_tokens)
     strongest, sample, silent = state.strongest(), state.sample(), state.silent_rows()
     texts.read(np.concatenate([strongest.rows, sample.rows, silent.rows]))
     strong = _once(texts.spans(strongest))
     strong = strong.at(ranks(strong.ids) < KEPT)
     rank = ranks(strong.ids)
-    lower = _spread(_others(_once(texts.spans(sample)), strong), LOWER)
-    held_out = _sorted(_Spans(*(_concatenate(pair) for pair in zip(strong.at(rank >= top), lower, strict=True))))
+    lower = texts.spans(_weaker(sample, strongest))
+    lower = _once(lower.at(~np.isin(lower.pairs, strong.pairs)))
+    joined: list[Any] = [np.concatenate([*pair]) for pair in zip(strong.at(rank >= top), lower, strict=True)]
+    both = _Spans(*joined)
+    held_out = both.at(np.lexsort((both.rows, -both.values, both.ids)))
     counts = np.zeros(int(ids.max(initial=-1)) + 1, np.int64)
     counts[: len(state.counts)] = state.counts[: len(counts)]
     highest = np.zeros(len(counts), np.float32)
@@ -166,22 +166,6 @@ def _dataset(columns: dict[str, Any]) -> datasets.Dataset:
     return datasets.Dataset(datasets.table.InMemoryTable(pa.table(columns).cast(features.arrow_schema)))
 
 
-def _tokenizer(space: FeatureSpace, backbone: str | None) -> Any:
-    if backbone is None and space.backbone == EMBEDDED_BACKBONE_NAME:
-        backbone = "embedded"
-    if backbone == "embedded":
-        from fac_datasets.embedded import embedded_backbone_folder
-
-        backbone = str(embedded_backbone_folder())
-    try:
-        return load_tokenizer(backbone or space.backbone)
-    except BackboneError as error:
-        raise BackboneError(
-            f"spans are counted in tokens of {space.backbone}, whose tokenizer was not found; name its folder or Hub "
-            f"id with backbone=... (--backbone): {error}"
-        ) from error
-
-
 class _Spans(NamedTuple):
     """Cut-out spans of features."""
 
@@ -190,154 +174,135 @@ class _Spans(NamedTuple):
     rows: NDArray[np.int64]
     starts: NDArray[np.int32]
     ends: NDArray[np.int32]
-    texts: pa.Array
+    texts: NDArray[np.object_]
 
     def at(self, index: NDArray[Any]) -> _Spans:
-        numbers = index.nonzero()[0] if index.dtype == bool else index
-        parts: list[Any] = [
-            part.take(pa.array(numbers)) if isinstance(part, pa.Array) else part[numbers] for part in self
-        ]
-        return _Spans(*parts)
+        """Some of the spans, by mask or by index."""
+        return _Spans(*(part[index] for part in self))
+
+    @property
+    def pairs(self) -> NDArray[np.uint64]:
+        """One number for each pair of feature and text; the same one for another pair is next to impossible."""
+        hashes = np.fromiter(map(hash, self.texts), np.int64, len(self.texts)).view(np.uint64)
+        return hashes ^ (self.ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
 
 
 class _Texts:
-    """Texts and messages of rows, tokenized, from which spans are cut."""
+    """Texts and messages of rows, and where their own tokens start, from which spans are cut."""
 
-    def __init__(self, dataset: datasets.Dataset, columns: tuple[str, ...], tokenizer: Any, span_tokens: int) -> None:
-        self.dataset, self.columns = dataset.select_columns(list(columns)), columns
-        self.tokenizer, self.span_tokens = tokenizer, span_tokens
+    def __init__(self, dataset: datasets.Dataset, columns: tuple[str, ...], span_tokens: int) -> None:
+        prefix = prefix_of(columns)
+        self.columns, self.span_tokens = columns, span_tokens
+        self.names = [f"{prefix}feature_token_{part}" for part in ("starts", "messages")]
+        self.names = [name for name in self.names if name in dataset.column_names]
+        self.dataset = dataset.select_columns([*columns, *self.names]).with_format("arrow")
 
     def read(self, rows: NDArray[np.int64]) -> None:
-        """Read and tokenize these rows."""
-        places: list[tuple[int, int]] = []
-        contents: list[str] = []
-        tokens, token_counts = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.int64)]
+        """Read these rows."""
         rows = np.unique(rows)
-        base = 0
+        texts: list[str] = []
+        text_rows, token_rows, token_messages, starts = ([np.zeros(0, np.int64)] for _ in range(4))
         for begin in range(0, len(rows), _ROWS):
             numbers = rows[begin : begin + _ROWS]
-            texts: list[str] = []
-            for row, content in zip(numbers.tolist(), read_rows(self.dataset[numbers], self.columns), strict=True):
-                messages = [content or ""] if isinstance(content, str | None) else _messages(content, row)
-                places += [(row, message) for message in range(len(messages))]
-                texts += messages
-            lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-            offsets, counts = self._tokens(texts)
-            tokens.append(offsets + np.repeat(base + lengths.cumsum() - lengths, counts)[:, None])
-            token_counts.append(counts)
-            base += int(lengths.sum())
-            contents += texts
-        pairs = np.array(places, dtype=np.int64).reshape(-1, 2)
-        self._rows, self._messages = pairs[:, 0], pairs[:, 1]
-        lengths = np.fromiter(map(len, contents), np.int64, len(contents))
-        self._begins = lengths.cumsum() - lengths
-        self._token_starts, self._token_ends = np.concatenate(tokens).T
-        counts = np.concatenate(token_counts)
-        self._first_tokens, self._token_counts = counts.cumsum() - counts, counts
-        self._joined = "".join(contents)
+            batch = self.dataset[numbers]
+            contents = [
+                [content or ""] if isinstance(content, str | None) else _messages(content, row)
+                for row, content in zip(numbers.tolist(), read_rows(batch, self.columns), strict=True)
+            ]
+            text_rows.append(np.repeat(numbers, [len(messages) for messages in contents]))
+            texts += chain.from_iterable(contents)
+            counts, found = flatten(batch[self.names[0]], np.int64)
+            token_rows.append(np.repeat(numbers, counts))
+            starts.append(found)
+            token_messages.append(
+                flatten(batch[self.names[1]], np.int64)[1] if len(self.names) > 1 else np.zeros(len(found), np.int64)
+            )
+        self._rows = np.concatenate(text_rows)
+        ends = np.fromiter(map(len, texts), np.int64, len(texts)).cumsum()
+        self._begins = np.concatenate([[0], ends])
+        self._token_texts = self._index(np.concatenate(token_rows), np.concatenate(token_messages))
+        self._token_starts = self._begins[self._token_texts] + np.concatenate(starts)
+        self._joined = "".join(texts)
+        self._characters = np.frombuffer(self._joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
     def spans(self, places: Places) -> _Spans:
         """The tokens up to each place's peak, and the peak."""
-        index = np.searchsorted(self._rows, places.rows) + places.messages
-        peaks, ends = self._begins[index] + places.starts, self._begins[index] + places.ends
-        return self._cut(places.ids, places.values, places.rows, index, peaks, ends)
+        texts = self._index(places.rows, places.messages)
+        begins = self._begins[texts]
+        peaks, ends = (begins + part.astype(np.int64) for part in (places.starts, places.ends))
+        tokens = np.searchsorted(self._token_starts, peaks, side="right") - 1
+        return self._cut(places.ids, places.values, places.rows, tokens, peaks, ends)
 
     def random(self, rows: NDArray[np.int64], keys: NDArray[np.uint64]) -> _Spans:
         """A random span of each row that has any token, equal ones once; the row's place stands for the feature."""
-        first, last = np.searchsorted(self._rows, rows), np.searchsorted(self._rows, rows, side="right")
-        token = self._first_tokens[first]
-        n_tokens = self._first_tokens[last - 1] + self._token_counts[last - 1] - token
-        filled = n_tokens > 0
-        token = (token + (keys % np.maximum(n_tokens, 1).astype(np.uint64)).astype(np.int64))[filled]
-        index = np.searchsorted(self._first_tokens, token, side="right") - 1
-        peaks, ends = self._token_starts[token], self._token_ends[token]
-        nothing = np.zeros(len(token), np.float32)
-        return _once(self._cut(np.flatnonzero(filled), nothing, rows[filled], index, peaks, ends), by_feature=False)
+        of_tokens = self._rows[self._token_texts]
+        first, last = np.searchsorted(of_tokens, rows), np.searchsorted(of_tokens, rows, side="right")
+        filled = np.flatnonzero(last > first)
+        drawn = (keys[filled] % (last - first)[filled].astype(np.uint64)).astype(np.int64)
+        tokens = first[filled] + drawn
+        peaks, texts = self._token_starts[tokens], self._token_texts[tokens]
+        # A token ends where the next one starts; of several that share a character, the last tells.
+        following = np.searchsorted(self._token_starts, peaks, side="right")
+        ends = np.minimum(np.append(self._token_starts, len(self._joined))[following], self._begins[texts + 1])
+        nothing = np.zeros(len(tokens), np.float32)
+        spans = self._cut(filled, nothing, rows[filled], tokens, peaks, ends)
+        return spans.at(np.sort(np.unique(spans._replace(ids=np.zeros_like(filled)).pairs, return_index=True)[1]))
 
-    def _tokens(self, texts: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """First character of each token and the one behind it, [n_tokens, 2], and how many tokens each text has."""
-        if not texts:
-            return np.zeros((0, 2), np.int64), np.zeros(0, np.int64)
-        encodings = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        counts = np.fromiter(map(len, encodings), np.int64, len(encodings))
-        flat = np.fromiter(chain.from_iterable(chain.from_iterable(encodings)), np.int64, 2 * int(counts.sum()))
-        return flat.reshape(-1, 2), counts
+    def _index(self, rows: NDArray[np.int64], messages: NDArray[Any]) -> NDArray[np.int64]:
+        """Place of each message among all that were read."""
+        place: NDArray[np.int64] = np.searchsorted(self._rows, rows) + messages
+        return place
 
     def _cut(
         self,
         ids: NDArray[np.int64],
         values: NDArray[np.float32],
         rows: NDArray[np.int64],
-        index: NDArray[np.int64],
+        tokens: NDArray[np.int64],
         peaks: NDArray[np.int64],
         ends: NDArray[np.int64],
     ) -> _Spans:
-        token = np.searchsorted(self._token_starts, peaks, side="right") - 1
-        first = np.maximum(self._first_tokens[index], token - self.span_tokens + 1)
-        begins = np.minimum(np.maximum(self._token_starts[first], self._begins[index]), peaks)
-        joined = self._joined
-        texts = [joined[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        """Spans that end with these tokens, of the same text."""
+        first = np.maximum(tokens - self.span_tokens + 1, 0)
+        begins = np.minimum(np.maximum(self._token_starts[first], self._begins[self._token_texts[tokens]]), peaks)
         # Many tokens start with the space before a word, which is no part of the span.
-        bare = [text.lstrip() for text in texts]
-        blank = np.fromiter(map(len, texts), np.int64, len(texts)) - np.fromiter(map(len, bare), np.int64, len(bare))
-        shown = np.where(begins + blank <= peaks, blank, 0)
-        texts = [text if skipped else whole for text, whole, skipped in zip(bare, texts, shown.tolist(), strict=True)]
-        begins = begins + shown
-        return _Spans(
-            ids,
-            values,
-            rows,
-            (peaks - begins).astype(np.int32),
-            (ends - begins).astype(np.int32),
-            pa.array(texts, pa.string()),
-        )
+        while (blank := (begins < peaks) & np.isin(self._characters[begins], _BLANKS)).any():
+            begins = begins + blank
+        texts = np.empty(len(begins), dtype=object)
+        joined = self._joined
+        texts[:] = [joined[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        return _Spans(ids, values, rows, (peaks - begins).astype(np.int32), (ends - begins).astype(np.int32), texts)
 
 
 def _messages(content: Any, row: int) -> list[str]:
     return [normalise_message(message, row)["content"] for message in content]
 
 
-def _once(spans: _Spans, *, by_feature: bool = True) -> _Spans:
-    """Equal spans (of a feature) once, the first of them."""
-    pairs = _pairs(spans.ids if by_feature else np.zeros_like(spans.ids), spans.texts)
-    return spans.at(np.sort(np.unique(pairs, return_index=True)[1]))
+def _once(spans: _Spans) -> _Spans:
+    """Equal spans of a feature once, the first of them."""
+    return spans.at(np.sort(np.unique(spans.pairs, return_index=True)[1]))
 
 
-def _others(spans: _Spans, known: _Spans) -> _Spans:
-    """The spans that are not among the known ones of their feature."""
-    pairs = _pairs(np.concatenate([known.ids, spans.ids]), pa.concat_arrays([known.texts, spans.texts]))
-    return spans.at(~np.isin(pairs[len(known.ids) :], pairs[: len(known.ids)]))
-
-
-def _pairs(ids: NDArray[np.int64], texts: pa.Array) -> NDArray[np.int64]:
-    """One number for each different pair of feature and text."""
-    codes = texts.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    pairs: NDArray[np.int64] = ids * (int(codes.max(initial=0)) + 1) + codes
-    return pairs
-
-
-def _spread(spans: _Spans, most: int) -> _Spans:
-    """Of each feature some spans, evenly over its activations."""
-    spans = _sorted(spans)
-    rank = ranks(spans.ids)
-    counts = np.bincount(spans.ids)[spans.ids] if len(spans.ids) else rank
-    taken = np.minimum(counts, most)
-    return spans.at(((rank + 1) * taken // np.maximum(counts, 1)) > (rank * taken // np.maximum(counts, 1)))
-
-
-def _sorted(spans: _Spans) -> _Spans:
-    return spans.at(np.lexsort((spans.rows, -spans.values, spans.ids)))
-
-
-def _concatenate(pair: tuple[Any, Any]) -> Any:
-    return pa.concat_arrays(pair) if isinstance(pair[0], pa.Array) else np.concatenate(pair)
+def _weaker(sample: Places, strongest: Places) -> Places:
+    """Of each feature some sampled places that are not among the strongest, evenly over its activations."""
+    rows = np.uint64(1 + max(sample.rows.max(initial=0), strongest.rows.max(initial=0)))
+    drawn, known = (part.ids.astype(np.uint64) * rows + part.rows.astype(np.uint64) for part in (sample, strongest))
+    others = sample.at(~np.isin(drawn, known))
+    others = others.at(np.lexsort((others.rows, -others.values, others.ids)))
+    rank = ranks(others.ids)
+    counts = np.bincount(others.ids)[others.ids] if len(rank) else rank
+    taken = np.minimum(counts, LOWER)
+    return others.at(((rank + 1) * taken // np.maximum(counts, 1)) > (rank * taken // np.maximum(counts, 1)))
 
 
 def _listed(spans: _Spans, ids: NDArray[np.int64]) -> pa.Array:
     """Spans, sorted by feature, as lists, one a feature."""
     places = np.searchsorted(spans.ids, ids), np.searchsorted(spans.ids, ids, side="right")
     structs = pa.StructArray.from_arrays(
-        [spans.texts, *(pa.array(part) for part in (spans.starts, spans.ends, spans.values, spans.rows))],
+        [
+            pa.array(spans.texts, pa.string()),
+            *(pa.array(part) for part in (spans.starts, spans.ends, spans.values, spans.rows)),
+        ],
         ["text", "start", "end", "activation", "row"],
     )
     offsets = np.concatenate([places[0], places[1][-1:] if len(ids) else [0]]).astype(np.int32)

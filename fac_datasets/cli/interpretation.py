@@ -1,0 +1,369 @@
+"""`fac-datasets table`, `explain`, `relevance`, `score`: from feature columns to named and judged features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fac_datasets.cli.options import (
+    BackboneName,
+    Column,
+    Concurrency,
+    Device,
+    DryRun,
+    Endpoint,
+    Layer,
+    MaxCalls,
+    MaxTokens,
+    Model,
+    OtherBackbone,
+    Out,
+    Overwrite,
+    Provider,
+    SaeName,
+    Seed,
+    Split,
+    text_generator,
+)
+
+if TYPE_CHECKING:
+    import datasets
+
+    from fac_datasets.extraction import FeatureExtractor
+    from fac_datasets.generation.base import Request, TextGenerator
+    from fac_datasets.generation.journal import Journal
+
+TABLE, RECORD, JOURNAL = "data/train-00000-of-00001.parquet", "table.json", "journal.jsonl"
+
+Table = Annotated[str, typer.Argument(metavar="TABLE", help="Feature table: a folder of one of these commands.")]
+
+
+def table(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Dataset: a file, a folder or a Hub id.")],
+    out: Out,
+    top: Annotated[int, typer.Option(help="Strongest spans shown of a feature.")] = 10,
+    span_tokens: Annotated[int, typer.Option(help="Tokens of a span.")] = 10,
+    backbone: BackboneName = "embedded",
+    sae: SaeName = "embedded",
+    layer: Layer = None,
+    other_backbone: OtherBackbone = False,
+    column: Column = None,
+    split: Split = None,
+    seed: Seed = 0,
+    device: Device = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a feature table: where each feature fires; columns of an extraction at threshold 0 are used if there."""
+    from fac_datasets.interpretation.table import feature_table
+
+    extractor = _extractor(backbone, sae, layer, column, other_backbone, device)
+    rows = _rows(data, split)
+    identity = {"rows": _identity_of(rows, extractor), "options": [top, span_tokens, column, seed]}
+
+    def make(_journal: Journal) -> datasets.Dataset:
+        extracted = _with_features(rows, extractor)
+        return feature_table(extracted, top=top, span_tokens=span_tokens, column=column, seed=seed)
+
+    found = _finish(out, "table", identity, make, overwrite)
+    spans = sum(map(len, found["spans"]))
+    print(f"{out}: {len(found):,} features, {spans:,} spans")
+
+
+def explain(
+    table_name: Table,
+    out: Out,
+    model: Model = None,
+    endpoint: Endpoint = None,
+    provider: Provider = None,
+    concurrency: Concurrency = 8,
+    dry_run: DryRun = False,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    device: Device = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Name each feature: by its peak tokens, or by a model (--model, --endpoint, --provider) that checks itself."""
+    from fac_datasets.identity import content_fingerprint
+    from fac_datasets.interpretation.explain import (
+        LLMExplainer,
+        TopTokensExplainer,
+        verification_requests,
+        verify_explanations,
+    )
+    from fac_datasets.interpretation.explain import explain as name_features
+
+    source = _rows(table_name, None)
+    generator = text_generator(model, endpoint, provider, concurrency, device)
+    if dry_run:
+        # Verification asks about names that are not known yet.
+        named = name_features(source, TopTokensExplainer())
+        requests = LLMExplainer.requests([spans for spans in source["spans"] if spans])
+        _say_plan(generator, out, [*requests, *verification_requests(named)])
+        return
+
+    def make(journal: Journal) -> datasets.Dataset:
+        if generator is None:
+            return name_features(source, TopTokensExplainer())
+        return verify_explanations(name_features(source, LLMExplainer(generator, journal)), generator, journal)
+
+    identity = {"table": content_fingerprint(source), "generator": generator.name if generator else None}
+    found = _finish(out, "explain", identity, make, overwrite, max_calls, max_tokens)
+    named = sum(bool(name) for name in found["explanation"])
+    print(f"{out}: {named:,} of {len(found):,} features have a name; fits: {_counts(found['fits'])}")
+
+
+def relevance(
+    table_name: Table,
+    out: Out,
+    guideline: Annotated[str | None, typer.Option(help="Name of a guideline, or a file; needs a model.")] = None,
+    model: Model = None,
+    endpoint: Endpoint = None,
+    provider: Provider = None,
+    concurrency: Concurrency = 8,
+    dry_run: DryRun = False,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    contrast: Annotated[str | None, typer.Option(metavar="DATA", help="Labelled rows, or rows of the task.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Column of --contrast that holds the labels.")] = None,
+    label: Annotated[str, typer.Option(help="Label of the task's rows.")] = "1",
+    background: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Other rows, where there are no labels.")
+    ] = None,
+    measure: Annotated[str, typer.Option(help="Of the contrast: auroc or log_odds.")] = "auroc",
+    alpha: Annotated[float, typer.Option(help="False discovery rate of the contrast.")] = 0.05,
+    effect: Annotated[str | None, typer.Option(metavar="DATA", help="Rows on which to ablate candidates.")] = None,
+    question: Annotated[
+        str | None, typer.Option(help="Asked behind each row; its answers Yes and No are compared.")
+    ] = None,
+    most: Annotated[int, typer.Option(help="Candidates ablated.")] = 50,
+    backbone: BackboneName = "embedded",
+    sae: SaeName = "embedded",
+    layer: Layer = None,
+    other_backbone: OtherBackbone = False,
+    column: Column = None,
+    split: Split = None,
+    device: Device = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Judge which features matter for a task: by a guideline, by contrast, by ablation, or by several of them."""
+    from fac_datasets.errors import OptionError
+    from fac_datasets.identity import content_fingerprint
+    from fac_datasets.interpretation.ablation import Question, ablation_relevance
+    from fac_datasets.interpretation.contrast import contrast_relevance, split_by_label
+    from fac_datasets.interpretation.evidence import relevant_features
+    from fac_datasets.interpretation.relevance import Guideline, judge_relevance, relevance_requests
+
+    generator = text_generator(model, endpoint, provider, concurrency, device)
+    if not (guideline or contrast or effect):
+        raise OptionError("nothing to judge by: give --guideline, --contrast or --effect, or several of them")
+    if guideline and generator is None:
+        raise OptionError("--guideline needs a model that judges: give --model, --endpoint or --provider")
+    if contrast and (label_column is None) == (background is None):
+        raise OptionError("--contrast needs either --label-column or --background")
+    if question and label_column is None:
+        raise OptionError("--question needs --label-column, which says what the right answer is")
+    source = _rows(table_name, None)
+    rules = Guideline.load(guideline) if guideline else None
+    if dry_run:
+        _say_plan(generator, out, relevance_requests(source, rules) if rules else [])
+        return
+    extractor = _extractor(backbone, sae, layer, column, other_backbone, device)
+    given = {name: _rows(data, split) for name, data in (("contrast", contrast), ("background", background)) if data}
+    if effect:
+        given["effect"] = _rows(effect, split)
+
+    def make(journal: Journal) -> datasets.Dataset:
+        found = source
+        if rules and generator:
+            found = judge_relevance(found, rules, generator, journal)
+        if contrast:
+            rows = {name: _with_features(given[name], extractor) for name in given if name != "effect"}
+            sides = (
+                split_by_label(rows["contrast"], label_column, label)
+                if label_column
+                else (rows["contrast"], rows["background"])
+            )
+            prefix = extractor.prefix(rows["contrast"].features)
+            found = contrast_relevance(found, *sides, measure=measure, alpha=alpha, prefix=prefix)
+        if effect:
+            asked = Question(question, label_column, label) if question and label_column else None
+            found = ablation_relevance(found, given["effect"], extractor, question=asked, most=most, column=column)
+        return found
+
+    identity = {
+        "table": content_fingerprint(source),
+        "generator": generator.name if generator else None,
+        "guideline": [rules.name, rules.text] if rules else None,
+        "rows": {name: _identity_of(rows, extractor) for name, rows in given.items()},
+        "options": [label_column, label, measure, alpha, question, most, column],
+    }
+    found = _finish(out, "relevance", identity, make, overwrite, max_calls, max_tokens)
+    verdicts = f"; by the guideline: {_counts(found['relevant'])}" if rules else ""
+    kinds = _counts([kind for kinds in found["evidence"] for kind in kinds])
+    print(
+        f"{out}: {len(relevant_features(found)):,} of {len(found):,} features are relevant; evidence: {kinds}{verdicts}"
+    )
+
+
+def score(
+    table_name: Table,
+    out: Out,
+    held_out: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Rows to score on; default: held-out spans.")
+    ] = None,
+    embedding_model: Annotated[str | None, typer.Option(help="Ranks spans by embedding instead of by words.")] = None,
+    model: Model = None,
+    endpoint: Endpoint = None,
+    provider: Provider = None,
+    concurrency: Concurrency = 8,
+    dry_run: DryRun = False,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    backbone: BackboneName = "embedded",
+    sae: SaeName = "embedded",
+    layer: Layer = None,
+    other_backbone: OtherBackbone = False,
+    column: Column = None,
+    split: Split = None,
+    seed: Seed = 0,
+    device: Device = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Score each name on spans that it was not made from: AUROC, and with a model detection and fuzzing."""
+    from fac_datasets.identity import content_fingerprint
+    from fac_datasets.interpretation.scoring import KINDS, score_explanations, scoring_questions
+
+    source = _rows(table_name, None)
+    generator = text_generator(model, endpoint, provider, concurrency, device)
+    if dry_run:
+        asked = [scoring_questions(source["explanation"], source, kind, seed) for kind in KINDS]
+        _say_plan(generator, out, [question.request for kind in asked for question in kind])
+        return
+    extractor = _extractor(backbone, sae, layer, column, other_backbone, device)
+    rows = _rows(held_out, split) if held_out else None
+
+    def make(journal: Journal) -> datasets.Dataset:
+        return score_explanations(
+            source,
+            None if rows is None else _with_features(rows, extractor),
+            generator=generator,
+            embedding_model=embedding_model,
+            column=column,
+            seed=seed,
+            journal=journal,
+        )
+
+    identity = {
+        "table": content_fingerprint(source),
+        "generator": generator.name if generator else None,
+        "rows": None if rows is None else _identity_of(rows, extractor),
+        "options": [embedding_model, column, seed],
+    }
+    found = _finish(out, "score", identity, make, overwrite, max_calls, max_tokens)
+    medians = ", ".join(f"{name} {_median(found[name])}" for name in ("auroc", *KINDS) if name in found.column_names)
+    print(f"{out}: median {medians}")
+
+
+def _rows(name: str, split: str | None) -> datasets.Dataset:
+    from fac_datasets.loading import load_rows
+
+    return load_rows(name, split)
+
+
+def _extractor(
+    backbone: str, sae: str, layer: int | None, column: str | None, other_backbone: bool, device: str | None
+) -> FeatureExtractor:
+    from fac_datasets.extraction import FeatureExtractor
+
+    return FeatureExtractor(
+        backbone, sae, layer, column=column, threshold=0, device=device, other_backbone=other_backbone
+    )
+
+
+def _with_features(rows: datasets.Dataset, extractor: FeatureExtractor) -> datasets.Dataset:
+    """Rows with feature columns: their own, or extracted now."""
+    if f"{extractor.prefix(rows.features)}feature_ids" in rows.column_names:
+        return rows
+    return rows.map(extractor, batched=True, desc="extract")
+
+
+def _identity_of(rows: datasets.Dataset, extractor: FeatureExtractor) -> list[str]:
+    """What decides the features of rows: their content, and the space that they are in or will be in."""
+    from fac_datasets.feature_space import dataset_space
+    from fac_datasets.identity import content_fingerprint
+
+    prefix = extractor.prefix(rows.features)
+    there = f"{prefix}feature_space" in rows.column_names
+    return [content_fingerprint(rows), str(dataset_space(rows, prefix) if there else extractor.feature_space)]
+
+
+def _finish(
+    out: Path,
+    command: str,
+    identity: dict[str, Any],
+    make: Callable[[Journal], datasets.Dataset],
+    overwrite: bool,
+    max_calls: int | None = None,
+    max_tokens: int | None = None,
+) -> datasets.Dataset:
+    """Make a table in a folder, or read it where it is finished."""
+    import io
+
+    from fac_datasets import __version__
+    from fac_datasets.caching import write_atomically
+    from fac_datasets.generation.journal import Journal, Limits
+    from fac_datasets.output import claim
+
+    claim(
+        out,
+        RECORD,
+        {"command": command, "version": __version__, **identity},
+        parts=("data", JOURNAL),
+        overwrite=overwrite,
+    )
+    if (out / TABLE).exists():
+        print(f"{out} holds this finished run")
+        return _rows(str(out / TABLE), None)
+    journal = Journal(out / JOURNAL, Limits(max_calls, max_tokens))
+    try:
+        found = make(journal)
+    finally:
+        journal.close()
+    content = io.BytesIO()
+    found.to_parquet(content)
+    write_atomically(out / TABLE, content.getvalue())
+    return found
+
+
+def _say_plan(generator: TextGenerator | None, out: Path, requests: Sequence[Request]) -> None:
+    """Say what requests would cost, without those that a journal in the folder holds."""
+    from fac_datasets.errors import OptionError
+    from fac_datasets.generation.journal import Journal
+    from fac_datasets.interpretation.questions import plan
+
+    if generator is None:
+        raise OptionError("there is nothing to plan without a model: give --model, --endpoint or --provider")
+    journal = Journal(out / JOURNAL if (out / JOURNAL).exists() else None)
+    found = plan(generator, journal, requests)
+    journal.close()
+    print(
+        f"{generator.name}: {found.calls:,} calls with about {found.prompt_tokens:,} tokens of prompts, and at most "
+        f"{found.max_new_tokens:,} tokens of answers; answers that cannot be read are asked for again"
+    )
+
+
+def _counts(values: Sequence[str | None]) -> str:
+    from collections import Counter
+
+    counts = Counter(value for value in values if value is not None)
+    return ", ".join(f"{count:,} {value}" for value, count in counts.most_common()) or "none"
+
+
+def _median(values: Sequence[float | None]) -> str:
+    import statistics
+
+    known = [value for value in values if value is not None]
+    return f"{statistics.median(known):.3f} of {len(known):,}" if known else "of none"

@@ -1,0 +1,214 @@
+"""The commands from feature columns to a judged table: each resumes, and says what it would cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fac_datasets import FeatureExtractor, LocalGenerator
+from fac_datasets.cli.main import app
+from fac_datasets.errors import DatasetError, GenerationError, OptionError, OutputError
+from fac_datasets.interpretation import questions
+
+WORDS = ["tea", "Madrid", "42", "percent", "dogs", "def", "the", "of", "quiet"]
+
+
+@pytest.fixture(scope="module")
+def data(tiny_backbone: str, tiny_sae: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled rows with feature columns; those with label 1 speak of coffee."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(WORDS, size=8)) + (" naïve coffee" if i % 2 else " grey rain") for i in range(60)]
+    rows = datasets.Dataset.from_dict({"text": texts, "toxic": [i % 2 for i in range(60)]})
+    path = tmp_path_factory.mktemp("data") / "rows.parquet"
+    rows.map(FeatureExtractor(tiny_backbone, tiny_sae, threshold=0), batched=True).to_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pair(tiny_backbone: str, tiny_sae: str) -> list[str]:
+    return ["--backbone", tiny_backbone, "--sae", tiny_sae]
+
+
+@pytest.fixture(scope="module")
+def table(data: Path, pair: list[str]) -> Path:
+    out = data.parent / "table"
+    command("table", data, "--out", out, *pair)
+    return out
+
+
+@pytest.fixture(scope="module")
+def few(table: Path) -> Path:
+    """The table's first features alone, which a model is asked about faster."""
+    path = table.parent / "few.parquet"
+    rows_of(table).select(range(6)).to_parquet(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a random model says is no answer, however long."""
+    monkeypatch.setattr(questions, "MAX_NEW_TOKENS", 4)
+
+
+@pytest.fixture(scope="module")
+def named(table: Path) -> Path:
+    out = table.parent / "named"
+    command("explain", table, "--out", out)
+    return out
+
+
+def command(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def rows_of(folder: Path) -> datasets.Dataset:
+    return datasets.load_dataset(str(folder), split="train")
+
+
+def test_a_table_is_made_once_and_read_again(table: Path, data: Path, pair: list[str]) -> None:
+    found = rows_of(table)
+    assert {"feature_id", "spans", "held_out_spans", "silent_spans"} <= {*found.column_names}
+    again = command("table", data, "--out", table, *pair)
+    assert "finished run" in again
+    assert f"{len(found)} features" in again
+    with pytest.raises(OutputError, match="--overwrite"):
+        command("table", data, "--out", table, "--top", 3, *pair)
+
+
+def test_rows_without_columns_are_extracted(data: Path, pair: list[str], table: Path, tmp_path: Path) -> None:
+    datasets.Dataset.from_parquet(str(data)).select_columns(["text"]).to_parquet(tmp_path / "plain.parquet")
+    command("table", tmp_path / "plain.parquet", "--out", tmp_path / "table", *pair)
+    assert rows_of(tmp_path / "table").to_list() == rows_of(table).to_list()
+
+
+def test_names_come_from_peak_tokens_without_a_model(named: Path) -> None:
+    found = rows_of(named)
+    assert set(found["explainer"]) == {"top tokens"}
+    assert all(row["explanation"] or row["fits"] == "cannot tell" for row in found)
+    assert sum(map(bool, found["explanation"])) > len(found) // 2
+
+
+def test_a_model_names_verifies_and_judges(few: Path, tiny_backbone: str, tmp_path: Path) -> None:
+    model = ["--model", tiny_backbone]
+    plan = command("explain", few, "--out", tmp_path / "named", "--dry-run", *model)
+    n = 6
+    assert f"{2 * n} calls" in plan
+    assert not (tmp_path / "named").exists()
+    said = command("explain", few, "--out", tmp_path / "named", *model)
+    assert f"0 of {n} features have a name; fits: {n} unparsable" in said
+    assert len((tmp_path / "named" / "journal.jsonl").read_text().splitlines()) == 3 * n
+
+
+def test_limits_stop_a_run_and_higher_ones_go_on(few: Path, tiny_backbone: str, tmp_path: Path) -> None:
+    arguments = ["explain", few, "--out", tmp_path, "--model", tiny_backbone]
+    with pytest.raises(GenerationError, match="5 calls"):
+        command(*arguments, "--max-calls", 5)
+    assert not (tmp_path / "data").exists()
+    n = 6
+    assert f"{2 * n - 5} calls" in command(*arguments, "--dry-run")
+    command(*arguments)
+    assert len(rows_of(tmp_path)) == n
+
+
+def test_contrast_and_ablation_find_relevant_features(named: Path, data: Path, pair: list[str], tmp_path: Path) -> None:
+    labelled = ["--contrast", data, "--label-column", "toxic"]
+    said = command("relevance", named, "--out", tmp_path, *labelled, "--effect", data, "--most", 3, *pair)
+    found = rows_of(tmp_path)
+    relevant = sum(bool(kinds) for kinds in found["evidence"])
+    assert relevant
+    assert f"{relevant} of {len(found)} features are relevant" in said
+    assert sum(rows is not None for rows in found["effect_rows"]) == 3
+    assert "finished run" in command(
+        "relevance", named, "--out", tmp_path, *labelled, "--effect", data, "--most", 3, *pair
+    )
+
+
+def test_a_task_and_a_background_may_be_two_datasets(named: Path, data: Path, pair: list[str], tmp_path: Path) -> None:
+    rows = datasets.Dataset.from_parquet(str(data))
+    for label in (0, 1):
+        rows.filter(lambda row, label=label: row["toxic"] == label).to_parquet(tmp_path / f"{label}.parquet")
+    sides = ["--contrast", tmp_path / "1.parquet", "--background", tmp_path / "0.parquet"]
+    command("relevance", named, "--out", tmp_path / "two", *sides, *pair)
+    command("relevance", named, "--out", tmp_path / "one", "--contrast", data, "--label-column", "toxic", *pair)
+    assert rows_of(tmp_path / "two").to_list() == rows_of(tmp_path / "one").to_list()
+
+
+def test_a_guideline_is_judged_by_a_model(few: Path, tiny_backbone: str, tmp_path: Path) -> None:
+    named, out, n = tmp_path / "named", tmp_path / "out", 6
+    command("explain", few, "--out", named)
+    arguments = ["relevance", named, "--out", out, "--guideline", "toxicity", "--model", tiny_backbone]
+    assert f"{n} calls" in command(*arguments, "--dry-run")
+    assert f"by the guideline: {n} unparsable" in command(*arguments)
+    assert set(rows_of(out)["guideline"]) == {"Toxicity"}
+
+
+def test_scores_stand_beside_the_names(
+    named: Path, data: Path, pair: list[str], tiny_backbone: str, tmp_path: Path
+) -> None:
+    assert "median auroc 0." in command("score", named, "--out", tmp_path / "within")
+    command("score", named, "--out", tmp_path / "beyond", "--held-out", data, *pair)
+    assert all(value is None or 0 <= value <= 1 for value in rows_of(tmp_path / "beyond")["auroc"])
+    plan = command("score", named, "--out", tmp_path / "judged", "--model", tiny_backbone, "--dry-run")
+    assert "calls" in plan
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["relevance", "NAMED"], "nothing to judge by"),
+        (["relevance", "NAMED", "--guideline", "toxicity"], "needs a model"),
+        (["relevance", "NAMED", "--contrast", "DATA"], "--label-column or --background"),
+        (["relevance", "NAMED", "--effect", "DATA", "--question", "So?"], "--label-column"),
+        (["relevance", "NAMED", "--guideline", "cooking", "--model", "MODEL"], "cooking"),
+        (["explain", "NAMED", "--dry-run"], "without a model"),
+        (["explain", "NAMED", "--endpoint", "http://localhost", "--provider", "x"], "name no endpoint"),
+    ],
+)
+def test_commands_without_meaning_are_refused(
+    arguments: list[str], message: str, named: Path, data: Path, tiny_backbone: str, tmp_path: Path
+) -> None:
+    places = {"NAMED": str(named), "DATA": str(data), "MODEL": tiny_backbone}
+    with pytest.raises(OptionError, match=message):
+        command(*(places.get(argument, argument) for argument in arguments), "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="empty"):
+        command("explain", tmp_path / "empty", "--out", tmp_path / "out")
+
+
+def test_a_kill_between_two_answers_repeats_nothing(
+    few: Path, tiny_backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, batches = LocalGenerator._decode, 0
+
+    def stopping(generator: LocalGenerator, *arguments: object) -> object:
+        nonlocal batches
+        batches += 1
+        if batches == 2:
+            raise KeyboardInterrupt
+        return decode(generator, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LocalGenerator, "_decode", stopping)
+    monkeypatch.setitem(LocalGenerator.__init__.__kwdefaults__ or {}, "batch_size", 4)
+    arguments = ["explain", few, "--out", tmp_path, "--model", tiny_backbone]
+    with pytest.raises((KeyboardInterrupt, AssertionError)):
+        command(*arguments)
+    kept = (tmp_path / "journal.jsonl").read_text().splitlines()
+    assert len(kept) == 4
+    monkeypatch.setattr(LocalGenerator, "_decode", decode)
+    command(*arguments)
+    lines = (tmp_path / "journal.jsonl").read_text().splitlines()
+    assert lines[:4] == kept
+    assert len({json.loads(line)["sample"] for line in lines}) == len(lines)
