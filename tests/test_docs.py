@@ -14,6 +14,7 @@ import pytest
 
 import fac_datasets
 from fac_datasets.generation import Request
+from fac_datasets.interpretation.contrast import split_by_label
 from fac_datasets.metric_registry import load_metric, metric_names
 from fac_datasets.resources import resource_folder
 from fac_datasets.synthesis.synthesize import synthetic_features
@@ -30,9 +31,11 @@ CARDS = sorted(resource_folder("metrics").glob("*/README.md"))
 @pytest.fixture(scope="module")
 def names() -> dict[str, Any]:
     """What the examples take for granted: public names, some texts, and a measured seed and anchor."""
-    extractor = fac_datasets.FeatureExtractor()
+    extractor = fac_datasets.FeatureExtractor(threshold=0)
     texts = datasets.Dataset.from_dict({"text": ["Boil the rice.", "Sort the list.", "It rains in Madrid."] * 4})
     seed, anchor = (texts.select(rows).map(extractor, batched=True) for rows in ([0], [1, 2]))
+    labelled = texts.add_column("toxic", [0, 1, 0] * 4).map(extractor, batched=True)
+    table = fac_datasets.explain(fac_datasets.feature_table(labelled), fac_datasets.TopTokensExplainer())
     synthetic = datasets.Dataset.from_dict({name: [] for name in synthetic_features()}, features=synthetic_features())
     return {
         **{name: getattr(fac_datasets, name) for name in fac_datasets.__all__},
@@ -41,6 +44,10 @@ def names() -> dict[str, Any]:
         "texts": texts,
         "seed": seed,
         "anchor": anchor,
+        "labelled": labelled,
+        "table": table,
+        "judged": fac_datasets.contrast_relevance(table, *split_by_label(labelled, "toxic", 1)),
+        "generator": fac_datasets.LocalGenerator(),
         "report": fac_datasets.coverage(seed, anchor),
         "synthetic": synthetic,
     }

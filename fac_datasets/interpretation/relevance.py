@@ -93,7 +93,7 @@ def judge_relevance(
         GenerationError: the generator gives no answers; those until then are in the journal.
 
     Example:
-        >>> judged = judge_relevance(table, "toxicity", generator)
+        >>> judged = judge_relevance(table.select(range(1)), "toxicity", generator)
         >>> set(judged["relevant"]) <= {"yes", "probably", "maybe", "no", "unparsable", None}
         True
     """
