@@ -14,6 +14,7 @@ from fac_datasets.errors import MissingExtra
 from tests.tiny import TEXTS
 
 
+@pytest.mark.slow
 def test_every_measure_has_its_usual_value() -> None:
     values = compare({"seed": TEXTS, "other": TEXTS[:3]})
     for measure in (diversity.distinct_n, diversity.compression_ratio, diversity.pair_cosdist, diversity.vendi_score):

@@ -360,6 +360,7 @@ def test_a_missing_or_wrongly_typed_column_is_named(tiny_backbone: str, tiny_sae
             rows.map(FeatureExtractor(tiny_backbone, tiny_sae, threshold=0, column=column), batched=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["🙂🙂 ok", "مرحبا بالعالم", "\u200b", "a" * 3000, "word " * 50_000])
 def test_unusual_texts_have_features_inside_the_text(tiny_extractor: FeatureExtractor, text: str) -> None:
     columns = tiny_extractor.extract([text])

@@ -15,6 +15,8 @@ from fac_datasets.cli.main import app
 from fac_datasets.errors import DatasetError, GenerationError, OptionError, OutputError
 from fac_datasets.interpretation import questions
 
+pytestmark = pytest.mark.slow
+
 WORDS = ["tea", "Madrid", "42", "percent", "dogs", "def", "the", "of", "quiet"]
 
 

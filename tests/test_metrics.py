@@ -91,6 +91,7 @@ def test_coverage_at_a_budget_is_that_of_parts_with_as_many_tokens(tiny_backbone
         load_metric("fac").compute(**given, budget_tokens=whole["n_tokens"] + 1)
 
 
+@pytest.mark.slow
 def test_the_control_is_the_coverage_of_random_directions(tiny_backbone: str, tiny_sae: str) -> None:
     given = {"predictions": TEXTS[:2], "references": TEXTS[:5], "backbone": tiny_backbone, "sae": tiny_sae}
     first, again = (load_metric("fac").compute(**given, control="random_sae") for _ in range(2))
@@ -116,12 +117,14 @@ def test_messages_may_hold_more_than_role_and_content() -> None:
     assert metric.selected_feature_format["predictions"].feature.keys() == {"role", "content"}
 
 
+@pytest.mark.slow
 def test_a_budget_below_the_shortest_row_is_met_on_average(tiny_backbone: str, tiny_sae: str) -> None:
     given = {"predictions": TEXTS[:6], "references": TEXTS, "backbone": tiny_backbone, "sae": tiny_sae}
     found = load_metric("fac").compute(**given, budget_tokens=1)
     assert 0 < found["fac_at_budget"] < 0.3 * found["fac"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("threshold", "message"), [([], "no thresholds"), ("q42", "'q42' is neither")])
 def test_thresholds_that_are_none_are_named_before_anything_is_measured(threshold: object, message: str) -> None:
     with pytest.raises(OptionError, match=message):
@@ -140,6 +143,7 @@ def test_arrays_and_features_are_taken() -> None:
     assert (result["fac"], result["missing"]) == (0.5, [3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("predictions", "references", "error", "message"),
     [
@@ -157,6 +161,7 @@ def test_bad_input_is_named(predictions: object, references: object, error: type
         load_metric("fac").compute(predictions=predictions, references=references)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -173,6 +173,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(
     assert resumed["README.md"] == whole["README.md"]
 
 
+@pytest.mark.slow
 def test_another_run_in_the_folder_is_refused_and_overwritten_only_when_asked(
     seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings, tmp_path: Path
 ) -> None:
@@ -246,6 +247,7 @@ FORMS: dict[str, tuple[dict[str, list[object]], str | None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_data_runs_through(form: str, settings: Settings, tmp_path: Path) -> None:
     columns, column = FORMS[form]

@@ -227,6 +227,7 @@ def test_an_unknown_objective_or_preset_is_an_error() -> None:
         TrainingConfig.preset("best")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("objective", list(OBJECTIVES))
 def test_every_objective_trains_and_loads_again(
@@ -417,6 +418,7 @@ def test_a_cache_changes_nothing_but_the_work(
     assert train_sae(backbone, texts, wider, tmp_path / "wider", cache_dir=tmp_path / "cache").config.d_sae == 128
 
 
+@pytest.mark.slow
 def test_a_longer_run_extends_the_cache_of_a_shorter_one(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path
 ) -> None:
@@ -426,6 +428,7 @@ def test_a_longer_run_extends_the_cache_of_a_shorter_one(
     assert_equal_weights(longer, train_sae(backbone, texts, SMALL, tmp_path / "plain"))
 
 
+@pytest.mark.slow
 def test_what_a_longer_run_left_in_the_cache_does_not_change_a_shorter_one(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path
 ) -> None:
@@ -572,6 +575,7 @@ def test_a_loss_that_becomes_nan_keeps_the_last_checkpoint(
     assert_goes_on_as_if_nothing_had_happened(backbone, texts, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_gradient_that_is_no_number_never_reaches_a_checkpoint(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -607,6 +611,7 @@ def test_a_damaged_checkpoint_is_an_error(backbone: Backbone, texts: datasets.Da
         train_sae(backbone, texts, SMALL, tmp_path)
 
 
+@pytest.mark.slow
 def test_checkpoints_keep_their_distance(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
