@@ -85,7 +85,7 @@ class FeatureSpans:
         ColumnError: the columns do not hold every activation.
 
     Example:
-        >>> state = FeatureSpans(dataset_space(anchor))
+        >>> state = FeatureSpans(anchor[0]["feature_space"])
         >>> for first in range(0, len(anchor), 4):
         ...     _ = state.update(anchor[first : first + 4], first)
         >>> state.n_rows == len(anchor)
