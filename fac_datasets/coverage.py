@@ -121,6 +121,7 @@ class CoverageReport:
             "n_covered": len(self.covered),
             "n_relevant": len(self.relevant),
             "missing": self.missing_by_anchor_rows.tolist(),
+            "covered": self.covered.tolist(),
             "threshold": self.threshold,
             "feature_space": self.feature_space,
             "version": __version__,

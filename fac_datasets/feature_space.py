@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OptionError
@@ -107,6 +107,12 @@ def require_same_space(first: FeatureSpace, second: FeatureSpace) -> None:
             f"features of two different spaces cannot be combined:\n  {first}\n  {second}\n"
             f"Extract both datasets with the same extractor"
         )
+
+
+def require_same_but_threshold(first: str | FeatureSpace, second: str | FeatureSpace) -> None:
+    """Raise FeatureSpaceMismatch unless two spaces differ in nothing but the cut-off of stored activations."""
+    spaces = [FeatureSpace.parse(space) if isinstance(space, str) else space for space in (first, second)]
+    require_same_space(*(replace(space, threshold=0.0) for space in spaces))
 
 
 def feature_columns(

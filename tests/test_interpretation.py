@@ -226,7 +226,7 @@ def test_a_new_name_drops_the_verdicts_and_scores_of_the_old_one() -> None:
     generator = always({"reason": "r", "answer": "yes"})
     judged = judge_relevance(verify_explanations(score_explanations(table), generator), "toxicity", generator)
     renamed = explain(judged, TopTokensExplainer())
-    assert renamed.column_names == [*table.column_names[:-3], "evidence", *table.column_names[-3:]]
+    assert {*renamed.column_names} == {*table.column_names, "evidence"}
     assert renamed["fits"] == [None]
     assert renamed["evidence"] == [[]]
 

@@ -30,7 +30,7 @@ _LONGEST_NAME = 200
 """Characters of a name that a generator may give."""
 
 _OF_NAME = (
-    *("fits", "fits_reason", "relevant", "relevance_reason", "guideline", "auroc"),
+    *("fits", "fits_reason", "verifier", "relevant", "relevance_reason", "guideline", "judge", "auroc"),
     *("detection", "detection_low", "detection_high", "fuzzing", "fuzzing_low", "fuzzing_high"),
 )
 """Columns that say something about a name, and mean nothing of another one."""
@@ -175,8 +175,8 @@ def verify_explanations(
         journal: keeps the answers.
 
     Returns:
-        The table with `fits` (`yes`, `probably`, `maybe`, `no` or `unparsable`; as it was where there is no name) and
-        `fits_reason`.
+        The table with `fits` (`yes`, `probably`, `maybe`, `no` or `unparsable`; as it was where there is no name),
+        `fits_reason` and `verifier`.
 
     Raises:
         ColumnError: the table has no names.
@@ -192,7 +192,14 @@ def verify_explanations(
     reasons: list[str | None] = [None] * len(table)
     for place, answer in zip(named, answers, strict=True):
         fits[place], reasons[place] = answer or (UNPARSABLE, None)
-    return add_columns(table, {"fits": (fits, Value("string")), "fits_reason": (reasons, Value("string"))})
+    return add_columns(
+        table,
+        {
+            "fits": (fits, Value("string")),
+            "fits_reason": (reasons, Value("string")),
+            "verifier": ([generator.name] * len(table), Value("string")),
+        },
+    )
 
 
 def verification_requests(table: datasets.Dataset) -> list[Request]:

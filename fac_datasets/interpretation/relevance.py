@@ -84,8 +84,8 @@ def judge_relevance(
 
     Returns:
         The table with `relevant` (`yes`, `probably`, `maybe`, `no` or `unparsable`; null where there is no name),
-        `relevance_reason`, `guideline`, and `llm` among the `evidence` of features whose `fits` and `relevant` are both
-        yes or probably.
+        `relevance_reason`, `guideline`, `judge`, and `llm` among the `evidence` of features whose `fits` and `relevant`
+        are both yes or probably.
 
     Raises:
         OptionError: the guideline cannot be used.
@@ -111,6 +111,7 @@ def judge_relevance(
             "relevant": ([verdict for verdict, _ in verdicts], Value("string")),
             "relevance_reason": ([reason for _, reason in verdicts], Value("string")),
             "guideline": ([rules.name] * len(table), Value("string")),
+            "judge": ([generator.name] * len(table), Value("string")),
         },
     )
     both = zip(table["fits"], table["relevant"], strict=True)

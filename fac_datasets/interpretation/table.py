@@ -335,10 +335,18 @@ def _quantiles(sample: Places, ids: NDArray[np.int64]) -> pa.Array:
 
 def add_columns(table: datasets.Dataset, columns: Mapping[str, tuple[Any, Any]]) -> datasets.Dataset:
     """A table with columns added or replaced, each with its values and its type."""
+    order = list(dict.fromkeys([*table.column_names, *columns]))
     table = table.remove_columns([name for name in columns if name in table.column_names])
     for name, (values, kind) in columns.items():
         table = table.add_column(name, list(values), feature=kind)
-    return table
+    return table.select_columns(order)
+
+
+def reviewed_name(row: Mapping[str, Any]) -> str | None:
+    """A feature's name: the one that reviewers gave it, else its explanation unless they found that it does not fit."""
+    if row.get("review_explanation"):
+        return str(row["review_explanation"])
+    return None if row.get("review_fits") in ("no", "cannot tell") else row.get("explanation")
 
 
 def require_columns(table: datasets.Dataset, *names: str) -> None:

@@ -8,7 +8,6 @@ sample counts only when its plain text, encoded by the unsteered backbone, activ
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import itertools
 import logging
@@ -23,8 +22,9 @@ import numpy as np
 from fac_datasets.columns import as_text, dataset_of, read_rows, resolve_column, row_texts
 from fac_datasets.coverage import CoverageReport
 from fac_datasets.errors import OptionError, SynthesisError
-from fac_datasets.feature_space import FeatureSpace, require_same_space
+from fac_datasets.feature_space import require_same_but_threshold
 from fac_datasets.generation.base import Request, Steering, TextGenerator
+from fac_datasets.interpretation.table import reviewed_name
 from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.journal import NO_TEXT, VERIFIED, SampleJournal, Verdict
 from fac_datasets.synthesis.kinds import DataKind, data_kind, example_of, few_shot_messages
@@ -225,11 +225,8 @@ def _targets(
     if not wanted:
         raise SynthesisError("no feature is missing, so there is nothing to synthesize")
     for space in (report.feature_space, table[0]["feature_space"] if len(table) else report.feature_space):
-        # The cut-off of stored columns may differ: activations are measured anew here.
-        require_same_space(
-            dataclasses.replace(FeatureSpace.parse(space), threshold=0.0),
-            dataclasses.replace(extractor.feature_space, threshold=0.0),
-        )
+        # Activations are measured anew here.
+        require_same_but_threshold(space, extractor.feature_space)
     thresholds = extractor.thresholds(report.threshold)
     described = {row["feature_id"]: row for row in table if row["spans"]}
     without = [int(feature) for feature in wanted if int(feature) not in described]
@@ -246,8 +243,9 @@ def _targets(
         if examples is not None:
             texts = [_example_text(examples, columns, span) for span in spans]
         distinct = list(dict.fromkeys(texts))[:EXAMPLES]
-        name = described[feature].get("explanation") or ""
-        targets.append(_Target(feature, name, float(thresholds[feature]), distinct[::-1]))
+        targets.append(
+            _Target(feature, reviewed_name(described[feature]) or "", float(thresholds[feature]), distinct[::-1])
+        )
     return targets
 
 
