@@ -7,11 +7,13 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
+import yaml
 
 from fac_datasets import CoverageReport, FeatureExtractor, LocalGenerator, augment, coverage, feature_table, synthesize
-from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OutputError, SynthesisError
+from fac_datasets.errors import ColumnError, DatasetError, FeatureSpaceMismatch, OutputError, SynthesisError
 from fac_datasets.generation import Request, Steering
 from fac_datasets.interpretation.explain import TopTokensExplainer, explain
+from fac_datasets.synthesis.augment import AugmentedDataset, load_synthetic
 from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.journal import SampleJournal, Verdict
 from fac_datasets.synthesis.kinds import data_kind, few_shot_messages
@@ -333,3 +335,50 @@ def test_augment_refuses_what_it_cannot_join(case: Case) -> None:
         augment(case.seed, case.seed)
     with pytest.raises(ColumnError, match="synthetic_id"):
         augment(augment(case.seed, synthetic).dataset["train"], synthetic)
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        {"text": ["seed"], "label": [1]},
+        {"messages": [[{"role": "user", "content": "seed"}]]},
+        {"conversations": [[{"from": "human", "value": "seed"}]]},
+        {"instruction": ["seed"], "output": ["leaf"]},
+    ],
+)
+def test_synthetic_rows_are_read_back_from_an_augmented_dataset(
+    case: Case, seed: dict[str, list[object]], tmp_path: Path
+) -> None:
+    synthetic = case.synthesize(max_features=3)
+    augmented = augment(datasets.Dataset.from_dict(seed), synthetic)
+    save_with_header(augmented, tmp_path)
+    loaded = load_synthetic(str(tmp_path))
+    assert loaded.select_columns(synthetic.column_names).to_list() == synthetic.to_list()
+    assert augment(datasets.Dataset.from_dict(seed), loaded).dataset["train"].to_list() == (
+        augmented.dataset["train"].to_list()
+    )
+
+
+def test_synthetic_rows_are_read_from_a_file_of_them(case: Case, tmp_path: Path) -> None:
+    synthetic = case.synthesize(max_features=1)
+    synthetic.to_parquet(tmp_path / "rows.parquet")
+    assert load_synthetic(str(tmp_path / "rows.parquet")).to_list() == synthetic.to_list()
+
+
+def test_synthetic_rows_without_their_provenance_are_refused(case: Case, tmp_path: Path) -> None:
+    synthetic = case.synthesize()
+    augmented = augment(case.seed, synthetic)
+    save_with_header(AugmentedDataset(augmented.dataset, augmented.provenance.select([0])), tmp_path)
+    told = f"has {len(synthetic)} synthetic rows, which are not the 1 of its provenance"
+    with pytest.raises(DatasetError, match=told):
+        load_synthetic(str(tmp_path))
+
+
+def save_with_header(augmented: AugmentedDataset, folder: Path) -> None:
+    """Save with a card that declares nothing but the files."""
+    augmented.save(folder)
+    configs = [
+        {"config_name": config, "data_files": [{"split": split, "path": path} for split, path in splits.items()]}
+        for config, splits in augmented.files().items()
+    ]
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': configs})}---\n")

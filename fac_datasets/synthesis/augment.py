@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fac_datasets.columns import dataset_of, resolve_column
-from fac_datasets.errors import ColumnError, SynthesisError
+from fac_datasets.errors import ColumnError, DatasetError, SynthesisError
 from fac_datasets.identity import source_columns
 
 if TYPE_CHECKING:
@@ -104,6 +104,35 @@ def augment(
     return AugmentedDataset(datasets.DatasetDict(splits), synthetic.select_columns(list(PROVENANCE)))
 
 
+def load_synthetic(name: str, column: str | None = None) -> datasets.Dataset:
+    """Load synthetic rows with their provenance.
+
+    Args:
+        name: a dataset argument as of `load_rows`: rows that `synthesize` returned, or an augmented dataset.
+        column: of an augmented dataset, holds the texts; by default the one known name that is present.
+
+    Returns:
+        Rows as `synthesize` returned them.
+
+    Raises:
+        DatasetError: nothing is there, or synthetic rows and provenance do not belong together.
+    """
+    from fac_datasets.loading import load_rows
+
+    rows = load_rows(name)
+    if "synthetic_id" not in rows.column_names or "target_feature" in rows.column_names:
+        return rows
+    identifier, at, revision = name.partition("@")
+    provenance = load_rows(f"{identifier.partition(':')[0]}:provenance{at}{revision}")
+    contents = zip(rows["synthetic_id"], rows[resolve_column(rows.features, column)[0]], strict=True)
+    texts = {id: _text_of(content) for id, content in contents if id is not None}
+    if texts.keys() != {*provenance["synthetic_id"]}:
+        raise DatasetError(
+            f"dataset {name!r} has {len(texts)} synthetic rows, which are not the {len(provenance)} of its provenance"
+        )
+    return provenance.add_column("text", [texts[id] for id in provenance["synthetic_id"]])
+
+
 def row_maker(features: datasets.Features, column: str | None) -> Callable[[str], dict[str, Any]]:
     """A function that puts a generated text into the seed's column: as a text, or as a user's message.
 
@@ -124,6 +153,11 @@ def row_maker(features: datasets.Features, column: str | None) -> Callable[[str]
     raise ColumnError(
         f"column {name!r} holds {kind}; synthetic texts go into texts or messages with `role` and `content`"
     )
+
+
+def _text_of(content: Any) -> str:
+    """What `row_maker` made a row's content from."""
+    return str(content if isinstance(content, str) else content[0].get("content", content[0].get("value")))
 
 
 def _filled_type(kind: Any) -> Any:
