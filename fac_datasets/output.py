@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fac_datasets.caching import write_atomically
 from fac_datasets.errors import OutputError
+
+if TYPE_CHECKING:
+    import datasets
+
+TABLE = "data/train-00000-of-00001.parquet"
+"""The one file of a table in its folder, where `load_dataset` looks for it."""
 
 
 def claim(folder: Path, record: str, identity: dict[str, Any], *, parts: Sequence[str], overwrite: bool) -> bool:
@@ -50,3 +57,10 @@ def claim(folder: Path, record: str, identity: dict[str, Any], *, parts: Sequenc
     except OSError as error:
         raise OutputError(f"the output folder {folder} cannot be written: {error}") from error
     return True
+
+
+def write_table(folder: Path, table: datasets.Dataset) -> None:
+    """Write a table's file, whole or not at all."""
+    content = io.BytesIO()
+    table.to_parquet(content)
+    write_atomically(folder / TABLE, content.getvalue())

@@ -8,12 +8,11 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from fac_datasets import FeatureExtractor, LocalGenerator
-from fac_datasets.cli.main import app
 from fac_datasets.errors import DatasetError, GenerationError, OptionError, OutputError
 from fac_datasets.interpretation import questions
+from tests.cli import command
 
 pytestmark = pytest.mark.slow
 
@@ -62,14 +61,6 @@ def named(table: Path) -> Path:
     out = table.parent / "named"
     command("explain", table, "--out", out)
     return out
-
-
-def command(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def rows_of(folder: Path) -> datasets.Dataset:

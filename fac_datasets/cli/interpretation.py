@@ -26,7 +26,9 @@ from fac_datasets.cli.options import (
     SaeName,
     Seed,
     Split,
+    row_extractor,
     text_generator,
+    with_features,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from fac_datasets.generation.base import Request, TextGenerator
     from fac_datasets.generation.journal import Journal
 
-TABLE, RECORD, JOURNAL = "data/train-00000-of-00001.parquet", "table.json", "journal.jsonl"
+RECORD, JOURNAL = "table.json", "journal.jsonl"
 
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="Feature table: a folder of one of these commands.")]
 
@@ -59,12 +61,12 @@ def table(
     """Make a feature table: where each feature fires; columns of an extraction at threshold 0 are used if there."""
     from fac_datasets.interpretation.table import feature_table
 
-    extractor = _extractor(backbone, sae, layer, column, other_backbone, device)
+    extractor = row_extractor(backbone, sae, layer, column, other_backbone, device)
     rows = _rows(data, split)
     identity = {"rows": _identity_of(rows, extractor), "options": [top, span_tokens, column, seed]}
 
     def make(_journal: Journal) -> datasets.Dataset:
-        extracted = _with_features(rows, extractor)
+        extracted = with_features(rows, extractor)
         return feature_table(extracted, top=top, span_tokens=span_tokens, column=column, seed=seed)
 
     found = _finish(out, "table", identity, make, overwrite)
@@ -170,7 +172,7 @@ def relevance(
     if dry_run:
         _say_plan(generator, out, relevance_requests(source, rules) if rules else [])
         return
-    extractor = _extractor(backbone, sae, layer, column, other_backbone, device)
+    extractor = row_extractor(backbone, sae, layer, column, other_backbone, device)
     given = {name: _rows(data, split) for name, data in (("contrast", contrast), ("background", background)) if data}
     if effect:
         given["effect"] = _rows(effect, split)
@@ -180,7 +182,7 @@ def relevance(
         if rules and generator:
             found = judge_relevance(found, rules, generator, journal)
         if contrast:
-            rows = {name: _with_features(given[name], extractor) for name in given if name != "effect"}
+            rows = {name: with_features(given[name], extractor) for name in given if name != "effect"}
             sides = (
                 split_by_label(rows["contrast"], label_column, label)
                 if label_column
@@ -242,13 +244,13 @@ def score(
         asked = [scoring_questions(source["explanation"], source, kind, seed) for kind in KINDS]
         _say_plan(generator, out, [question.request for kind in asked for question in kind])
         return
-    extractor = _extractor(backbone, sae, layer, column, other_backbone, device)
+    extractor = row_extractor(backbone, sae, layer, column, other_backbone, device)
     rows = _rows(held_out, split) if held_out else None
 
     def make(journal: Journal) -> datasets.Dataset:
         return score_explanations(
             source,
-            None if rows is None else _with_features(rows, extractor),
+            None if rows is None else with_features(rows, extractor),
             generator=generator,
             embedding_model=embedding_model,
             column=column,
@@ -273,23 +275,6 @@ def _rows(name: str, split: str | None) -> datasets.Dataset:
     return load_rows(name, split)
 
 
-def _extractor(
-    backbone: str, sae: str, layer: int | None, column: str | None, other_backbone: bool, device: str | None
-) -> FeatureExtractor:
-    from fac_datasets.extraction import FeatureExtractor
-
-    return FeatureExtractor(
-        backbone, sae, layer, column=column, threshold=0, device=device, other_backbone=other_backbone
-    )
-
-
-def _with_features(rows: datasets.Dataset, extractor: FeatureExtractor) -> datasets.Dataset:
-    """Rows with feature columns: their own, or extracted now."""
-    if f"{extractor.prefix(rows.features)}feature_ids" in rows.column_names:
-        return rows
-    return rows.map(extractor, batched=True, desc="extract")
-
-
 def _identity_of(rows: datasets.Dataset, extractor: FeatureExtractor) -> list[str]:
     """What decides the features of rows: their content, and the space that they are in or will be in."""
     from fac_datasets.feature_space import dataset_space
@@ -310,12 +295,9 @@ def _finish(
     max_tokens: int | None = None,
 ) -> datasets.Dataset:
     """Make a table in a folder, or read it where it is finished."""
-    import io
-
     from fac_datasets import __version__
-    from fac_datasets.caching import write_atomically
     from fac_datasets.generation.journal import Journal, Limits
-    from fac_datasets.output import claim
+    from fac_datasets.output import TABLE, claim, write_table
 
     claim(
         out,
@@ -332,9 +314,7 @@ def _finish(
         found = make(journal)
     finally:
         journal.close()
-    content = io.BytesIO()
-    found.to_parquet(content)
-    write_atomically(out / TABLE, content.getvalue())
+    write_table(out, found)
     return found
 
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import datasets
+
+    from fac_datasets.extraction import FeatureExtractor
     from fac_datasets.generation.base import TextGenerator
 
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
@@ -52,3 +55,21 @@ def text_generator(
     from fac_datasets.generation.local import LocalGenerator
 
     return LocalGenerator(model, device=device)
+
+
+def row_extractor(
+    backbone: str, sae: str, layer: int | None, column: str | None, other_backbone: bool, device: str | None
+) -> FeatureExtractor:
+    """The extractor that these options name; it stores every activation."""
+    from fac_datasets.extraction import FeatureExtractor
+
+    return FeatureExtractor(
+        backbone, sae, layer, column=column, threshold=0, device=device, other_backbone=other_backbone
+    )
+
+
+def with_features(rows: datasets.Dataset, extractor: FeatureExtractor) -> datasets.Dataset:
+    """Rows with feature columns: their own, or extracted now."""
+    if f"{extractor.prefix(rows.features)}feature_ids" in rows.column_names:
+        return rows
+    return rows.map(extractor, batched=True, desc="extract")
