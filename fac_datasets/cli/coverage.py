@@ -30,6 +30,9 @@ def coverage(
     column: Column = None,
     split: Split = None,
     threshold: Annotated[str, typer.Option(help="A number, or q50, q75, q90, q95, q99.")] = "q90",
+    features: Annotated[
+        str | None, typer.Option(metavar="TABLE", help="Judged feature table; only relevant features count.")
+    ] = None,
     all_metrics: Annotated[bool, typer.Option("--all-metrics", help="Other measures beside it, of both.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for the report.")] = None,
     seed: Seed = 0,
@@ -43,10 +46,12 @@ def coverage(
     from fac_datasets.comparison import MOST_ROWS, compare, measures_table
     from fac_datasets.coverage import coverage as measure
     from fac_datasets.extraction import FeatureExtractor
-    from fac_datasets.feature_space import parse_threshold
+    from fac_datasets.feature_space import parse_threshold, require_same_but_threshold
+    from fac_datasets.interpretation.evidence import relevant_features
     from fac_datasets.loading import load_rows
 
     wanted = parse_threshold(threshold)
+    table = None if features is None else load_rows(features)
     extractor = FeatureExtractor(
         backbone,
         sae,
@@ -57,6 +62,8 @@ def coverage(
         device=device,
         other_backbone=other_backbone,
     )
+    if table is not None:
+        require_same_but_threshold(table[0]["feature_space"], extractor.feature_space)
     tables = []
     for name in (data, anchor):
         rows = load_rows(name, split)
@@ -64,7 +71,8 @@ def coverage(
         there = f"{prefix}feature_ids" in rows.column_names
         tables.append(rows if there else rows.map(extractor, batched=True))
     names = (dataset_name(data), dataset_name(anchor))
-    report = measure(*tables, threshold=wanted, prefix=prefix, seed=seed, names=names)
+    relevant = None if table is None else relevant_features(table)
+    report = measure(*tables, threshold=wanted, features=relevant, prefix=prefix, seed=seed, names=names)
     print(
         f"FAC {report.fac:.3f} [{report.low:.3f}, {report.high:.3f}]: {names[0]} covers {len(report.covered):,} of the "
         f"{len(report.relevant):,} features of {names[1]} at {threshold}"
