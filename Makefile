@@ -3,12 +3,12 @@ SHELL := /bin/sh
 BIN := .venv/bin
 DEMO_OUT ?= fac-demo
 
-.PHONY: demo test test-core lint setup embedded embedded-sae
+.PHONY: demo test test-core lint setup embedded argilla embedded-sae
 
 demo: embedded  ## run the main job on the embedded model and real conversations
 	$(BIN)/python -m fac_datasets.demo --out $(DEMO_OUT)
 
-test: lint embedded  ## everything
+test: lint embedded argilla  ## everything
 	$(BIN)/python -m pytest
 
 test-core: lint  ## the part for every change: no embedded model, nothing slow
@@ -24,6 +24,9 @@ setup:
 
 embedded: setup  ## fetch and convert the embedded backbone, once
 	@$(BIN)/python -m fac_datasets.embedded
+
+argilla: setup  ## install the server that reviews are tested against, once
+	@.ci/argilla
 
 # Trains, calibrates, judges and describes the SAE that ships with the package (two hours on two cores). Killed, it
 # continues.
