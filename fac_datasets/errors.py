@@ -90,5 +90,9 @@ class OutputError(FacDatasetsError, OSError):
     """An output folder that cannot be written or that holds another run."""
 
 
+class ReviewError(FacDatasetsError, RuntimeError):
+    """A review that an Argilla server cannot serve as asked."""
+
+
 class PublishError(FacDatasetsError, OSError):
     """Something that the Hub did not take."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from fac_datasets.cli import coverage, extraction, interpretation, pipeline, publishing, sae
+from fac_datasets.cli import coverage, extraction, interpretation, pipeline, publishing, review, sae
 from fac_datasets.errors import FacDatasetsError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command()(interpretation.table)
 app.command()(interpretation.explain)
 app.command()(interpretation.relevance)
 app.command()(interpretation.score)
+app.add_typer(review.app, name="review", help="Let people judge explanations and samples, in Argilla.")
 app.add_typer(publishing.app, name="publish", help="Publish to the Hub.")
 app.add_typer(sae.app, name="sae", help="Train, evaluate and calibrate sparse autoencoders.")
 

@@ -1,0 +1,189 @@
+"""`fac-datasets review`: explanations and samples to an Argilla server, and people's answers back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fac_datasets.cli.options import (
+    BackboneName,
+    Column,
+    Device,
+    Layer,
+    OtherBackbone,
+    Out,
+    Overwrite,
+    SaeName,
+    row_extractor,
+)
+
+if TYPE_CHECKING:
+    import datasets
+
+app = typer.Typer(no_args_is_help=True)
+push = typer.Typer(no_args_is_help=True)
+pull = typer.Typer(no_args_is_help=True)
+app.add_typer(push, name="push", help="Send records to the server of ARGILLA_API_URL, with the key ARGILLA_API_KEY.")
+app.add_typer(pull, name="pull", help="Bring answers back from the server of ARGILLA_API_URL.")
+
+RECORD = "review.json"
+
+Table = Annotated[str, typer.Argument(metavar="TABLE", help="Feature table with names.")]
+Samples = Annotated[str, typer.Argument(metavar="DATA", help="Synthetic rows, or an augmented dataset.")]
+Name = Annotated[str, typer.Option("--name", help="Of the Argilla dataset.")]
+Workspace = Annotated[str | None, typer.Option("--workspace", help="Default: the only one.")]
+MinSubmitted = Annotated[int, typer.Option("--min-submitted", help="Reviewers that each record needs.")]
+Consensus = Annotated[str, typer.Option("--consensus", help="majority, unanimous or median.")]
+
+
+@push.command("explanations")
+def push_explanations(
+    table: Table,
+    name: Name,
+    workspace: Workspace = None,
+    guideline: Annotated[str | None, typer.Option(help="Of the task: a name, or a file.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Of coverage, in JSON: tells what is missing.")] = None,
+    min_submitted: MinSubmitted = 1,
+) -> None:
+    """Send one record a feature; sent again, records are updated and answers kept."""
+    from fac_datasets import review
+    from fac_datasets.loading import load_rows
+
+    print(
+        review.push_explanations(
+            load_rows(table),
+            name,
+            workspace=workspace,
+            guideline=guideline,
+            report=_report(report),
+            min_submitted=min_submitted,
+        )
+    )
+
+
+@push.command("samples")
+def push_samples(
+    data: Samples,
+    name: Name,
+    workspace: Workspace = None,
+    label_column: Annotated[str | None, typer.Option(help="Labels that reviewers check.")] = None,
+    min_submitted: MinSubmitted = 1,
+    backbone: BackboneName = "embedded",
+    sae: SaeName = "embedded",
+    layer: Layer = None,
+    other_backbone: OtherBackbone = False,
+    column: Column = None,
+    device: Device = None,
+) -> None:
+    """Send one record a synthetic row, with the token marked where the feature peaks; sent again, answers are kept."""
+    from fac_datasets import review
+    from fac_datasets.synthesis.augment import load_synthetic
+
+    print(
+        review.push_samples(
+            load_synthetic(data, column),
+            name,
+            workspace=workspace,
+            label_column=label_column,
+            min_submitted=min_submitted,
+            extractor=row_extractor(backbone, sae, layer, None, other_backbone, device),
+        )
+    )
+
+
+@pull.command("explanations")
+def pull_explanations(
+    table: Table,
+    name: Name,
+    out: Out,
+    workspace: Workspace = None,
+    consensus: Consensus = "majority",
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the table with its reviews; pulled again into the same folder, newer answers replace older ones."""
+    from fac_datasets import review
+    from fac_datasets.interpretation.evidence import relevant_features
+    from fac_datasets.loading import load_rows
+
+    rows = load_rows(table)
+    _claim(out, "explanations", rows, name, consensus, overwrite)
+    reviewed = review.pull_explanations(rows, name, workspace=workspace, consensus=consensus)
+    _write(out, reviewed)
+    print(f"{out}: {len(relevant_features(reviewed)):,} of {len(reviewed):,} features are relevant")
+
+
+@pull.command("samples")
+def pull_samples(
+    data: Samples,
+    name: Name,
+    out: Out,
+    workspace: Workspace = None,
+    consensus: Consensus = "majority",
+    backbone: BackboneName = "embedded",
+    sae: SaeName = "embedded",
+    layer: Layer = None,
+    other_backbone: OtherBackbone = False,
+    column: Column = None,
+    device: Device = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the rows with reviews and edited texts; pulled again into the same folder, newer answers replace older."""
+    from fac_datasets import review
+    from fac_datasets.synthesis.augment import load_synthetic
+
+    rows = load_synthetic(data, column)
+    extractor = row_extractor(backbone, sae, layer, None, other_backbone, device)
+    _claim(out, "samples", rows, name, consensus, overwrite)
+    reviewed = review.pull_samples(rows, name, workspace=workspace, consensus=consensus, extractor=extractor)
+    _write(out, reviewed)
+    accepted = sum(decision is True for decision in reviewed["accepted"])
+    edited = sum(text is not None for text in reviewed["original_text"])
+    print(f"{out}: {accepted:,} of {len(reviewed):,} samples are accepted, {edited:,} have edited texts")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where a local server keeps its data.")] = Path("fac-review"),
+    port: Annotated[int, typer.Option(help="Of a local server.")] = 6900,
+) -> None:
+    """Say how to get a server; where one is installed with this repository, start it with two reviews to look at."""
+    from fac_datasets.review.demo import HOW_TO_GET_A_SERVER, installed_server, run_demo
+
+    repository = installed_server()
+    if repository is None:
+        print(HOW_TO_GET_A_SERVER)
+    else:
+        run_demo(repository, folder, port)
+
+
+def _report(path: Path | None) -> dict[str, Any] | None:
+    """The content of a file with a coverage report."""
+    from fac_datasets.errors import OptionError
+
+    if path is None:
+        return None
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise OptionError(f"--report {path} cannot be read: {error}") from error
+    return content
+
+
+def _claim(out: Path, what: str, rows: datasets.Dataset, name: str, consensus: str, overwrite: bool) -> None:
+    from fac_datasets.identity import content_fingerprint
+    from fac_datasets.output import claim
+
+    identity = {"command": f"review pull {what}", "rows": content_fingerprint(rows), "options": [name, consensus]}
+    claim(out, RECORD, identity, parts=("data",), overwrite=overwrite)
+
+
+def _write(out: Path, reviewed: datasets.Dataset) -> None:
+    """Write what was pulled, and say how far people agree."""
+    from fac_datasets.output import write_table
+    from fac_datasets.review import summary
+
+    write_table(out, reviewed)
+    print(summary(reviewed))

@@ -1,0 +1,152 @@
+"""What a reviewer sees and is asked: the settings of a review's dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fac_datasets.errors import ReviewError
+from fac_datasets.review.server import repeated
+
+if TYPE_CHECKING:
+    import argilla
+
+_FOLDER = Path(__file__).parent / "guidelines"
+
+_LONGEST_GUIDELINES, _LONGEST_HELP = 10_000, 1_000
+"""Characters that a server takes."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about each record."""
+
+    name: str
+    title: str
+    labels: tuple[str, ...] = ()
+    """Answers to choose from; a text is asked for where there are none."""
+    several: bool = False
+    """More than one label may be chosen."""
+    required: bool = False
+    help: str | None = None
+
+    @property
+    def shape(self) -> tuple[str, tuple[str, ...]]:
+        """What makes answers to two questions comparable: its kind and its labels."""
+        kind = "text" if not self.labels else "multi_label_selection" if self.several else "label_selection"
+        return kind, self.labels
+
+
+@dataclass(frozen=True)
+class Form:
+    """Fields, questions, metadata and guidelines of a review."""
+
+    fields: Mapping[str, str]
+    """Titles by name; their texts are HTML."""
+    questions: Sequence[Question]
+    metadata: Mapping[str, str]
+    """`terms`, `integer` or `float`, by name."""
+    guidelines: str
+    min_submitted: int
+    """Reviewers that a record needs."""
+
+    def create(self, client: argilla.Argilla, name: str, workspace: argilla.Workspace) -> argilla.Dataset:
+        """Make a dataset with these settings.
+
+        Raises:
+            ReviewError: the server refuses.
+        """
+        import argilla
+
+        dataset = argilla.Dataset(name, workspace=workspace, settings=self._settings(client), client=client)
+        return repeated(dataset.create)
+
+    def require_same(self, dataset: argilla.Dataset) -> None:
+        """Raise ReviewError where a dataset asks or shows something else than this form.
+
+        Titles, help and guidelines may differ: a team may have changed them.
+        """
+        settings = dataset.settings
+        theirs: dict[str, Any] = {
+            "fields": sorted(each.name for each in settings.fields),
+            "questions": {each.name: _shape(each) for each in settings.questions},
+            "metadata": {each.name: _kind(each) for each in settings.metadata if each.name in self.metadata},
+            "min_submitted": settings.distribution.min_submitted,
+        }
+        ours: dict[str, Any] = {
+            "fields": sorted(self.fields),
+            "questions": {each.name: each.shape for each in self.questions},
+            "metadata": dict(self.metadata),
+            "min_submitted": self.min_submitted,
+        }
+        different = [part for part in ours if ours[part] != theirs[part]]
+        if different:
+            part = different[0]
+            raise ReviewError(
+                f"dataset {dataset.name!r} is there already with other settings: its {part} are {theirs[part]}, and "
+                f"this push needs {ours[part]}; push under another name, or with the options of the first push"
+            )
+
+    def _settings(self, client: argilla.Argilla) -> argilla.Settings:
+        import argilla
+
+        return argilla.Settings(
+            guidelines=self.guidelines,
+            fields=[
+                argilla.TextField(name=name, title=title, use_markdown=True, client=client)
+                for name, title in self.fields.items()
+            ],
+            questions=[_question(question, client) for question in self.questions],
+            metadata=[
+                getattr(argilla, f"{kind.capitalize()}MetadataProperty")(name, client=client)
+                for name, kind in self.metadata.items()
+            ],
+            allow_extra_metadata=True,
+            distribution=argilla.TaskDistribution(min_submitted=self.min_submitted),
+        )
+
+
+def guidelines(name: str, task: str | None = None) -> str:
+    """What reviewers are told, with the description of the task behind it.
+
+    Raises:
+        ReviewError: it is longer than a server takes.
+    """
+    text = (_FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    if task is not None:
+        text = f"{text}\n{task}\n"
+    if len(text) > _LONGEST_GUIDELINES:
+        raise ReviewError(f"the guidelines have {len(text):,} characters, and Argilla takes {_LONGEST_GUIDELINES:,}")
+    return text
+
+
+def _question(question: Question, client: argilla.Argilla) -> Any:
+    import argilla
+
+    told = question.help
+    if told is not None and len(told) > _LONGEST_HELP:
+        more = " … (the guidelines have all of it)"
+        told = told[: _LONGEST_HELP - len(more)] + more
+    common = {
+        "name": question.name,
+        "title": question.title,
+        "required": question.required,
+        "description": told,
+        "client": client,
+    }
+    if not question.labels:
+        return argilla.TextQuestion(**common)
+    if question.several:
+        return argilla.MultiLabelQuestion(labels=list(question.labels), visible_labels=len(question.labels), **common)
+    return argilla.LabelQuestion(labels=list(question.labels), **common)
+
+
+def _kind(metadata_property: Any) -> str:
+    return type(metadata_property).__name__.removesuffix("MetadataProperty").lower()
+
+
+def _shape(question: Any) -> tuple[str, tuple[str, ...]]:
+    labels = getattr(question, "labels", None)
+    return question.type, tuple(labels or ())
