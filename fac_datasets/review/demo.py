@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,13 +52,16 @@ def installed_server() -> Path | None:
 
 
 def run_demo(repository: Path, folder: Path, port: int) -> None:
-    """Start the server, fill it with two reviews, and wait until it is interrupted.
+    """Start the server, fill it with two reviews, and wait until this process is interrupted or terminated.
 
     Raises:
         ReviewError: the server does not start.
     """
     import argilla
 
+    # A shell lets what it starts in the background ignore Ctrl-C; the server must not outlive this process.
+    for stopping in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stopping, signal.default_int_handler)
     with _server(repository, folder, port) as (server, access):
         push_example(argilla.Argilla(api_url=access["url"], api_key=access["api_key"]))
         print(f"open {access['url']}, user {access['username']}, password {access['password']!r}")

@@ -169,7 +169,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where it keeps its data")
     parser.add_argument("--port", type=int, help="default: a free one")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stopping in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stopping, signal.default_int_handler)
     with suppress(KeyboardInterrupt), ArgillaServer(given.folder, given.port) as server:
         print(json.dumps({"url": server.url, "username": OWNER, "password": PASSWORD, "api_key": API_KEY}), flush=True)
         signal.pause()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import datasets
+import httpx
 import pytest
 
 from fac_datasets import FeatureExtractor, LocalGenerator, augment, coverage, relevant_features, review, synthesize
@@ -159,7 +160,7 @@ def test_what_people_say_of_features_decides_coverage_and_synthesis(
 @pytest.mark.skipif(not ENVIRONMENT.exists(), reason="the Argilla server is not installed: run `make argilla`")
 def test_the_demo_starts_a_server_with_two_reviews_and_stops_it(tmp_path: Path) -> None:
     start = [sys.executable, "-m", "fac_datasets", "review", "demo", "--folder", str(tmp_path / "data"), "--port", "0"]
-    for _ in range(2):
+    for stopping in (signal.SIGINT, signal.SIGTERM):
         with subprocess.Popen(
             start, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stdout=subprocess.PIPE, text=True
         ) as demo:
@@ -167,5 +168,8 @@ def test_the_demo_starts_a_server_with_two_reviews_and_stops_it(tmp_path: Path) 
             lines = [demo.stdout.readline() for _ in range(3)]
             assert lines[0].startswith("open http://127.0.0.1:"), lines
             assert "the same command goes on" in lines[2]
-            demo.send_signal(signal.SIGINT)
+            demo.send_signal(stopping)
             assert demo.wait(timeout=60) == 0
+        url = lines[0].removeprefix("open ").partition(",")[0]
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(url)
