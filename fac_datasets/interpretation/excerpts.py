@@ -7,14 +7,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-OPEN, CLOSE = "<<", ">>"
-"""Stand around the token where a feature peaks."""
+MARK = "**"
+"""Stands on both sides of the token where a feature peaks; no chat template has it in a token."""
 
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ue000-\uf8ff]")
 """Control characters, and those that change the direction or look of others."""
 
-_TEMPLATE = re.compile(r"(<\|)|(\|>)|(<)(?=/?s>|/?(?:start|end)_of_turn>)|(\[)(?=/?(?:INST|SYS)\])|(<)(?=</?SYS>)")
-"""Where a token of a chat template begins or ends."""
+_TEMPLATE = re.compile(r"<\||\|>|<(?=[^<>\s]{1,40}>)|\[(?=/?[A-Z_]{2,40}\])")
+"""Where something begins or ends that looks like a token of a chat template: all in angle brackets, or in capitals in
+square ones."""
 
 
 def excerpt(span: Mapping[str, Any], *, marked: bool) -> str:
@@ -23,7 +24,7 @@ def excerpt(span: Mapping[str, Any], *, marked: bool) -> str:
     if not marked:
         return harmless(text)
     start, end = int(span["start"]), int(span["end"])
-    return f"{harmless(text[:start])}{OPEN}{harmless(text[start:end])}{CLOSE}{harmless(text[end:])}"
+    return MARK.join([harmless(text[:start]), harmless(text[start:end]), harmless(text[end:])])
 
 
 def quoted(name: str) -> str:
@@ -39,6 +40,5 @@ def listed(excerpts: Sequence[str]) -> str:
 def harmless(text: str) -> str:
     """A text without control characters, marks of ours, and tokens of chat templates."""
     text = _INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
-    for mark in (OPEN, CLOSE):
-        text = text.replace(mark, " ".join(mark))
+    text = re.sub(r"\*(?=\*)", "* ", text)
     return _TEMPLATE.sub(lambda found: " ".join(found[0]) if len(found[0]) > 1 else f"{found[0]} ", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 
 from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.generation.journal import Journal, Plan
+
+logger = logging.getLogger(__name__)
 
 MAX_NEW_TOKENS = 256
 """Tokens of an answer."""
@@ -60,6 +63,7 @@ def ask(
     read: Callable[[dict[str, Any]], T],
     *,
     what: str,
+    answers_it: Callable[[T, int], bool] = lambda _found, _place: True,
 ) -> list[T | None]:
     """What is read from each answer; None where it could not be read, nor those to the same question asked again.
 
@@ -69,6 +73,7 @@ def ask(
         requests: the questions.
         read: what an answer's JSON object says; raises ValueError where it is not as it should be.
         what: is asked, for the progress bar.
+        answers_it: whether what was read answers the question at a place; asked again where it does not.
 
     Raises:
         GenerationError: the generator gives no answers; those until then are in the journal.
@@ -92,11 +97,21 @@ def ask(
                 )
                 for place, (_, completion) in zip(places, answers, strict=True):
                     try:
-                        found[place] = read(json_object(completion.text))
-                        bar.update()
+                        value = read(json_object(completion.text))
                     except ValueError:
                         unread.append(place)
+                        continue
+                    if answers_it(value, place):
+                        found[place] = value
+                        bar.update()
+                    else:
+                        unread.append(place)
             waiting = unread
+    if waiting:
+        logger.warning(
+            "%s: %d of %d questions have no answer that could be read, after %d tries",
+            what, len(waiting), len(requests), TRIES,
+        )  # fmt: skip
     return found
 
 
@@ -126,7 +141,12 @@ def json_object(answer: str) -> dict[str, Any]:
     """
     text = re.sub(r"\A\s*<think>.*?</think>", "", answer, flags=re.DOTALL).strip()
     fenced = re.fullmatch(r"```(?:json)?\s*(.*?)\s*```", text, flags=re.DOTALL)
-    found = json.loads(fenced[1] if fenced else text)
+    try:
+        found = json.loads(fenced[1] if fenced else text)
+    except RecursionError:
+        raise ValueError("the answer is nested without end") from None
+    # Half a character can stand in JSON, but in no table.
+    json.dumps(found, ensure_ascii=False).encode()
     if not isinstance(found, dict):
         raise ValueError(f"the answer is {type(found).__name__}, not an object")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ from fac_datasets.interpretation.table import add_columns, require_columns
 
 if TYPE_CHECKING:
     import datasets
+
+logger = logging.getLogger(__name__)
 
 _FOLDER = Path(__file__).parent / "guidelines"
 
@@ -101,6 +104,14 @@ def judge_relevance(
 
     require_columns(table, "spans", "explanation", "fits")
     rules = guideline if isinstance(guideline, Guideline) else Guideline.load(guideline)
+    unverified = sum(
+        bool(name) and fits is None for name, fits in zip(table["explanation"], table["fits"], strict=True)
+    )
+    if unverified:
+        logger.warning(
+            "%d names were never verified, and what is judged of them is no evidence: call verify_explanations first",
+            unverified,
+        )
     with opened(journal) as book:
         answers = ask(generator, book, relevance_requests(table, rules), read_verdict, what="judge relevance")
     of_named = iter(answers)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +32,9 @@ EXCERPTS = 10
 
 QUESTIONS = 2
 """Questions a feature and kind of score."""
+
+_FEWEST_WORDS = 2
+"""Before the peak, of a span in which another word can be marked."""
 
 _QUOTED = re.compile(r'"([^"]+)"')
 
@@ -88,7 +92,7 @@ def score_explanations(
     from datasets import Value
 
     require_columns(table, "held_out_spans", "silent_spans", "explanation")
-    tested = table if dataset is None else _held_out(table, dataset, column)
+    tested = table if dataset is None else held_out_spans(table, dataset, column)
     rank = _by_words if embedding_model is None else _by_embedding(embedding_model)
     names = list(table["explanation"])
     columns: dict[str, tuple[list[float | None], Any]] = {"auroc": (_aurocs(names, tested, rank), Value("float32"))}
@@ -96,7 +100,14 @@ def score_explanations(
         with opened(journal) as book:
             for kind in KINDS:
                 asked = scoring_questions(names, tested, kind, seed)
-                answers = ask(generator, book, [one.request for one in asked], _read_marks, what=f"score by {kind}")
+                answers = ask(
+                    generator,
+                    book,
+                    [one.request for one in asked],
+                    _read_marks,
+                    what=f"score by {kind}",
+                    answers_it=partial(_has_length, [len(one.right) for one in asked]),
+                )
                 found = _accuracies(len(table), asked, answers)
                 for part, values in zip((kind, f"{kind}_low", f"{kind}_high"), found, strict=True):
                     columns[part] = (values, Value("float32"))
@@ -144,18 +155,23 @@ def _detection(row: Mapping[str, Any], generator: np.random.Generator) -> tuple[
 
 
 def _fuzzing(row: Mapping[str, Any], generator: np.random.Generator) -> tuple[list[str], list[str]]:
-    """Excerpts with the peak marked, and others with another word marked."""
+    """Excerpts with the word of the peak marked, and others with another word marked.
+
+    Each ends with its mark, as spans end with their peak, and has as many words before it in the one kind as in the
+    other, so that the place of the mark tells nothing.
+    """
     wanted = QUESTIONS * EXCERPTS // 2
-    spans = _spread(row["held_out_spans"], 2 * wanted, generator)
-    elsewhere = [(span, _other_word(span, generator)) for span in spans]
-    movable = [i for i, (_, place) in enumerate(elsewhere) if place is not None]
-    moved = {int(i) for i in generator.permutation(movable)[: min(wanted, (len(spans) + 1) // 2)]}
-    right = [excerpt(span, marked=True) for i, span in enumerate(spans) if i not in moved]
-    wrong = [
-        excerpt({**span, "start": place[0], "end": place[1]}, marked=True)
-        for i, (span, place) in enumerate(elsewhere)
-        if i in moved and place is not None
-    ]
+    spans = [span for span in row["held_out_spans"] if len(_words(span)) > _FEWEST_WORDS]
+    spans = _spread(spans, 2 * wanted, generator)
+    moved = {int(i) for i in generator.permutation(len(spans))[: min(wanted, (len(spans) + 1) // 2)]}
+    shown: tuple[list[str], list[str]] = ([], [])
+    for i, span in enumerate(spans):
+        *before, peak = _words(span)
+        kept = int(generator.integers(1, len(before)))
+        (start, end), begin = (before[kept], 0) if i in moved else (peak, before[-kept][0])
+        marked = {"text": span["text"][begin:end], "start": start - begin, "end": end - begin}
+        shown[i in moved].append(excerpt(marked, marked=True))
+    right, wrong = shown
     return right[:wanted], wrong
 
 
@@ -167,7 +183,7 @@ KINDS = tuple(_shown)
 """Scores by a judge."""
 
 
-def _held_out(table: datasets.Dataset, dataset: datasets.Dataset, column: str | None) -> datasets.Dataset:
+def held_out_spans(table: datasets.Dataset, dataset: datasets.Dataset, column: str | None) -> datasets.Dataset:
     """Spans of a held-out dataset for the features of a table, in its order; all its spans count as held out."""
     ids = list(table["feature_id"])
     prefix = f"{column}_" if column in ("chosen", "rejected") else ""
@@ -193,14 +209,16 @@ def _drawn(spans: Sequence[Span], wanted: int, generator: np.random.Generator) -
     return [spans[i] for i in generator.permutation(len(spans))[:wanted]]
 
 
-def _other_word(span: Span, generator: np.random.Generator) -> tuple[int, int] | None:
-    """First and last character of a random word away from the peak."""
-    words = [
-        match.span()
-        for match in re.finditer(r"\S+", span["text"])
-        if match.end() <= span["start"] or match.start() >= span["end"]
-    ]
-    return words[generator.integers(len(words))] if words else None
+def _words(span: Span) -> list[tuple[int, int]]:
+    """First and last character of each word up to that of the peak; none where the peak is no word."""
+    text, start = span["text"], int(span["start"])
+    start += len(text[start:]) - len(text[start:].lstrip())
+    words = [match.span() for match in re.finditer(r"\S+", text) if match.start() <= start]
+    return words if words and start < words[-1][1] and start < int(span["end"]) else []
+
+
+def _has_length(lengths: Sequence[int], marks: tuple[bool, ...], place: int) -> bool:
+    return len(marks) == lengths[place]
 
 
 def _read_marks(answer: dict[str, Any]) -> tuple[bool, ...]:
@@ -217,7 +235,7 @@ def _accuracies(
     # Of each feature: positives told right, positives, negatives told right, negatives.
     counts = np.zeros((n_features, 4), dtype=np.int64)
     for question, answer in zip(asked, answers, strict=True):
-        if answer is None or len(answer) != len(question.right):
+        if answer is None:
             continue
         for told, right in zip(answer, question.right, strict=True):
             counts[question.feature, 0 if right else 2] += told == right
