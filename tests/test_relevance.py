@@ -23,7 +23,7 @@ from fac_datasets import (
     relevant_features,
 )
 from fac_datasets.errors import ColumnError, DatasetError, FeatureSpaceMismatch, OptionError
-from fac_datasets.interpretation.ablation import Question
+from fac_datasets.interpretation.ablation import Question, _effect
 from fac_datasets.interpretation.contrast import contrast, distinct_features, split_by_label
 from fac_datasets.interpretation.statistics import adjusted_p, auroc, balanced_accuracy, wilson
 
@@ -106,17 +106,29 @@ def test_the_contrast_of_every_feature_is_mann_and_whitneys() -> None:
     assert found.adjusted_p == pytest.approx(scipy.stats.false_discovery_control(found.p))
 
 
-def test_the_log_odds_of_firing_are_those_of_the_table_with_half_a_row_more() -> None:
+def test_the_log_odds_of_firing_are_those_of_the_table_with_half_a_pair_more() -> None:
     positive, background = sample(60, 20, 0, 0.4), sample(90, 20, 1)
     found = contrast(rows_of(positive), rows_of(background), np.arange(20), measure="log_odds")
     for feature in range(20):
         cells = np.array(
             [[(part[:, feature] > 0).sum(), (part[:, feature] == 0).sum()] for part in (positive, background)]
         )
-        halves = cells + 0.5
-        assert found.effect[feature] == pytest.approx(np.log(halves[0, 0] * halves[1, 1] / halves[0, 1] / halves[1, 0]))
+        pairs = cells[0, 0] * cells[1, 1] / 150 + 0.5, cells[0, 1] * cells[1, 0] / 150 + 0.5
+        assert found.effect[feature] == pytest.approx(np.log(pairs[0] / pairs[1]))
         chi2 = scipy.stats.chi2_contingency(cells, correction=False).statistic * (150 - 1) / 150
         assert found.p[feature] == pytest.approx(scipy.stats.chi2.sf(chi2, 1))
+
+
+@pytest.mark.parametrize("measure", ["auroc", "log_odds"])
+def test_a_feature_that_fires_less_is_no_evidence_however_unequal_the_sides(measure: str) -> None:
+    # 0 of 100 rows of the task against 400 of 10,000 others; the second feature fires nowhere.
+    positive, background = np.zeros((100, 2), np.float32), np.zeros((10_000, 2), np.float32)
+    background[:400, 0] = 1
+    lengths = [np.random.default_rng(0).integers(10, 200, len(side)) for side in (positive, background)]
+    sides = [rows_of(side, length) for side, length in zip((positive, background), lengths, strict=True)]
+    found = contrast(sides[0], sides[1], [0, 1], measure=measure)
+    assert found.effect[0] < 0
+    assert (found.effect[1], found.p[1]) == (0, 1)
 
 
 @pytest.mark.parametrize("measure", ["auroc", "log_odds"])
@@ -305,7 +317,7 @@ def test_the_effect_is_the_rise_of_the_loss_without_the_feature(
         assert row["effect"] == pytest.approx(np.mean(expected), abs=1e-5)
         if len(expected) > 1:
             assert row["effect_low"] < row["effect"] < row["effect_high"]
-            assert ("effect" in row["evidence"]) == (row["effect_low"] > 0)
+        assert (row["effect_p"], "effect" in row["evidence"]) == (None, False), "four rows are too few for evidence"
     assert found["effect"][6:] == [None] * (len(table) - 6)
     assert set(found["effect_measure"]) == {"loss"}
 
@@ -333,13 +345,18 @@ def test_with_a_question_the_effect_is_the_loss_of_log_odds(
     feature = next(row["feature_id"] for row in found if row["effect_rows"] == len(TASK))
     effects = []
     for text, label in zip(TASK, task["label"], strict=True):
-        tokens = tokenizer.apply_chat_template(
-            [{"role": "user", "content": f"{text}\n\nIs it so?"}], add_generation_prompt=True, return_tensors="pt"
-        )["input_ids"]
+        messages = [{"role": "user", "content": f"{text}\n\nIs it so?"}]
+        tokens = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")["input_ids"]
+        rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        before = len(tokenizer(rendered[: rendered.index(text)], add_special_tokens=False)["input_ids"])
 
-        def ablate(_module: object, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+        def ablate(
+            _module: object, _inputs: object, output: torch.Tensor, before: int = before, text: str = text
+        ) -> torch.Tensor:
             codes = extractor.sae.encode(output[0])[:, feature]
-            codes[0] = 0
+            # The text alone is the row's own; the template and the question are not.
+            codes[:before] = 0
+            codes[before + len(tokenizer(text)["input_ids"]) :] = 0
             return output - (codes[:, None] * extractor.sae.decoder[feature] / extractor.sae.config.input_scale)[None]
 
         sign = 1 if label == "yes" else -1
@@ -354,6 +371,41 @@ def test_with_a_question_the_effect_is_the_loss_of_log_odds(
         effects.append(odds[0] - odds[1])
     (row,) = [row for row in found if row["feature_id"] == feature]
     assert row["effect"] == pytest.approx(np.mean(effects), abs=1e-4)
+
+
+def test_rows_without_a_label_are_asked_nothing(
+    extractor: FeatureExtractor, task: datasets.Dataset, table: datasets.Dataset
+) -> None:
+    question = Question("Is it so?", column="label", positive="yes", yes="Dogs", no="The")
+    some = table["feature_id"][:8]
+    task = task.select_columns(["text", "label"])
+    unlabelled = datasets.Dataset.from_dict({"text": ["Nobody knows."], "label": [None]}, features=task.features)
+    both = datasets.concatenate_datasets([unlabelled, task])
+    found = [ablation_relevance(table, rows, extractor, features=some, question=question) for rows in (task, both)]
+    assert found[0]["effect"] == found[1]["effect"]
+    with pytest.raises(ColumnError, match="no row has the label 'certainly'"):
+        ablation_relevance(table, task, extractor, features=some, question=question._replace(positive="certainly"))
+
+
+def test_a_feature_that_the_answer_hangs_on_is_evidence(extractor: FeatureExtractor, table: datasets.Dataset) -> None:
+    rows = datasets.Dataset.from_dict({"text": [f"{text} {i}" for i in range(3) for text in TASK]})
+    found = ablation_relevance(table, rows, extractor, features=table["feature_id"], most=96)
+    for row in found:
+        harms = row["effect_p"] is not None and row["effect_p"] <= 0.05 and row["effect"] > 0
+        assert ("effect" in row["evidence"]) == harms
+    assert relevant_features(found, evidence=["effect"]).size
+
+
+def test_an_effect_is_evidence_only_where_chance_would_hardly_give_it() -> None:
+    rng = np.random.default_rng(0)
+    for rows in (2, 5, 30):
+        lows = np.array([_effect(rng.normal(size=rows)).low for _ in range(2_000)])
+        assert (lows > 0).mean() < 0.035, "the lower end lies above 0 in one of 40 cases"
+    assert _effect(np.ones(4)).p is None, "four rows are too few"
+    clear = _effect(np.array([1.0, 1.1, 0.9, 1.0, 1.05]))
+    assert clear.p is not None and clear.p < 0.001
+    expected = scipy.stats.ttest_1samp([0.1, 0.4, -0.2, 0.5, 0.3, 0.2], 0).pvalue
+    assert _effect(np.array([0.1, 0.4, -0.2, 0.5, 0.3, 0.2])).p == pytest.approx(expected, rel=0.1)
 
 
 def test_candidates_are_those_with_evidence_strongest_first(

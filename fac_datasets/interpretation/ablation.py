@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fac_datasets.backbone import backbone_info, torch_device
 from fac_datasets.columns import as_text, read_rows, resolve_column
-from fac_datasets.errors import ColumnError, DatasetError, FeatureSpaceMismatch, OptionError
+from fac_datasets.errors import DatasetError, FeatureSpaceMismatch, OptionError
 from fac_datasets.feature_space import FeatureSpace
+from fac_datasets.interpretation.contrast import split_by_label
 from fac_datasets.interpretation.evidence import with_evidence
+from fac_datasets.interpretation.statistics import adjusted_p, student_quantile, student_z, two_sided_p
 from fac_datasets.interpretation.table import add_columns, require_columns
 from fac_datasets.windows import Window, batches_by_tokens, pad
 
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 _BATCH_TOKENS = 1024
 """Tokens of a padded batch: the logits of a whole vocabulary stand beside them."""
 
-_Z = 1.959963984540054
+FEWEST_ROWS = 5
+"""Rows in which a feature must fire for its effect to be evidence."""
 
 
 class Question(NamedTuple):
@@ -54,6 +57,7 @@ def ablation_relevance(
     question: Question | None = None,
     features: Sequence[int] | NDArray[np.int64] | None = None,
     most: int = 50,
+    alpha: float = 0.05,
     column: str | None = None,
 ) -> datasets.Dataset:
     """Measure how much the task suffers when a feature is ablated.
@@ -69,13 +73,15 @@ def ablation_relevance(
             cross-entropy of a row's own tokens (of the assistant's alone, in a chat that has such), in nats.
         features: candidates; by default those with evidence of any kind, strongest contrast first.
         most: candidates measured.
+        alpha: false discovery rate across the features measured (Benjamini and Hochberg).
         column: of the texts; by default the one known name that is present.
 
     Returns:
         The table with `effect` (mean over the rows where the feature fires, above 0 where ablation harms the task; null
         for features that were not measured or fire in no row), `effect_low` and `effect_high` (95 % interval of the
-        mean), `effect_rows`, `effect_measure`, and `effect` among the `evidence` of features whose interval lies above
-        0.
+        mean, by Student's t), `effect_rows`, `effect_p` (of no effect, adjusted for the features measured; null for
+        those that fire in fewer than 5 rows), `effect_measure`, and `effect` among the `evidence` of features whose
+        ablation harms, with an adjusted p of at most alpha.
 
     Raises:
         OptionError: nothing says which features are candidates, or the two answers start with the same token.
@@ -87,20 +93,30 @@ def ablation_relevance(
     require_columns(table, "feature_id", "feature_space")
     for space in sorted(set(table["feature_space"])):
         _require_same_sae(FeatureSpace.parse(space), extractor.feature_space)
+    if not 0 < alpha < 1:
+        raise OptionError(f"alpha={alpha} is not in (0, 1)")
+    if question is not None:
+        # Rows without a label have no right answer.
+        dataset = _labelled(dataset, question)
     wanted = _candidates(table, features)[:most]
     found = _Ablation(extractor, dataset, column, question).effects(wanted)
-    effects = {feature: _interval(values) for feature, values in zip(wanted, found, strict=True)}
-    parts = list(zip(*(effects.get(feature, (None, None, None, None)) for feature in table["feature_id"]), strict=True))
-    names = ("effect", "effect_low", "effect_high")
+    effects = {feature: _effect(values) for feature, values in zip(wanted, found, strict=True)}
+    adjusted = _adjusted(effects)
+    ids = list(table["feature_id"])
+    ordered = [effects.get(feature, _Effect()) for feature in ids]
     table = add_columns(
         table,
         {
-            **{name: (list(values), Value("float32")) for name, values in zip(names, parts, strict=False)},
-            "effect_rows": (list(parts[3]), Value("int32")),
+            "effect": ([effect.mean for effect in ordered], Value("float32")),
+            "effect_low": ([effect.low for effect in ordered], Value("float32")),
+            "effect_high": ([effect.high for effect in ordered], Value("float32")),
+            "effect_rows": ([effect.rows for effect in ordered], Value("int32")),
+            "effect_p": ([adjusted.get(feature) for feature in ids], Value("float64")),
             "effect_measure": (["loss" if question is None else "log-odds"] * len(table), Value("string")),
         },
     )
-    return with_evidence(table, "effect", np.array([low is not None and low > 0 for low in parts[1]], dtype=bool))
+    harms = [(e.mean or 0) > 0 and adjusted.get(feature, 1.0) <= alpha for feature, e in zip(ids, ordered, strict=True)]
+    return with_evidence(table, "effect", np.array(harms, dtype=bool))
 
 
 def _candidates(table: datasets.Dataset, features: Sequence[int] | NDArray[np.int64] | None) -> list[int]:
@@ -128,15 +144,39 @@ def _require_same_sae(first: FeatureSpace, second: FeatureSpace) -> None:
         raise FeatureSpaceMismatch(f"the table is of {first}, the extractor of {second}")
 
 
-def _interval(values: NDArray[np.float64]) -> tuple[float | None, float | None, float | None, int]:
-    """Mean and its 95 % interval, normal approximation; no interval of fewer than two rows."""
-    if not len(values):
-        return None, None, None, 0
+class _Effect(NamedTuple):
+    """What ablating a feature does over the rows where it fires."""
+
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    rows: int | None = None
+    p: float | None = None
+    """Two-sided, of no effect; not adjusted."""
+
+
+def _effect(values: NDArray[np.float64]) -> _Effect:
+    """Mean and its 95 % interval by Student's t; no interval of fewer than two rows, no p of fewer than FEWEST_ROWS."""
+    rows = len(values)
+    if not rows:
+        return _Effect(rows=0)
     mean = float(values.mean())
-    if len(values) < 2:
-        return mean, None, None, 1
-    half = _Z * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return mean, mean - half, mean + half, len(values)
+    if rows < 2:
+        return _Effect(mean, rows=rows)
+    error = float(values.std(ddof=1)) / math.sqrt(rows)
+    half = student_quantile(rows - 1) * error
+    p = None
+    if rows >= FEWEST_ROWS:
+        z = student_z(mean / error, rows - 1) if error else math.copysign(math.inf, mean) if mean else 0.0
+        p = float(two_sided_p(np.array([z]))[0])
+    return _Effect(mean, mean - half, mean + half, rows, p)
+
+
+def _adjusted(effects: Mapping[int, _Effect]) -> dict[int, float]:
+    """p-values of the features that have one, adjusted for their number."""
+    known = {feature: effect.p for feature, effect in effects.items() if effect.p is not None}
+    adjusted = adjusted_p(np.array(list(known.values())))
+    return dict(zip(known, adjusted.tolist(), strict=True))
 
 
 class _Ablation:
@@ -250,7 +290,7 @@ def _targets(windows: Sequence[Window], extractor: FeatureExtractor, rows: Seque
 
 
 def _questions(extractor: FeatureExtractor, texts: Sequence[str], question: str) -> list[Window]:
-    """Each text with the question behind it, up to where the answer begins."""
+    """Each text with the question behind it, up to where the answer begins; the text's tokens are its own."""
     tokenizer, space = extractor.backbone.tokenizer, extractor.feature_space
     windows = []
     for row, text in enumerate(texts):
@@ -258,12 +298,17 @@ def _questions(extractor: FeatureExtractor, texts: Sequence[str], question: str)
         if space.render == "chat":
             messages = [{"role": "user", "content": asked}]
             rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            token_ids = tokenizer(rendered, add_special_tokens=False)["input_ids"]
         else:
-            token_ids = tokenizer(f"{asked}\n")["input_ids"]
+            rendered = f"{asked}\n"
+        found = tokenizer(rendered, add_special_tokens=space.render != "chat", return_offsets_mapping=True)
+        # Templates may strip what they are given; the text begins where the rest of it is found.
+        begin = rendered.rindex(asked.strip())
+        end = begin + len(text.strip())
+        inside = [first < end and last > max(first, begin) for first, last in found["offset_mapping"]]
         # A longer text keeps its end, where the question stands.
-        ids = np.array(token_ids[:1] + token_ids[1:][-(extractor.max_length - 1) :], dtype=np.int64)
-        own = np.ones(len(ids), dtype=bool)
+        kept = [0, *range(max(1, len(inside) - extractor.max_length + 1), len(inside))]
+        ids = np.array(found["input_ids"], dtype=np.int64)[kept]
+        own = np.array(inside, dtype=bool)[kept]
         own[0] = False
         nowhere = np.zeros(len(ids), dtype=np.int32)
         windows.append(Window(row, ids, own, nowhere, nowhere, nowhere))
@@ -279,11 +324,15 @@ def _answer_tokens(tokenizer: object, question: Question) -> tuple[int, int]:
     return first[0][0], first[1][0]
 
 
+def _labelled(dataset: datasets.Dataset, question: Question) -> datasets.Dataset:
+    """The rows that have a label, in their order; see `split_by_label`."""
+    split_by_label(dataset, question.column, question.positive)
+    return dataset.select([i for i, label in enumerate(dataset[question.column]) if label is not None])
+
+
 def _signs(dataset: datasets.Dataset, question: Question) -> Tensor:
     """1 where yes is right, -1 where no is."""
     import torch
 
-    if question.column not in dataset.column_names:
-        raise ColumnError(f"there is no column {question.column!r}; the columns are {dataset.column_names}")
-    labels = [str(label) == question.positive for label in dataset[question.column]]
+    labels = [str(label) == str(question.positive) for label in dataset[question.column]]
     return torch.tensor([1.0 if label else -1.0 for label in labels], dtype=torch.float64)

@@ -286,7 +286,8 @@ def _combined(parts: Sequence[_Compared], measure: str, size: int) -> tuple[NDAr
     z[differs] = difference[differs] / np.sqrt(variance[differs])
     if not parts:
         return np.zeros(size), z
-    return (first / second if measure == "auroc" else np.log(first / second)), z
+    # Half a pair on each side, once, so that a feature that is silent on one side has a finite ratio.
+    return (first / second if measure == "auroc" else np.log((first + 0.5) / (second + 0.5))), z
 
 
 def _auroc(positive: _Activations, background: _Activations, size: int) -> _Compared:
@@ -320,14 +321,14 @@ def _auroc(positive: _Activations, background: _Activations, size: int) -> _Comp
 
 
 def _log_odds(positive: _Activations, background: _Activations, size: int) -> _Compared:
-    """Firing rows against their expectation (Mantel and Haenszel 1959), half a row added to each cell of the ratio."""
+    """Firing rows against their expectation, and the two products of the odds ratio (Mantel and Haenszel 1959)."""
     fired, fired_there = (np.bincount(part.ids, minlength=size).astype(np.float64) for part in (positive, background))
     n_positive, n_background = positive.n_rows, background.n_rows
     total = n_positive + n_background
     firing = fired + fired_there
     variance = n_positive * n_background * firing * (total - firing) / (total**2 * (total - 1))
     ratio = (
-        (fired + 0.5) * (n_background - fired_there + 0.5) / total,
-        (fired_there + 0.5) * (n_positive - fired + 0.5) / total,
+        fired * (n_background - fired_there) / total,
+        fired_there * (n_positive - fired) / total,
     )
     return _Compared(fired - n_positive * firing / total, variance, ratio)

@@ -68,6 +68,30 @@ def balanced_accuracy(hits: int, positives: int, rejections: int, negatives: int
     )
 
 
+def student_z(t: float, degrees: int) -> float:
+    """The standard normal value that is as far out as a value of Student's t; within 0.03 from 3 degrees of freedom on.
+
+    Wallace 1959, "Bounds on normal approximations to Student's and the chi-square distributions".
+
+    Example:
+        >>> round(student_z(2.776, 4), 2)
+        1.95
+    """
+    scale = (8 * degrees + 1) / (8 * degrees + 3)
+    return math.copysign(scale * math.sqrt(degrees * math.log1p(t * t / degrees)), t)
+
+
+def student_quantile(degrees: int) -> float:
+    """Quantile of Student's t of a 95 % interval, the inverse of `student_z`.
+
+    Example:
+        >>> round(student_quantile(4), 2), round(student_quantile(100), 2)
+        (2.79, 1.98)
+    """
+    scale = (8 * degrees + 1) / (8 * degrees + 3)
+    return math.sqrt(degrees * math.expm1((_Z / scale) ** 2 / degrees))
+
+
 def two_sided_p(z: NDArray[np.float64]) -> NDArray[np.float64]:
     """Chance of a standard normal value at least as far from 0."""
     return np.array([math.erfc(abs(value) / math.sqrt(2)) for value in z.tolist()])
