@@ -19,7 +19,15 @@ TABLE = "data/train-00000-of-00001.parquet"
 """The one file of a table in its folder, where `load_dataset` looks for it."""
 
 
-def claim(folder: Path, record: str, identity: dict[str, Any], *, parts: Sequence[str], overwrite: bool) -> bool:
+def claim(
+    folder: Path,
+    record: str,
+    identity: dict[str, Any],
+    *,
+    parts: Sequence[str],
+    kept: Sequence[str] = (),
+    overwrite: bool,
+) -> bool:
     """Make a folder this run's own, unless it is another's.
 
     Args:
@@ -27,6 +35,7 @@ def claim(folder: Path, record: str, identity: dict[str, Any], *, parts: Sequenc
         record: name of the file that says whose it is.
         identity: what decides the result.
         parts: files and folders that a run leaves there.
+        kept: files that may be there before, and stay.
         overwrite: remove what another run left.
 
     Returns:
@@ -49,7 +58,7 @@ def claim(folder: Path, record: str, identity: dict[str, Any], *, parts: Sequenc
                 if (folder / part).is_dir():
                     shutil.rmtree(folder / part)
                 (folder / part).unlink(missing_ok=True)
-        elif any(folder.iterdir()):
+        elif any(path.name not in kept for path in folder.iterdir()):
             raise OutputError(f"{folder} is not empty and holds no run of fac-datasets; choose another folder")
         write_atomically(folder / record, wanted.encode())
     except OutputError:

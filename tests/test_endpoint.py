@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import suppress
 from email.utils import formatdate
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fac_datasets import EndpointGenerator
-from fac_datasets.errors import GenerationError, OptionError
+from fac_datasets.errors import GenerationError, OptionError, OutputError
 from fac_datasets.generation import Completion, Journal, Limits, Request, Steering
 from tests.chat_server import Fault, FaultyProxy
 from tests.chat_server import chat_server as chat_server
@@ -234,3 +236,93 @@ def test_completions_of_a_journal_without_prompt_tokens_still_read(tmp_path: Pat
     journal = Journal(path)
     assert journal.completions == {"a": Completion("one", 1, True)}
     journal.close()
+
+
+# --- what servers and users get wrong --------------------------------------------------------------------------------
+
+
+def test_an_answer_without_usage_is_taken_and_its_tokens_are_estimated(
+    generator: EndpointGenerator, chat_server: FaultyProxy
+) -> None:
+    message = {"role": "assistant", "content": "a cup of tea"}
+    body: dict[str, Any] = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    body |= {"id": "0", "created": 0, "model": "m", "system_fingerprint": "", "object": "chat.completion"}
+    chat_server.fail(Fault(200, {"Content-Type": "application/json"}, json.dumps(body).encode()))
+    (completion,) = ask(generator)
+    assert (completion.text, completion.n_tokens, len(chat_server.requests)) == ("a cup of tea", 4, 1)
+    assert completion.prompt_tokens > 0
+
+
+@pytest.mark.parametrize("header", ["Mon, 23 Nov 2020 10:00:00 -0000", "Mon, 23 Nov 2020 10:00:00", "soon"])
+def test_an_odd_wait_is_no_wait(generator: EndpointGenerator, chat_server: FaultyProxy, header: str) -> None:
+    chat_server.fail(Fault(429, {"Retry-After": header}))
+    assert ask(generator)[0].text
+
+
+def test_secrets_in_an_address_are_told_nobody() -> None:
+    for address in ("http://user:topsecret@127.0.0.1:9/v1", "http://127.0.0.1:9/v1?api-key=topsecret"):
+        generator = EndpointGenerator("smollm2", base_url=address, retries=0)
+        with pytest.raises(GenerationError) as failed:
+            ask(generator)
+        assert "topsecret" not in f"{failed.value} {generator.name}"
+
+
+@pytest.mark.parametrize("address", ["localhost:8000/v1", "/v1", "ftp://localhost/v1", "http://"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(OptionError, match="is no address such as http://localhost:8000/v1"):
+        EndpointGenerator("smollm2", base_url=address)
+
+
+def test_a_provider_that_there_is_not_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(GenerationError, match=r"smollm2@nonsense cannot be asked: .*nonsense"):
+        ask(EndpointGenerator("smollm2", provider="nonsense", token="hf_x"))
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("http://localhost:8000/v1", "m@localhost"),
+        ("http://127.0.0.1:1234/v1/", "m@127.0.0.1"),
+        ("http://gateway/first/v1", "m@gateway/first"),
+        ("https://gateway:9000/v1", "m@gateway:9000"),
+    ],
+)
+def test_servers_have_names_of_their_own(address: str, name: str) -> None:
+    assert EndpointGenerator("m", base_url=address).name == name
+
+
+# --- journals --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limits", [Limits(max_calls=0), Limits(max_tokens=0)])
+def test_a_limit_of_nothing_asks_nothing(
+    generator: EndpointGenerator, chat_server: FaultyProxy, limits: Limits
+) -> None:
+    with pytest.raises(GenerationError, match="stopped after 0 calls"):
+        Journal(limits=limits).generate(generator, requests(2), max_new_tokens=2, temperature=0.8)
+    assert chat_server.requests == []
+
+
+def test_looking_into_a_journal_leaves_it_to_its_writer(generator: EndpointGenerator, tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    writer = Journal(path)
+    writer.generate(generator, requests(1), max_new_tokens=2, temperature=0.8)
+    # Half a line, as another process may see it.
+    with path.open("ab") as half:
+        half.write(b'{"sample": "')
+    before = path.read_bytes()
+    assert len(Journal(path, read_only=True).completions) == 1
+    assert path.read_bytes() == before
+    assert not (tmp_path / "none.jsonl").exists()
+    Journal(tmp_path / "none.jsonl", read_only=True)
+    assert not (tmp_path / "none.jsonl").exists()
+    writer.close()
+
+
+def test_a_full_disk_is_told_of_with_the_way_out(generator: EndpointGenerator, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    with suppress(OSError), Path("/dev/full").open("ab") as full:
+        journal._stream = full
+        with pytest.raises(OutputError, match=r"the journal /dev/full cannot be written: .*; make room"):
+            journal.generate(generator, requests(1), max_new_tokens=2, temperature=0.8)

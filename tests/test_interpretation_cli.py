@@ -8,9 +8,10 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from fac_datasets import FeatureExtractor, LocalGenerator
-from fac_datasets.errors import DatasetError, GenerationError, OptionError, OutputError
+from fac_datasets.errors import ColumnError, DatasetError, GenerationError, OptionError, OutputError
 from fac_datasets.interpretation import questions
 from tests.cli import command
 
@@ -205,3 +206,35 @@ def test_a_kill_between_two_answers_repeats_nothing(
     lines = (tmp_path / "journal.jsonl").read_text().splitlines()
     assert lines[:4] == kept
     assert len({json.loads(line)["sample"] for line in lines}) == len(lines)
+
+
+def test_what_is_wrong_with_free_steps_costs_no_call(
+    few: Path, data: Path, pair: list[str], tiny_backbone: str, tmp_path: Path
+) -> None:
+    command("explain", few, "--out", tmp_path / "named")
+    judged = ["relevance", tmp_path / "named", "--out", tmp_path / "out", "--guideline", "toxicity"]
+    judged += ["--model", tiny_backbone, *pair]
+    with pytest.raises(ColumnError, match="toxik"):
+        command(*judged, "--contrast", data, "--label-column", "toxik")
+    journal = tmp_path / "out" / "journal.jsonl"
+    assert journal.read_bytes() == b""
+    # The folder is free for the corrected command.
+    command(*judged, "--contrast", data, "--label-column", "toxic")
+    paid = journal.read_bytes()
+    assert paid
+    # Other options need another run, but what was answered is not asked for again.
+    command(*judged, "--contrast", data, "--label-column", "toxic", "--alpha", 0.1, "--overwrite")
+    assert journal.read_bytes() == paid
+
+
+def test_two_processes_do_not_pay_for_the_same(few: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".lock"), pytest.raises(OutputError, match="another process is at work in"):
+        command("explain", few, "--out", tmp_path / "out")
+
+
+def test_a_plan_of_scores_is_that_of_the_held_out_rows(few: Path, tmp_path: Path, tiny_backbone: str) -> None:
+    command("explain", few, "--out", tmp_path / "named")
+    score = ["score", tmp_path / "named", "--out", tmp_path / "out", "--model", tiny_backbone, "--dry-run"]
+    with pytest.raises(DatasetError):
+        command(*score, "--held-out", tmp_path / "nowhere.parquet")

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from fac_datasets.generation.base import Request, TextGenerator
     from fac_datasets.generation.journal import Journal
 
-RECORD, JOURNAL = "table.json", "journal.jsonl"
+RECORD, JOURNAL, LOCK = "table.json", "journal.jsonl", ".lock"
 
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="Feature table: a folder of one of these commands.")]
 
@@ -179,8 +179,7 @@ def relevance(
 
     def make(journal: Journal) -> datasets.Dataset:
         found = source
-        if rules and generator:
-            found = judge_relevance(found, rules, generator, journal)
+        # What costs nothing comes first, so that what is wrong with it costs nothing either.
         if contrast:
             rows = {name: with_features(given[name], extractor) for name in given if name != "effect"}
             sides = (
@@ -193,6 +192,8 @@ def relevance(
         if effect:
             asked = Question(question, label_column, label) if question and label_column else None
             found = ablation_relevance(found, given["effect"], extractor, question=asked, most=most, column=column)
+        if rules and generator:
+            found = judge_relevance(found, rules, generator, journal)
         return found
 
     identity = {
@@ -236,16 +237,17 @@ def score(
 ) -> None:
     """Score each name on spans that it was not made from: AUROC, and with a model detection and fuzzing."""
     from fac_datasets.identity import content_fingerprint
-    from fac_datasets.interpretation.scoring import KINDS, score_explanations, scoring_questions
+    from fac_datasets.interpretation.scoring import KINDS, held_out_spans, score_explanations, scoring_questions
 
     source = _rows(table_name, None)
     generator = text_generator(model, endpoint, provider, concurrency, device)
-    if dry_run:
-        asked = [scoring_questions(source["explanation"], source, kind, seed) for kind in KINDS]
-        _say_plan(generator, out, [question.request for kind in asked for question in kind])
-        return
     extractor = row_extractor(backbone, sae, layer, column, other_backbone, device)
     rows = _rows(held_out, split) if held_out else None
+    if dry_run:
+        tested = source if rows is None else held_out_spans(source, with_features(rows, extractor), column)
+        asked = [scoring_questions(source["explanation"], tested, kind, seed) for kind in KINDS]
+        _say_plan(generator, out, [question.request for kind in asked for question in kind])
+        return
 
     def make(journal: Journal) -> datasets.Dataset:
         return score_explanations(
@@ -295,26 +297,33 @@ def _finish(
     max_tokens: int | None = None,
 ) -> datasets.Dataset:
     """Make a table in a folder, or read it where it is finished."""
+    from contextlib import closing
+
+    from filelock import FileLock, Timeout
+
     from fac_datasets import __version__
+    from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OptionError, OutputError
     from fac_datasets.generation.journal import Journal, Limits
     from fac_datasets.output import TABLE, claim, write_table
 
-    claim(
-        out,
-        RECORD,
-        {"command": command, "version": __version__, **identity},
-        parts=("data", JOURNAL),
-        overwrite=overwrite,
-    )
+    identity = {"command": command, "version": __version__, **identity}
+    # Answers belong to their questions, not to a run: what was paid for serves the next one too.
+    kept = (JOURNAL, LOCK)
+    claimed = claim(out, RECORD, identity, parts=("data",), kept=kept, overwrite=overwrite)
     if (out / TABLE).exists():
         print(f"{out} holds this finished run")
         return _rows(str(out / TABLE), None)
-    journal = Journal(out / JOURNAL, Limits(max_calls, max_tokens))
     try:
-        found = make(journal)
-    finally:
-        journal.close()
-    write_table(out, found)
+        with FileLock(out / LOCK, timeout=0), closing(Journal(out / JOURNAL, Limits(max_calls, max_tokens))) as journal:
+            found = make(journal)
+            write_table(out, found)
+    except Timeout as error:
+        raise OutputError(f"another process is at work in {out}; wait for it, or choose another folder") from error
+    except (OptionError, ColumnError, FeatureSpaceMismatch):
+        if claimed:
+            # With other options the run may succeed.
+            (out / RECORD).unlink()
+        raise
     return found
 
 
@@ -326,7 +335,7 @@ def _say_plan(generator: TextGenerator | None, out: Path, requests: Sequence[Req
 
     if generator is None:
         raise OptionError("there is nothing to plan without a model: give --model, --endpoint or --provider")
-    journal = Journal(out / JOURNAL if (out / JOURNAL).exists() else None)
+    journal = Journal(out / JOURNAL, read_only=True)
     found = plan(generator, journal, requests)
     journal.close()
     print(

@@ -6,6 +6,7 @@ import asyncio
 import os
 import queue
 import random
+import re
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import suppress
@@ -20,7 +21,7 @@ from huggingface_hub import AsyncInferenceClient
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, OfflineModeIsEnabled
 
 from fac_datasets.errors import GenerationError, OptionError
-from fac_datasets.generation.base import Completion, Request, TextGenerator
+from fac_datasets.generation.base import Completion, Request, TextGenerator, estimated_tokens
 
 _PASSING = (408, 409, 425, 429, 500, 502, 503, 504, 529)
 """Statuses that another try may get past."""
@@ -82,9 +83,7 @@ class EndpointGenerator(TextGenerator):
         self.concurrency = concurrency
         self.retries = retries
         self.timeout = timeout
-        host = urlsplit(base_url).hostname if base_url else provider or "auto"
-        # Without the port, which differs from run to run on one's own machine.
-        self.name = f"{model or 'model'}@{host}"
+        self.name = f"{model or 'model'}@{_place(base_url) if base_url is not None else provider or 'auto'}"
         self._token = token or (os.environ.get("OPENAI_API_KEY") if base_url else None)
 
     def complete(
@@ -111,7 +110,7 @@ class EndpointGenerator(TextGenerator):
                             return
                         try:
                             found.put((index, await self._ask(client, pause, request, max_new_tokens, temperature)))
-                        except GenerationError:
+                        except BaseException:
                             failed.set()
                             raise
 
@@ -155,7 +154,7 @@ class EndpointGenerator(TextGenerator):
                     temperature=temperature,
                     seed=request.seed,
                 )
-                return _completion(answer)
+                return _completion(answer, request)
             except OfflineModeIsEnabled as error:
                 raise GenerationError(f"{self.name} is not asked: {error}") from None
             except _FAILURES as error:
@@ -168,10 +167,33 @@ class EndpointGenerator(TextGenerator):
                     ) from None
                 pause.until(wait, shared=isinstance(error, HfHubHTTPError))
                 await asyncio.sleep(wait)
+            except ValueError as error:
+                # Such as a provider that there is not, or that does not serve the model.
+                raise GenerationError(f"{self.name} cannot be asked: {self._without_token(str(error))}") from None
         raise AssertionError("unreachable")
 
     def _without_token(self, text: str) -> str:
-        return text.replace(self._token, "***") if self._token else text
+        return _without_secrets(text.replace(self._token, "***") if self._token else text)
+
+
+def _place(base_url: str) -> str:
+    """What tells a server from others, for provenance.
+
+    Raises:
+        OptionError: this is no address of a server.
+    """
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise OptionError(f"base_url={_without_secrets(base_url)!r} is no address such as http://localhost:8000/v1")
+    # On one's own machine the port differs from run to run.
+    own = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    port = "" if own or parts.port is None else f":{parts.port}"
+    return f"{parts.hostname}{port}{parts.path.rstrip('/').removesuffix('/v1')}"
+
+
+def _without_secrets(text: str) -> str:
+    """A text whose addresses have no user, password or query."""
+    return re.sub(r"(https?://[^\s'\"?]*)\?[^\s'\"]+", r"\1?***", re.sub(r"(https?://)[^/@\s'\"]+@", r"\1***@", text))
 
 
 class _OwnServerClient(AsyncInferenceClient):
@@ -222,15 +244,18 @@ def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
         task.cancel()
 
 
-def _completion(answer: Any) -> Completion:
+def _completion(answer: Any, request: Request) -> Completion:
+    """What was answered; servers need not say how many tokens it took, which are then estimated."""
     try:
         choice = answer.choices[0]
-        usage = answer.usage
+        text = (choice.message.content or "").strip()
+        usage = getattr(answer, "usage", None)
+        decoded, read = (getattr(usage, name, None) for name in ("completion_tokens", "prompt_tokens"))
         return Completion(
-            text=(choice.message.content or "").strip(),
-            n_tokens=int(usage.completion_tokens),
+            text=text,
+            n_tokens=estimated_tokens(text) if decoded is None else int(decoded),
             finished=choice.finish_reason != "length",
-            prompt_tokens=int(usage.prompt_tokens),
+            prompt_tokens=sum(estimated_tokens(part) for _, part in request.messages) if read is None else int(read),
         )
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise _NoCompletion(f"the answer is no chat completion ({error})") from error
@@ -256,6 +281,8 @@ def _retry_after(header: str | None) -> float:
     except ValueError:
         pass
     try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+        date = parsedate_to_datetime(header)
     except ValueError:
         return 0.0
+    # A date without zone is meant in that of the protocol.
+    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from fac_datasets.errors import GenerationError, OutputError
-from fac_datasets.generation.base import Completion, Request, TextGenerator
-
-_CHARACTERS_A_TOKEN = 3
-"""Fewer than in most texts, so that the tokens of a prompt are rather over- than underestimated."""
+from fac_datasets.generation.base import Completion, Request, TextGenerator, estimated_tokens
 
 _TEMPLATE_TOKENS = 8
 """What a chat template adds to a message, and before the answer."""
@@ -46,18 +43,21 @@ class Journal:
     Args:
         path: a JSON-lines file that is read when present and appended to; None keeps the journal in memory.
         limits: of what may be asked for from now on.
+        read_only: leave the file as it is; what is answered is kept in memory.
 
     Raises:
         OutputError: the file cannot be written, or a line other than a cut-off last one is damaged.
     """
 
-    def __init__(self, path: str | Path | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, path: str | Path | None = None, limits: Limits | None = None, *, read_only: bool = False
+    ) -> None:
         self.completions: dict[str, Completion] = {}
         self.limits = limits or Limits()
         self._calls = self._tokens = 0
         self._stream: IO[bytes] | None = None
         if path is not None:
-            self._open(Path(path))
+            self._open(Path(path), read_only)
 
     def plan(
         self, generator: TextGenerator, requests: Sequence[Request], *, max_new_tokens: int, temperature: float
@@ -116,14 +116,16 @@ class Journal:
         for cost in costs:
             tokens += cost
             calls = self._calls + allowed + 1
-            if calls > (self.limits.max_calls or calls) or tokens > (self.limits.max_tokens or tokens):
+            too_many = self.limits.max_calls is not None and calls > self.limits.max_calls
+            if too_many or (self.limits.max_tokens is not None and tokens > self.limits.max_tokens):
                 break
             allowed += 1
         return allowed
 
-    def _open(self, path: Path) -> None:
+    def _open(self, path: Path, read_only: bool) -> None:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
             content = path.read_bytes() if path.exists() else b""
         except OSError as error:
             raise OutputError(f"the journal {path} cannot be read: {error}") from error
@@ -136,9 +138,13 @@ class Journal:
                 raise OutputError(
                     f"line {number + 1} of {path} is damaged ({error}); remove the file to start anew"
                 ) from error
+        if read_only:
+            return
         try:
             self._stream = path.open("ab")
-            self._stream.truncate(len(whole))
+            # Only where it must be, or what another process writes meanwhile would be lost.
+            if len(whole) < len(content):
+                self._stream.truncate(len(whole))
         except OSError as error:
             raise OutputError(f"the journal {path} cannot be written: {error}") from error
 
@@ -151,13 +157,19 @@ class Journal:
             self._stream.write(json.dumps(entry).encode() + b"\n")
 
     def _flush(self) -> None:
-        if self._stream is not None:
+        if self._stream is None:
+            return
+        try:
             self._stream.flush()
             os.fsync(self._stream.fileno())
+        except OSError as error:
+            raise OutputError(
+                f"the journal {self._stream.name} cannot be written: {error}; make room, and the same command goes on"
+            ) from error
 
 
 def _prompt_tokens(request: Request) -> int:
-    texts = sum(len(content) for _, content in request.messages) // _CHARACTERS_A_TOKEN
+    texts = sum(estimated_tokens(content) for _, content in request.messages)
     return texts + _TEMPLATE_TOKENS * (1 + len(request.messages))
 
 

@@ -29,9 +29,11 @@ class Verdict(NamedTuple):
 class SampleJournal(Journal):
     """A journal that also holds what became of each sample; see `Journal`."""
 
-    def __init__(self, path: str | Path | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, path: str | Path | None = None, limits: Limits | None = None, *, read_only: bool = False
+    ) -> None:
         self.verdicts: dict[str, Verdict] = {}
-        super().__init__(path, limits)
+        super().__init__(path, limits, read_only=read_only)
 
     def judge(self, key: str, verdict: Verdict) -> None:
         """Record what became of a sample."""
