@@ -29,7 +29,7 @@ import numpy as np
 import pytest
 
 from fac_datasets import Backbone, FeatureExtractor
-from tests.hub import hub as hub
+from tests.hub_double import hub as hub
 from tests.tiny import STRIPPING, TINY_LAYER, make_tiny_backbone, make_tiny_sae
 
 

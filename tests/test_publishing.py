@@ -13,7 +13,7 @@ from fac_datasets.errors import OptionError, PublishError
 from fac_datasets.metric_registry import metric_names
 from fac_datasets.publishing import metric_spaces, publish_metrics
 from fac_datasets.resources import resource_folder
-from tests.hub import READ_TOKEN, Hub
+from tests.hub_double import READ_TOKEN, Hub
 
 
 def test_without_push_it_shows_what_it_would_push(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:

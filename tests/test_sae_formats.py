@@ -22,7 +22,7 @@ from fac_datasets.errors import OptionError, SAEFormatError, SAEMismatch
 from fac_datasets.sae.formats import FORMATS, find_sae
 from fac_datasets.sae.formats.base import layer_of_hook
 from fac_datasets.sae.model import SAEConfig
-from tests.hub import Hub
+from tests.hub_double import Hub
 
 FIXTURES = Path(__file__).parent / "foreign_saes" / "fixtures"
 CASES = {path.parent.name: json.loads(path.read_text()) for path in sorted(FIXTURES.glob("*/expected.json"))}

@@ -1,0 +1,92 @@
+"""Repositories of the double, seen through the real client: branches and tags."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi, SpaceHardware, hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    RevisionNotFoundError,
+)
+
+from tests.hub_double import Hub
+from tests.hub_double.conftest import CONFIG
+
+
+def test_a_repository_is_created_once(hub: Hub) -> None:
+    first = HfApi().create_repo("me/sae")
+    assert HfApi().create_repo("me/sae", exist_ok=True) == first
+    with pytest.raises(HfHubHTTPError) as caught:
+        HfApi().create_repo("me/sae")
+    assert caught.value.response.status_code == 409
+    HfApi().create_repo("me/sae", repo_type="dataset")
+    assert set(hub.repositories) == {"me/sae", "datasets/me/sae"}
+
+
+def test_a_space_is_created_and_filled(hub: Hub) -> None:
+    url = HfApi().create_repo("me/demo", repo_type="space", space_sdk="gradio", space_hardware=SpaceHardware.CPU_BASIC)
+    HfApi().upload_file(repo_id="me/demo", repo_type="space", path_or_fileobj=b"pass\n", path_in_repo="app.py")
+    assert url == f"{hub.url}/spaces/me/demo"
+    assert hub.files("spaces/me/demo")["app.py"] == b"pass\n"
+    assert HfApi().space_info("me/demo").sdk == "gradio"
+
+
+def test_a_repository_becomes_public(hub: Hub) -> None:
+    HfApi().create_repo("me/sae", private=True)
+    HfApi().update_repo_settings("me/sae", private=False)
+    assert not HfApi(token=False).model_info("me/sae").private
+
+
+# Branches, tags, deletions
+
+
+def test_branches_and_tags_name_commits(hub: Hub) -> None:
+    api = HfApi()
+    first = hub.seed("me/sae", {"config.json": CONFIG})
+    api.create_branch("me/sae", branch="draft/2")
+    api.create_tag("me/sae", tag="v1")
+    second = api.upload_file(repo_id="me/sae", path_or_fileobj=b"{}", path_in_repo="config.json", revision="draft/2")
+    refs = api.list_repo_refs("me/sae")
+    assert {ref.name: ref.target_commit for ref in refs.branches} == {"main": first, "draft/2": second.oid}
+    assert {ref.name: ref.target_commit for ref in refs.tags} == {"v1": first}
+    assert Path(hf_hub_download("me/sae", "config.json", revision="v1")).read_bytes() == CONFIG
+    assert Path(hf_hub_download("me/sae", "config.json", revision="draft/2")).read_bytes() == b"{}"
+    assert [commit.commit_id for commit in api.list_repo_commits("me/sae", revision="draft/2")][:2] == [
+        second.oid,
+        first,
+    ]
+
+
+def test_branches_and_tags_are_created_once_and_deleted(hub: Hub) -> None:
+    api = HfApi()
+    hub.seed("me/sae", {})
+    for create, delete in (
+        (partial(api.create_branch, "me/sae", branch="x"), partial(api.delete_branch, "me/sae", branch="x")),
+        (partial(api.create_tag, "me/sae", tag="x"), partial(api.delete_tag, "me/sae", tag="x")),
+    ):
+        create()
+        create(exist_ok=True)
+        with pytest.raises(HfHubHTTPError) as caught:
+            create()
+        assert caught.value.response.status_code == 409
+        assert api.revision_exists("me/sae", "x")
+        delete()
+        assert not api.revision_exists("me/sae", "x")
+        with pytest.raises(RevisionNotFoundError):
+            delete()
+
+
+def test_files_folders_and_repositories_are_deleted(hub: Hub) -> None:
+    hub.seed("me/sae", {"a/1": b"1", "a/2": b"2", "b/3": b"3", "b/4": b"4"})
+    HfApi().delete_file("b/3", "me/sae")
+    HfApi().delete_folder("a", "me/sae")
+    assert set(hub.files("me/sae")) == {".gitattributes", "b/4"}
+    with pytest.raises(EntryNotFoundError, match="A file with this name doesn't exist"):
+        HfApi().delete_file("b/3", "me/sae")
+    HfApi().delete_repo("me/sae")
+    assert not HfApi().repo_exists("me/sae")
+    HfApi().delete_repo("me/sae", missing_ok=True)
