@@ -16,7 +16,7 @@ def _own_name(request: Request) -> str:
 
 
 def create_repository(request: Request) -> Response:
-    """Create a repository."""
+    """Create a repository; one that was there by this name and has another now is no longer found by it."""
     name, wanted = _own_name(request), request.json()
     answer = {"url": f"{request.hub.url}/{name}", "name": name}
     if name in request.hub.repositories:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlencode
 
 if TYPE_CHECKING:
     from tests.hub_double.accounts import Account
@@ -82,11 +83,13 @@ class Request:
         return self.account
 
     def repository(self, right: Right = "read") -> Repository:
-        """The repository of the path, if whoever asks has the right to it."""
-        repository, accounts = self.hub.repositories.get(self._name), self.hub.accounts
+        """The repository of the path, if whoever asks has the right to it and knows its present name."""
+        repository, accounts = self.hub.find(self._name), self.hub.accounts
         own = repository is not None and accounts.belongs(self.account, repository.owner)
         if repository is None or (repository.private and not own):
             raise Refusal(404 if self.account else 401, "Repository not found", "RepoNotFound")
+        if repository.name != self._name:
+            raise self._redirection(repository)
         if right == "propose" and not accounts.writes(self.require_account()):
             raise _forbidden()
         if right == "write" and not accounts.may_write(self.require_account(), repository.owner):
@@ -101,6 +104,12 @@ class Request:
     def _name(self) -> str:
         kind = self.parts["kind"].strip("/")
         return self.parts["id"] if kind in ("", "models") else f"{kind}/{self.parts['id']}"
+
+    def _redirection(self, repository: Repository) -> Refusal:
+        """The way to a repository that was asked for by an earlier name, as a relative address like the Hub's own."""
+        query = f"?{urlencode(self.query, doseq=True)}" if self.query else ""
+        address = self.path.replace(f"/{self.parts['id']}", f"/{repository.id}", 1) + query
+        return Refusal(307, f"Temporary Redirect. Redirecting to {address}", headers={"Location": address})
 
 
 def _forbidden() -> Refusal:

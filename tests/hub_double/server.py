@@ -43,6 +43,7 @@ class Hub:
         self.accounts = Accounts()
         self.page_size = 1000
         self.log: list[str] = []
+        self._earlier_names: dict[str, str] = {}
         self._faults: list[Fault] = []
         self._lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Connection, self))
@@ -106,6 +107,18 @@ class Hub:
         """All files of a repository, `.gitattributes` too."""
         with self._lock:
             return {path: blob.content for path, blob in self.repositories[name].find(revision).files.items()}
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a repository another name; requests that use an earlier one are redirected."""
+        with self._lock:
+            self.repositories[new] = self.repositories.pop(old)
+            self.repositories[new].name = new
+            names = {earlier: new if name == old else name for earlier, name in self._earlier_names.items()}
+            self._earlier_names = {**names, old: new}
+
+    def find(self, name: str) -> Repository | None:
+        """The repository that has a name, or else had it."""
+        return self.repositories.get(name) or self.repositories.get(self._earlier_names.get(name, ""))
 
     def environment(self, token: str = WRITE_TOKEN) -> dict[str, str]:
         """Environment of a subprocess that is to meet this double: that of this process, changed."""

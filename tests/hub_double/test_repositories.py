@@ -1,20 +1,22 @@
-"""Repositories of the double, seen through the real client: branches and tags."""
+"""Repositories of the double, seen through the real client: names, branches and tags."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
 
+import datasets
 import pytest
 from huggingface_hub import HfApi, SpaceHardware, hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
+    RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 
-from tests.hub_double import Hub
-from tests.hub_double.conftest import CONFIG
+from tests.hub_double import OTHER_TOKEN, Hub
+from tests.hub_double.conftest import CONFIG, WEIGHTS
 
 
 def test_a_repository_is_created_once(hub: Hub) -> None:
@@ -39,6 +41,59 @@ def test_a_repository_becomes_public(hub: Hub) -> None:
     HfApi().create_repo("me/sae", private=True)
     HfApi().update_repo_settings("me/sae", private=False)
     assert not HfApi(token=False).model_info("me/sae").private
+
+
+# Names
+
+
+def test_a_renamed_repository_is_described_by_its_new_name(hub: Hub) -> None:
+    hub.seed("me/old", {"config.json": CONFIG})
+    hub.rename("me/old", "me/new")
+    assert HfApi().repo_info("me/old").id == HfApi().repo_info("me/new").id == "me/new"
+    assert hub.requests("GET") == ["GET /api/models/me/old", "GET /api/models/me/new", "GET /api/models/me/new"]
+
+
+def test_files_of_a_renamed_repository_are_found_by_its_old_names(hub: Hub) -> None:
+    hub.seed("me/old", {"a/config.json": CONFIG, "weights.bin": WEIGHTS})
+    hub.rename("me/old", "me/newer")
+    hub.rename("me/newer", "me/newest")
+    for name in ("me/old", "me/newer"):
+        assert Path(hf_hub_download(name, "weights.bin")).read_bytes() == WEIGHTS
+        assert [entry.path for entry in HfApi().list_repo_tree(name, "a")] == ["a/config.json"]
+        assert [entry.path for entry in HfApi().get_paths_info(name, "weights.bin")] == ["weights.bin"]
+
+
+def test_a_renamed_repository_is_written_to_by_its_old_name(hub: Hub) -> None:
+    HfApi().create_repo("me/old")
+    hub.rename("me/old", "me/new")
+    HfApi().upload_file(repo_id="me/old", path_or_fileobj=WEIGHTS, path_in_repo="weights.bin")
+    HfApi().upload_file(repo_id="me/old", path_or_fileobj=CONFIG, path_in_repo="config.json")
+    assert set(hub.files("me/new")) == {".gitattributes", "config.json", "weights.bin"}
+    assert "POST /me/new.git/info/lfs/objects/batch" in hub.requests()
+
+
+def test_a_renamed_dataset_is_loaded_and_pushed_by_its_old_name(hub: Hub, rows: datasets.Dataset) -> None:
+    rows.push_to_hub("me/old")
+    hub.rename("datasets/me/old", "datasets/me/new")
+    assert datasets.load_dataset("me/old", split="train").to_list() == rows.to_list()
+    rows.select([1]).push_to_hub("me/old", "other")
+    assert datasets.load_dataset("me/new", "other", split="train").to_list() == rows.to_list()[1:]
+
+
+def test_the_new_name_of_a_private_repository_is_not_told_to_others(hub: Hub) -> None:
+    hub.seed("me/old", {}, private=True)
+    hub.rename("me/old", "me/new")
+    with pytest.raises(RepositoryNotFoundError):
+        HfApi(token=OTHER_TOKEN).repo_info("me/old")
+    assert not hub.requests("me/new")
+
+
+def test_an_old_name_may_be_taken_again(hub: Hub) -> None:
+    hub.seed("me/sae", {"config.json": CONFIG})
+    hub.rename("me/sae", "me/new")
+    HfApi().create_repo("me/sae")
+    assert HfApi().repo_info("me/sae").id == "me/sae"
+    assert set(hub.repositories) == {"me/sae", "me/new"}
 
 
 # Branches, tags, deletions
