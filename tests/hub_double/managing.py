@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.hub_double.messages import Refusal, Request, Response, json_response
-from tests.hub_double.repositories import Repository
+from tests.hub_double.repositories import Repository, Visibility
 
 
 def _own_name(request: Request) -> str:
@@ -15,14 +15,23 @@ def _own_name(request: Request) -> str:
     return f"{'' if kind == 'model' else kind + 's/'}{owner}/{wanted['name']}"
 
 
+def _visibility(repository: Repository, request: Request) -> Visibility:
+    """The visibility that a body asks for; else as it is."""
+    wanted: Visibility = request.json().get("visibility", repository.visibility)
+    if wanted == "protected" and repository.kind != "space":
+        raise Refusal(400, "Only Spaces can be protected")
+    return wanted
+
+
 def create_repository(request: Request) -> Response:
     """Create a repository; one that was there by this name and has another now is no longer found by it."""
-    name, wanted = _own_name(request), request.json()
+    name = _own_name(request)
     answer = {"url": f"{request.hub.url}/{name}", "name": name}
     if name in request.hub.repositories:
         return json_response({**answer, "error": f"You already created this repo: {name}"}, 409)
-    private = wanted.get("visibility") == "private"
-    request.hub.repositories[name] = Repository(name, private=private, sdk=wanted.get("sdk"))
+    repository = Repository(name, sdk=request.json().get("sdk"))
+    repository.visibility = _visibility(repository, request)
+    request.hub.repositories[name] = repository
     return json_response(answer)
 
 
@@ -34,9 +43,10 @@ def delete_repository(request: Request) -> Response:
 
 
 def update_settings(request: Request) -> Response:
-    """Make a repository private or public."""
+    """Change who sees a repository, and whether its files are gated."""
     repository = request.repository("write")
-    repository.private = request.json().get("visibility", "private" if repository.private else "public") == "private"
+    repository.visibility = _visibility(repository, request)
+    repository.gated = request.json().get("gated", repository.gated)
     return json_response({})
 
 

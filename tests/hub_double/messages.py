@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.hub_double.server import Hub
 
 Json = dict[str, Any]
-Right = Literal["read", "propose", "write"]
+Right = Literal["know", "read", "propose", "write"]
 
 
 class Refusal(Exception):
@@ -90,6 +90,9 @@ class Request:
             raise Refusal(404 if self.account else 401, "Repository not found", "RepoNotFound")
         if repository.name != self._name:
             raise self._redirection(repository)
+        if repository.gated and right != "know" and not own:
+            message = f"Access to {repository.id} is restricted and you are not in the authorized list."
+            raise Refusal(403 if self.account else 401, message, "GatedRepo")
         if right == "propose" and not accounts.writes(self.require_account()):
             raise _forbidden()
         if right == "write" and not accounts.may_write(self.require_account(), repository.owner):

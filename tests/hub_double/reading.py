@@ -24,11 +24,13 @@ def _folder_entry(path: str) -> Json:
 
 def describe(request: Request) -> Response:
     """Describe a repository at a revision."""
-    repository, commit = request.repository(), request.commit()
+    repository = request.repository("know")
+    commit = repository.find(request.parts.get("revision", "main"))
     created = next(iter(repository.commits.values())).date
     answer = {"id": repository.id, "author": repository.owner, "private": repository.private, "sdk": repository.sdk}
+    answer |= {"visibility": repository.visibility, "gated": repository.gated}
     dates = {"createdAt": created, "lastModified": commit.date}
-    dull = {"gated": False, "disabled": False, "downloads": 0, "likes": 0, "tags": []}
+    dull = {"disabled": False, "downloads": 0, "likes": 0, "tags": []}
     files = [{"rfilename": path} for path in sorted(commit.files)]
     return json_response({**answer, **dates, **dull, "sha": commit.sha, "siblings": files})
 

@@ -8,8 +8,12 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from tests.hub_double.messages import Refusal
+
+Visibility = Literal["public", "private", "protected"]
+Gate = Literal["auto", "manual", False]
 
 LFS_SIZE = 10 * 2**20
 LFS_SUFFIXES = (".parquet", ".arrow", ".safetensors", ".bin", ".pt", ".npy", ".npz", ".gguf", ".gz", ".zip")
@@ -61,8 +65,10 @@ class Commit:
 class Repository:
     """A history with branches, tags and pull requests."""
 
-    def __init__(self, name: str, *, private: bool = False, sdk: str | None = None) -> None:
-        self.name, self.private, self.sdk = name, private, sdk
+    def __init__(
+        self, name: str, *, visibility: Visibility = "public", gated: Gate = False, sdk: str | None = None
+    ) -> None:
+        self.name, self.visibility, self.gated, self.sdk = name, visibility, gated, sdk
         self.commits: dict[str, Commit] = {}
         self.branches: dict[str, str] = {}
         self.tags: dict[str, str] = {}
@@ -75,9 +81,19 @@ class Repository:
         return self.name.removeprefix("datasets/").removeprefix("spaces/")
 
     @property
+    def kind(self) -> str:
+        """`model`, `dataset` or `space`."""
+        return self.name.split("/")[0].removesuffix("s") if self.name != self.id else "model"
+
+    @property
     def owner(self) -> str:
         """Account or organization it belongs to."""
         return self.id.split("/")[0]
+
+    @property
+    def private(self) -> bool:
+        """Whether others may not read it; a protected Space shows them its app alone."""
+        return self.visibility != "public"
 
     def find(self, revision: str) -> Commit:
         """The commit that a branch, tag, pull request or commit id stands for."""

@@ -97,7 +97,8 @@ class Hub:
         """Commit files on top of a branch, creating repository and branch where missing; the commit's id."""
         with self._lock:
             repository = self.repositories.setdefault(name, Repository(name))
-            repository.private = repository.private if private is None else private
+            if private is not None:
+                repository.visibility = "private" if private else "public"
             parent = repository.find(revision if revision in repository.branches else "main")
             blobs = {path: Blob(data, is_large(path, len(data), data[:512])) for path, data in files.items()}
             self.large_files |= {blob.sha256: blob.content for blob in blobs.values() if blob.lfs}

@@ -1,4 +1,4 @@
-"""Repositories of the double, seen through the real client: names, branches and tags."""
+"""Repositories of the double, seen through the real client: names, visibility, gates, branches and tags."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import pytest
 from huggingface_hub import HfApi, SpaceHardware, hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
+    GatedRepoError,
     HfHubHTTPError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 
-from tests.hub_double import OTHER_TOKEN, Hub
+from tests.hub_double import OTHER_TOKEN, READ_TOKEN, Hub
 from tests.hub_double.conftest import CONFIG, WEIGHTS
+from tests.hub_double.repositories import Gate, Visibility
 
 
 def test_a_repository_is_created_once(hub: Hub) -> None:
@@ -41,6 +43,22 @@ def test_a_repository_becomes_public(hub: Hub) -> None:
     HfApi().create_repo("me/sae", private=True)
     HfApi().update_repo_settings("me/sae", private=False)
     assert not HfApi(token=False).model_info("me/sae").private
+
+
+@pytest.mark.parametrize("kind", ["model", "dataset", "space"])
+@pytest.mark.parametrize("visibility", ["public", "private"])
+def test_a_repository_is_created_with_a_visibility(hub: Hub, kind: str, visibility: Visibility) -> None:
+    sdk = "static" if kind == "space" else None
+    HfApi().create_repo("me/new", repo_type=kind, visibility=visibility, space_sdk=sdk)
+    assert HfApi().repo_info("me/new", repo_type=kind).private == (visibility == "private")
+    assert HfApi(token=False).repo_exists("me/new", repo_type=kind) == (visibility == "public")
+
+
+def test_the_files_of_a_protected_space_are_hidden(hub: Hub) -> None:
+    HfApi().create_repo("me/demo", repo_type="space", space_sdk="gradio", visibility="protected")
+    assert hub.repositories["spaces/me/demo"].visibility == "protected"
+    assert HfApi().file_exists("me/demo", ".gitattributes", repo_type="space")
+    assert not HfApi(token=OTHER_TOKEN).file_exists("me/demo", ".gitattributes", repo_type="space")
 
 
 # Names
@@ -94,6 +112,44 @@ def test_an_old_name_may_be_taken_again(hub: Hub) -> None:
     HfApi().create_repo("me/sae")
     assert HfApi().repo_info("me/sae").id == "me/sae"
     assert set(hub.repositories) == {"me/sae", "me/new"}
+
+
+# Gates
+
+
+@pytest.mark.parametrize("gated", ["auto", "manual"])
+def test_a_gated_repository_is_described_to_anyone(hub: Hub, gated: Gate) -> None:
+    hub.seed("me/sae", {"config.json": CONFIG})
+    assert HfApi().repo_info("me/sae").gated is False
+    HfApi().update_repo_settings("me/sae", gated=gated)
+    assert hub.repositories["me/sae"].gated == gated
+    for token in (OTHER_TOKEN, False):
+        assert HfApi(token=token).repo_info("me/sae").gated == gated
+
+
+@pytest.mark.parametrize(("token", "status"), [(OTHER_TOKEN, 403), (False, 401)])
+def test_what_is_in_a_gated_repository_is_for_its_owner(hub: Hub, token: str | bool, status: int) -> None:
+    hub.seed("me/sae", {"config.json": CONFIG})
+    hub.repositories["me/sae"].gated = "manual"
+    api = HfApi(token=token)
+    for attempt in (
+        lambda: api.hf_hub_download("me/sae", "config.json"),
+        lambda: list(api.list_repo_tree("me/sae")),
+        lambda: api.list_repo_commits("me/sae"),
+        lambda: api.upload_file(repo_id="me/sae", path_or_fileobj=b"x", path_in_repo="x", create_pr=True),
+    ):
+        with pytest.raises(GatedRepoError) as caught:
+            attempt()
+        assert caught.value.response.status_code == status
+    assert Path(hf_hub_download("me/sae", "config.json", token=READ_TOKEN)).read_bytes() == CONFIG
+
+
+def test_a_gated_dataset_is_not_loaded_by_others(hub: Hub, rows: datasets.Dataset) -> None:
+    rows.push_to_hub("me/talk")
+    hub.repositories["datasets/me/talk"].gated = "auto"
+    with pytest.raises(datasets.exceptions.DatasetNotFoundError, match="gated dataset"):
+        datasets.load_dataset("me/talk", token=OTHER_TOKEN)
+    assert datasets.load_dataset("me/talk", split="train").to_list() == rows.to_list()
 
 
 # Branches, tags, deletions
