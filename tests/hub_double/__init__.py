@@ -5,13 +5,14 @@ It answers what they ask of models, datasets and Spaces. A repository is named a
 `datasets/me/x`, `spaces/me/x`. What it does is specified by the tests beside it.
 """
 
-from tests.hub_double.accounts import OTHER_TOKEN, READ_TOKEN, WRITE_TOKEN, Account
+from tests.hub_double.accounts import FINE_TOKEN, OTHER_TOKEN, READ_TOKEN, WRITE_TOKEN, Account
 from tests.hub_double.clients import connect, drop_connections, hub, setting_modules
 from tests.hub_double.faults import Cut
 from tests.hub_double.repositories import Repository
 from tests.hub_double.server import Hub
 
 __all__ = [
+    "FINE_TOKEN",
     "OTHER_TOKEN",
     "READ_TOKEN",
     "WRITE_TOKEN",
