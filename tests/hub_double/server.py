@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.message import Message
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +14,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.hub_double.accounts import WRITE_TOKEN, Accounts
-from tests.hub_double.faults import Cut, Fault
+from tests.hub_double.faults import Cut, Event, Fault
 from tests.hub_double.messages import Refusal, Request, Response, json_response
 from tests.hub_double.repositories import Blob, Repository, is_large
 from tests.hub_double.routes import PATTERNS
@@ -33,7 +33,7 @@ CLIENT_FOLDERS = {
 
 
 class Hub:
-    """What the double holds, what it was asked, and what is to go wrong."""
+    """What the double holds, what it was asked, and what is to happen."""
 
     def __init__(self, home: Path) -> None:
         """Prepare an empty Hub for clients whose `HF_HOME` is `home`."""
@@ -45,6 +45,7 @@ class Hub:
         self.log: list[str] = []
         self._earlier_names: dict[str, str] = {}
         self._faults: list[Fault] = []
+        self._events: list[Event] = []
         self._lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Connection, self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -73,18 +74,27 @@ class Hub:
             match: expression found in `METHOD /path`, as in the log.
             status: of the answer they get instead.
             times: how many fail; `math.inf` for all.
-            skip: how many pass first.
+            skip: how many pass first; of two faults that are due at once, the later one waits for the next request.
             headers: of that answer.
             cut: close the connection instead: `before` the request does anything, in the `middle` of its body (of the
                 answer's if it has none), or `after` it took effect but before any answer.
         """
         with self._lock:
-            self._faults.append(Fault(match, status, times, skip, headers or {}, cut))
+            self._faults.append(Fault(match, skip, times, status, headers or {}, cut))
+
+    def before(self, match: str, action: Callable[[], object], *, skip: int = 0) -> None:
+        """Let something happen once, right before a request that matches is handled, but for the first `skip` such.
+
+        The action may use this object and the clients; what it asks of the double is logged and counted too.
+        """
+        with self._lock:
+            self._events.append(Event(match, skip, 1, action))
 
     def recover(self) -> None:
-        """Forget the faults that are left."""
+        """Forget the faults and events that are left."""
         with self._lock:
             self._faults.clear()
+            self._events.clear()
 
     def requests(self, match: str = "") -> list[str]:
         """Requests so far that match, as `METHOD /path`."""
@@ -129,11 +139,15 @@ class Hub:
         folders = {name: str(self.home / folder) for name, folder in CLIENT_FOLDERS.items()}
         return {**os.environ, **switches, **online, **direct, **folders, "HF_ENDPOINT": self.url, "HF_TOKEN": token}
 
-    def strike(self, line: str) -> Fault | None:
-        """Log a request and say what befalls it."""
+    def receive(self, line: str) -> tuple[Fault | None, list[Event]]:
+        """Log a request and say what befalls it, and what happens before."""
         with self._lock:
             self.log.append(line)
-            return next((fault for fault in self._faults if fault.strikes(line)), None)
+            faults = [fault for fault in self._faults if fault.due(line)]
+            events = [event for event in self._events if event.due(line)]
+            for trigger in (*faults[:1], *events):
+                trigger.times -= 1
+            return (faults[0] if faults else None), events
 
     def handle(self, method: str, target: str, headers: Message, body: bytes) -> Response:
         """Answer a request."""
@@ -163,10 +177,12 @@ class _Connection(BaseHTTPRequestHandler):
 
     def serve(self) -> None:
         """Answer one request, unless a fault strikes it."""
-        fault = self.hub.strike(f"{self.command} {unquote(urlsplit(self.path).path)}")
+        fault, events = self.hub.receive(f"{self.command} {unquote(urlsplit(self.path).path)}")
         cut = fault.cut if fault else None
         size = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read((size + 1) // 2 if cut == "middle" else size)
+        for event in events:
+            event.action()
         if cut == "before" or (cut == "middle" and body):
             self.close_connection = True
         elif fault and not cut:

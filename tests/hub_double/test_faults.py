@@ -1,4 +1,4 @@
-"""Faults of the double, seen through the real client."""
+"""Faults of the double, and events between its requests, seen through the real client."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 
 from tests.hub_double import Cut, Hub
@@ -65,3 +65,99 @@ def test_a_fault_may_come_later_and_stay_until_recovery(hub: Hub) -> None:
             HfApi().model_info("me/sae")
     hub.recover()
     HfApi().model_info("me/sae")
+
+
+@pytest.mark.parametrize("cut", [None, "before"])
+@pytest.mark.parametrize("skip", [0, 1, 3])
+def test_a_fault_without_a_pattern_strikes_exactly_one_request(hub: Hub, skip: int, cut: Cut | None) -> None:
+    hub.seed("me/sae", {})
+    HfApi().model_info("me/sae")
+    hub.fail("", status=500, skip=skip, cut=cut)
+    failed = []
+    for number in range(5):
+        try:
+            HfApi().model_info("me/sae")
+        except (HfHubHTTPError, httpx2.TransportError):
+            failed.append(number)
+    assert failed == [skip]
+
+
+def test_faults_count_the_requests_that_another_strikes(hub: Hub) -> None:
+    hub.seed("me/sae", {})
+    for skip in (2, 0, 1):
+        hub.fail("", status=500 + skip, skip=skip)
+    found = []
+    for _ in range(3):
+        with pytest.raises(HfHubHTTPError) as caught:
+            HfApi().model_info("me/sae")
+        found.append(caught.value.response.status_code)
+    assert found == [500, 501, 502]
+    HfApi().model_info("me/sae")
+
+
+def test_faults_that_are_due_at_once_strike_in_turn(hub: Hub) -> None:
+    hub.seed("me/sae", {})
+    for status in (500, 501):
+        hub.fail("GET", status=status)
+    for status in (500, 501):
+        with pytest.raises(HfHubHTTPError) as caught:
+            HfApi().model_info("me/sae")
+        assert caught.value.response.status_code == status
+    HfApi().model_info("me/sae")
+
+
+def test_a_commit_may_meet_a_conflict(hub: Hub) -> None:
+    HfApi().create_repo("me/sae")
+    hub.fail("POST .*/commit/", status=409)
+    with pytest.raises(HfHubHTTPError) as caught:
+        HfApi().upload_file(repo_id="me/sae", path_or_fileobj=CONFIG, path_in_repo="config.json")
+    assert caught.value.response.status_code == 409
+    assert "config.json" not in hub.files("me/sae")
+
+
+# Events
+
+
+def test_someone_else_commits_right_before_a_commit(hub: Hub) -> None:
+    parent = hub.seed("me/sae", {"config.json": CONFIG})
+    hub.before("POST .*/commit/main", lambda: hub.seed("me/sae", {"notes.txt": b"meanwhile"}))
+    change = [CommitOperationAdd("config.json", b"{}")]
+    with pytest.raises(HfHubHTTPError) as caught:
+        HfApi().create_commit("me/sae", change, commit_message="c", parent_commit=parent)
+    assert caught.value.response.status_code == 412
+    assert hub.files("me/sae")["notes.txt"] == b"meanwhile"
+    HfApi().create_commit("me/sae", [CommitOperationAdd("config.json", b"{}")], commit_message="c")
+    assert len(list(hub.repositories["me/sae"].history("main"))) == 4
+
+
+def test_an_event_may_use_the_client(hub: Hub) -> None:
+    hub.seed("me/sae", {})
+    hub.before("GET", lambda: HfApi().create_tag("me/sae", tag="v1"))
+    assert [tag.name for tag in HfApi().list_repo_refs("me/sae").tags] == ["v1"]
+
+
+@pytest.mark.parametrize("skip", [0, 2])
+def test_an_event_without_a_pattern_comes_before_exactly_one_request(hub: Hub, skip: int) -> None:
+    hub.seed("me/sae", {})
+    HfApi().model_info("me/sae")
+    seen: list[int] = []
+    hub.before("", lambda: seen.append(len(hub.requests())), skip=skip)
+    for _ in range(4):
+        HfApi().model_info("me/sae")
+    assert seen == [skip + 2]
+
+
+def test_an_event_may_come_before_a_request_that_fails(hub: Hub) -> None:
+    hub.seed("me/sae", {})
+    hub.fail("GET", status=500)
+    hub.before("GET", lambda: hub.rename("me/sae", "me/new"))
+    with pytest.raises(HfHubHTTPError):
+        HfApi().model_info("me/sae")
+    assert set(hub.repositories) == {"me/new"}
+
+
+def test_recovery_calls_events_off(hub: Hub) -> None:
+    hub.seed("me/sae", {})
+    hub.before("", hub.repositories.clear)
+    hub.recover()
+    assert HfApi().model_info("me/sae").id == "me/sae"
