@@ -83,17 +83,47 @@ def list_refs(request: Request) -> Response:
         return [{"name": name, "ref": f"{prefix}{name}", "targetCommit": sha} for name, sha in heads.items()]
 
     branches, tags = entries(repository.branches, "refs/heads/"), entries(repository.tags, "refs/tags/")
-    pull_requests = entries(repository.pull_requests, "")
-    return json_response({"branches": branches, "tags": tags, "converts": [], "pullRequests": pull_requests})
+    proposed = entries({name: pull_request.head for name, pull_request in repository.pull_requests.items()}, "")
+    return json_response({"branches": branches, "tags": tags, "converts": [], "pullRequests": proposed})
 
 
 def list_commits(request: Request) -> Response:
     """List the history of a revision, newest first."""
+    return _page(
+        request,
+        [
+            {
+                "id": commit.sha,
+                "title": commit.title,
+                "message": commit.description,
+                "date": commit.date,
+                "authors": [{"user": commit.author}],
+            }
+            for commit in request.repository().history(request.parts["revision"])
+        ],
+    )
+
+
+def list_discussions(request: Request) -> Response:
+    """List pull requests, newest first; there are no other discussions, and all are open."""
     repository = request.repository()
-    common = {"authors": [{"user": repository.owner}]}
-    history = repository.history(request.parts["revision"])
-    entries = [{"id": c.sha, "title": c.title, "message": c.description, "date": c.date, **common} for c in history]
-    return _page(request, entries)
+    repo = {"name": repository.id, "type": repository.kind}
+    found = [
+        {
+            "num": pull_request.number,
+            "title": pull_request.opening.title,
+            "author": {"name": pull_request.author},
+            "createdAt": pull_request.opening.date,
+            "status": "open",
+            "isPullRequest": True,
+            "repo": repo,
+        }
+        for pull_request in reversed(repository.pull_requests.values())
+        if request.parameter("author") in ("", pull_request.author)
+    ]
+    if request.parameter("type") == "discussion" or request.parameter("status") == "closed":
+        found = []
+    return json_response({"count": len(found), "start": 0, "discussions": found})
 
 
 def resolve_file(request: Request) -> Response:

@@ -58,8 +58,23 @@ class Commit:
     parent: str | None
     title: str
     description: str
+    author: str
     date: str
     files: Mapping[str, Blob]
+
+
+@dataclass
+class PullRequest:
+    """Commits that someone would like to see on `main`."""
+
+    number: int
+    opening: Commit
+    head: str
+
+    @property
+    def author(self) -> str:
+        """Account that opened it."""
+        return self.opening.author
 
 
 class Repository:
@@ -72,7 +87,7 @@ class Repository:
         self.commits: dict[str, Commit] = {}
         self.branches: dict[str, str] = {}
         self.tags: dict[str, str] = {}
-        self.pull_requests: dict[str, str] = {}
+        self.pull_requests: dict[str, PullRequest] = {}
         self.append("main", {".gitattributes": Blob(GIT_ATTRIBUTES, lfs=False)}, "initial commit")
 
     @property
@@ -97,7 +112,8 @@ class Repository:
 
     def find(self, revision: str) -> Commit:
         """The commit that a branch, tag, pull request or commit id stands for."""
-        heads = {**self.tags, **self.branches, **self.pull_requests}
+        proposed = {reference: pull_request.head for reference, pull_request in self.pull_requests.items()}
+        heads = {**self.tags, **self.branches, **proposed}
         if revision in heads:
             return self.commits[heads[revision]]
         if re.fullmatch("[0-9a-f]{7,40}", revision):
@@ -114,14 +130,36 @@ class Repository:
             sha = self.commits[sha].parent
 
     def append(
-        self, head: str, files: Mapping[str, Blob], title: str, description: str = "", parent: str | None = None
+        self,
+        head: str,
+        files: Mapping[str, Blob],
+        title: str,
+        description: str = "",
+        parent: str | None = None,
+        author: str | None = None,
     ) -> Commit:
         """Commit files and move a branch or pull request there."""
+        commit = self._commit(files, title, description, parent, author)
+        if head in self.pull_requests:
+            self.pull_requests[head].head = commit.sha
+        else:
+            self.branches[head] = commit.sha
+        return commit
+
+    def propose(self, files: Mapping[str, Blob], title: str, description: str, parent: str, author: str) -> PullRequest:
+        """Commit files and open a pull request with them."""
+        commit = self._commit(files, title, description, parent, author)
+        number = len(self.pull_requests) + 1
+        self.pull_requests[f"refs/pr/{number}"] = PullRequest(number, commit, commit.sha)
+        return self.pull_requests[f"refs/pr/{number}"]
+
+    def _commit(
+        self, files: Mapping[str, Blob], title: str, description: str, parent: str | None, author: str | None
+    ) -> Commit:
         content = [(path, blob.id) for path, blob in sorted(files.items())]
         sha = hashlib.sha1(repr((self.name, len(self.commits), parent, title, content)).encode()).hexdigest()
         date = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
-        self.commits[sha] = Commit(sha, parent, title, description, date, files)
-        (self.pull_requests if head.startswith("refs/pr/") else self.branches)[head] = sha
+        self.commits[sha] = Commit(sha, parent, title, description, author or self.owner, date, files)
         return self.commits[sha]
 
 

@@ -19,6 +19,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("PUT", "/api/{kind}/{id}/settings", managing.update_settings),
     ("GET", "/api/{kind}/{id}/refs", reading.list_refs),
     ("GET", "/api/{kind}/{id}/commits/{revision}", reading.list_commits),
+    ("GET", "/api/{kind}/{id}/discussions", reading.list_discussions),
     ("GET", "/api/{kind}/{id}/tree/{revision}", reading.list_tree),
     ("GET", "/api/{kind}/{id}/tree/{revision}/{path}", reading.list_tree),
     ("POST", "/api/{kind}/{id}/paths-info/{revision}", reading.list_paths),

@@ -7,13 +7,21 @@ import hashlib
 import json
 
 from tests.hub_double.messages import Json, Refusal, Request, Response, json_response
-from tests.hub_double.repositories import Blob, is_large
+from tests.hub_double.repositories import Blob, Repository, is_large
+
+
+def _writable(request: Request) -> Repository:
+    """The repository of the path, if whoever asks may commit to its revision, or opened it as a pull request."""
+    repository = request.repository("propose")
+    target = repository.pull_requests.get(request.parts["revision"])
+    if request.flag("create_pr") or (target and target.author == request.require_account().name):
+        return repository
+    return request.repository("write")
 
 
 def choose_upload_modes(request: Request) -> Response:
     """Tell for each file how to upload it, and what stands in its place."""
-    repository = request.repository("propose" if request.flag("create_pr") else "write")
-    files, answer = repository.find(request.parts["revision"]).files, []
+    files, answer = _writable(request).find(request.parts["revision"]).files, []
     for file in request.json()["files"]:
         large = is_large(file["path"], file["size"], base64.b64decode(file["sample"]))
         mode: Json = {"path": file["path"], "uploadMode": "lfs" if large else "regular", "shouldIgnore": False}
@@ -70,23 +78,27 @@ def _apply(request: Request, files: dict[str, Blob], key: str, value: Json) -> N
 
 
 def commit_files(request: Request) -> Response:
-    """Commit to a branch or pull request, or open a pull request."""
-    proposed, head = request.flag("create_pr"), request.parts["revision"]
-    repository = request.repository("propose" if proposed else "write")
-    if head not in repository.branches | repository.pull_requests:
+    """Commit to a branch or pull request, or open a pull request, which may start at an earlier commit."""
+    repository, head, author = _writable(request), request.parts["revision"], request.require_account().name
+    if head not in {**repository.branches, **repository.pull_requests}:
         raise Refusal(404, f"Invalid rev id: {head}", "RevisionNotFound")
-    parent = repository.find(head)
     header, *operations = (json.loads(line) for line in request.body.splitlines() if line.strip())
-    expected = header["value"].get("parentCommit")
+    summary, description = header["value"]["summary"], header["value"].get("description", "")
+    expected, proposed = header["value"].get("parentCommit"), request.flag("create_pr")
+    parent = repository.find(expected if expected and proposed else head)
     if expected and not parent.sha.startswith(expected):
         raise Refusal(412, "A commit has happened since. Please refresh and try again.")
     files = dict(parent.files)
     for operation in operations:
         _apply(request, files, operation["key"], operation["value"])
-    number = len(repository.pull_requests) + 1
-    head = f"refs/pr/{number}" if proposed else head
-    summary, description = header["value"]["summary"], header["value"].get("description", "")
-    commit = repository.append(head, files, summary, description, parent.sha)
     url = f"{request.hub.url}/{repository.name}"
-    answer = {"success": True, "commitOid": commit.sha, "commitUrl": f"{url}/commit/{commit.sha}"}
-    return json_response(answer | {"pullRequestUrl": f"{url}/discussions/{number}"} if proposed else answer)
+    if not proposed:
+        commit = repository.append(head, files, summary, description, parent.sha, author)
+        return json_response(_committed(url, commit.sha))
+    pull_request = repository.propose(files, summary, description, parent.sha, author)
+    opened = {"pullRequestUrl": f"{url}/discussions/{pull_request.number}"}
+    return json_response({**_committed(url, pull_request.head), **opened})
+
+
+def _committed(url: str, sha: str) -> Json:
+    return {"success": True, "commitOid": sha, "commitUrl": f"{url}/commit/{sha}"}
