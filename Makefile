@@ -3,12 +3,12 @@ SHELL := /bin/sh
 BIN := .venv/bin
 DEMO_OUT ?= fac-demo
 
-.PHONY: demo test test-core lint setup embedded argilla embedded-sae
+.PHONY: demo test test-core lint setup embedded argilla olah embedded-sae
 
 demo: embedded  ## run the main job on the embedded model and real conversations
 	$(BIN)/python -m fac_datasets.demo --out $(DEMO_OUT)
 
-test: lint embedded argilla  ## everything
+test: lint embedded argilla olah  ## everything
 	$(BIN)/python -m pytest
 
 test-core: lint  ## the part for every change: no embedded model, nothing slow
@@ -27,6 +27,9 @@ embedded: setup  ## fetch and convert the embedded backbone, once
 
 argilla: setup  ## install the server that reviews are tested against, once
 	@.ci/argilla
+
+olah: setup  ## install the mirror of the Hub that reads what the tests push, once
+	@.ci/olah
 
 # Trains, calibrates, judges and describes the SAE that ships with the package (two hours on two cores). Killed, it
 # continues.

@@ -7,6 +7,8 @@ from pathlib import Path
 import datasets
 import pytest
 
+from tests.hub_double.olah import olah as olah
+
 CONFIG, WEIGHTS = b'{"width": 32}\n', bytes(range(256)) * 40
 
 

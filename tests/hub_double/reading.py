@@ -47,7 +47,7 @@ def _page(request: Request, entries: list[Json]) -> Response:
 
 
 def list_tree(request: Request) -> Response:
-    """List a folder."""
+    """List a folder; the top one with or without a slash behind the revision."""
     commit, folder = request.commit(), request.parts.get("path", "")
     prefix = f"{folder}/" if folder else ""
     entries: dict[str, Json] = {}

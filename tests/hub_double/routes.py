@@ -39,7 +39,7 @@ _PARTS = {
     "{id}": "(?P<id>[^/]+/[^/]+)",
     "{revision}": "(?P<revision>[^/]+)",
     "{reference}": "(?P<reference>branch|tag)",
-    "{path}": "(?P<path>.+)",
+    "{path}": "(?P<path>.*)",
     "{oid}": "(?P<oid>[0-9a-f]{64})",
 }
 

@@ -1,0 +1,75 @@
+"""olah, a mirror of the Hub that others wrote, as an independent reader of the double; `make olah` installs it.
+
+It takes the double for the Hub as it is. What it does otherwise than the Hub:
+
+- A list of the top folder is asked for with a slash behind the revision.
+- It answers from memory for ten minutes, so without `--metadata-cache-ttl 0` it would not see what was pushed since.
+- When it starts it asks for a file of `Salesforce/wikitext`; that this is not there it only logs.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.hub_double.server import Hub
+
+ENVIRONMENT = Path(__file__).parents[2] / ".venv-olah"
+STARTING_SECONDS, STOPPING_SECONDS = 120.0, 20.0
+
+
+@contextmanager
+def running(hub: Hub, folder: Path) -> Iterator[str]:
+    """A mirror of a double that keeps its files and its log in a folder; its address."""
+    port, upstream, log = _free_port(), hub.url.removeprefix("http://"), folder / "output.log"
+    command = [str(ENVIRONMENT / "bin" / "olah-cli"), "--host", "127.0.0.1", "--port", str(port), "--hf-scheme", "http"]
+    command += ["--hf-netloc", upstream, "--hf-lfs-netloc", upstream, "--metadata-cache-ttl", "0"]
+    command += ["--repos-path", str(folder / "repos"), "--log-path", str(folder / "logs")]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        end = time.monotonic() + STARTING_SECONDS
+        while not _listens(port):
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"olah did not start:\n{log.read_text(errors='replace')[-3000:]}")
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOPPING_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        # pytest shows this where the test fails.
+        print(log.read_text(errors="replace"))
+
+
+@pytest.fixture
+def olah(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a running mirror of the double."""
+    if not (ENVIRONMENT / ".installed").exists():
+        pytest.skip("olah is not installed: run `make olah`")
+    with running(hub, tmp_path_factory.mktemp("olah")) as address:
+        yield address
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
