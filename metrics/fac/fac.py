@@ -46,6 +46,7 @@ Examples:
 _CITATION = """
 @article{li2026less,
     title = {Less is Enough: Synthesizing Diverse Data in Feature Space of {LLMs}},
+    author = {Li, Zhongzhi and Wu, Xuansheng and Li, Yijiang and Hu, Lijie and Liu, Ninghao},
     journal = {arXiv preprint arXiv:2602.10388},
     year = {2026}
 }
