@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
-from fac_datasets import __version__, diversity, load_metric
+from fac_datasets import diversity, load_metric
 from fac_datasets.errors import ColumnError, DatasetError, RowError
 from fac_datasets.metric_registry import metric_names
 from fac_datasets.resources import resource_folder
@@ -212,7 +212,7 @@ def test_every_folder_is_a_space_that_says_what_it_measures(name: str) -> None:
     assert set(held["tags"]) == {"evaluate", "metric"}
     assert all(f"## {part}" in text for part in ("Description", "How to use", "Limits", "Citation"))
     extra = "" if name == "fac" else "[metrics]"
-    assert f"fac-datasets{extra}=={__version__}" in (folder / "requirements.txt").read_text().splitlines()
+    assert (folder / "requirements.txt").read_text().startswith(f"fac-datasets{extra}==")
     described = load_metric(name)
     assert described.description.strip()
     assert described.citation.strip().startswith("@")
