@@ -3,7 +3,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 DEMO_OUT ?= fac-demo
 
-.PHONY: demo test test-core lint setup embedded argilla olah embedded-sae
+.PHONY: demo test test-core lint dist setup embedded argilla olah embedded-sae
 
 demo: embedded  ## run the main job on the embedded model and real conversations
 	$(BIN)/python -m fac_datasets.demo --out $(DEMO_OUT)
@@ -18,6 +18,9 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+dist: setup  ## build sdist and wheel into dist/ and check both, each in an environment of its own
+	@.ci/dist
 
 setup:
 	@.ci/venv

@@ -1,9 +1,13 @@
-"""What a release holds: one version everywhere, and a valid citation file."""
+"""What a release holds: one version everywhere, a valid citation file, and archives that lack nothing."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +75,25 @@ def test_the_wheel_takes_along_every_resource() -> None:
     wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel["packages"] == ["fac_datasets"]
     assert wheel["force-include"] == {kind: f"fac_datasets/_resources/{kind}" for kind in RESOURCES}
+
+
+def built(folder: Path, *options: str) -> list[Path]:
+    """Archives that `build` makes of the checkout, sorted by suffix."""
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), *options, str(ROOT)]
+    subprocess.run(command, capture_output=True, check=True)
+    return sorted(folder.iterdir(), key=lambda path: path.suffix)
+
+
+@pytest.mark.slow
+def test_the_sdist_is_all_that_wheel_and_tests_need(tmp_path: Path) -> None:
+    sdist, wheel = built(tmp_path / "both")
+    (straight,) = built(tmp_path / "straight", "--wheel")
+    assert sorted(zipfile.ZipFile(wheel).namelist()) == sorted(zipfile.ZipFile(straight).namelist())
+
+    with tarfile.open(sdist) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    places = [ROOT / name for name in ("fac_datasets", "tests", ".ci", *RESOURCES)]
+    needed = {str(path.relative_to(ROOT)) for place in places for path in place.rglob("*") if path.is_file()}
+    needed |= {"Makefile", "constraints.txt", "pyproject.toml"}
+    needed |= {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff"}
+    assert {name for name in needed - held if not name.endswith(".pyc")} == set()
