@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
-import random
 import re
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from json import JSONDecodeError
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,12 +19,7 @@ from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, Offlin
 
 from fac_datasets.errors import GenerationError, OptionError
 from fac_datasets.generation.base import Completion, Request, TextGenerator, estimated_tokens
-
-_PASSING = (408, 409, 425, 429, 500, 502, 503, 504, 529)
-"""Statuses that another try may get past."""
-
-_LONGEST_WAIT = 600.0
-"""Seconds that a server may ask to wait; what asks for more is taken as down."""
+from fac_datasets.retrying import growing_wait, wait_after
 
 
 class EndpointGenerator(TextGenerator):
@@ -263,26 +255,6 @@ def _completion(answer: Any, request: Request) -> Completion:
 
 def _wait(error: Exception, attempt: int) -> float | None:
     """Seconds until another try; None where none would help."""
-    grown = min(60.0, 2.0**attempt) * random.uniform(0.5, 1.0)
     if not isinstance(error, HfHubHTTPError):
-        return grown
-    if error.response.status_code not in _PASSING:
-        return None
-    asked = _retry_after(error.response.headers.get("Retry-After"))
-    return None if asked > _LONGEST_WAIT else max(asked, grown if not asked else 0.0)
-
-
-def _retry_after(header: str | None) -> float:
-    """Seconds that a Retry-After header names, as a number or a date; 0 without one."""
-    if not header:
-        return 0.0
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        date = parsedate_to_datetime(header)
-    except ValueError:
-        return 0.0
-    # A date without zone is meant in that of the protocol.
-    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+        return growing_wait(attempt)
+    return wait_after(error.response.status_code, error.response.headers.get("Retry-After"), attempt)
