@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from fac_datasets.interpretation.scoring import score_explanations
     from fac_datasets.interpretation.spans import FeatureSpans
     from fac_datasets.interpretation.table import feature_table
+    from fac_datasets.publishing.data import publish
+    from fac_datasets.publishing.sae import publish_sae
+    from fac_datasets.publishing.spaces import publish_metrics, publish_space
     from fac_datasets.sae.calibration import calibrate_sae
     from fac_datasets.sae.evaluation import evaluate_sae
     from fac_datasets.sae.formats import load_sae
@@ -60,6 +63,10 @@ _HOME = {
     "feature_table": "interpretation.table",
     "judge_relevance": "interpretation.relevance",
     "load_sae": "sae.formats",
+    "publish": "publishing.data",
+    "publish_metrics": "publishing.spaces",
+    "publish_sae": "publishing.sae",
+    "publish_space": "publishing.spaces",
     "relevant_features": "interpretation.evidence",
     "score_explanations": "interpretation.scoring",
     "shard_coverage": "extraction_job",
@@ -93,6 +100,10 @@ __all__ = [
     "judge_relevance",
     "load_metric",
     "load_sae",
+    "publish",
+    "publish_metrics",
+    "publish_sae",
+    "publish_space",
     "register_metrics",
     "relevant_features",
     "score_explanations",

@@ -2,50 +2,175 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fac_datasets.comparison import measures_table
 from fac_datasets.resources import resource_folder
 
 if TYPE_CHECKING:
+    from fac_datasets.coverage import CoverageReport
+    from fac_datasets.review.agreement import ReviewSummary
     from fac_datasets.sae.model import SAEConfig
     from fac_datasets.synthesis.augment import AugmentedDataset
 
+TAGS = ("synthetic", "sparse-autoencoder", "fac", "fac-datasets")
+
+HARMFUL = "not-for-all-audiences"
+"""The Hub's tag for what it asks people about before it shows it."""
+
+_LONGEST_NAME = 80
+"""Characters of a feature's name on a card."""
+
+
+class LeakCheck(NamedTuple):
+    """What of a dataset stands in the anchor too."""
+
+    synthetic_rows: int
+    """Verbatim or nearly so."""
+    seed_rows: int
+    """With the same text."""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a dataset card says beside the report."""
+
+    license: str | list[str] | None = None
+    """Hub identifier."""
+    language: str | list[str] | None = None
+    """Codes."""
+    task_categories: Sequence[str] = ()
+    """As the Hub names them."""
+    not_for_all_audiences: bool = False
+    leaks: LeakCheck | None = None
+    """None where nobody looked."""
+    review: ReviewSummary | None = None
+    names: Mapping[int, str] = field(default_factory=dict)
+    """Of features."""
+    extra_rows: Mapping[str, int] = field(default_factory=dict)
+    """Of the optional configs."""
+    plots: Sequence[str] = ()
+    """Files beside the card."""
+
 
 def dataset_card(
-    report: dict[str, Any], augmented: AugmentedDataset, *, license: str | None = None, language: str | None = None
+    report: Mapping[str, Any],
+    augmented: AugmentedDataset,
+    header: Mapping[str, Any],
+    facts: CardFacts,
+    *,
+    after: CoverageReport | None = None,
 ) -> str:
     """The card of an augmented dataset, from `cards/dataset.md`.
 
     Args:
-        report: content of `report.json`.
+        report: content of `report.json`, or `to_dict` of the seed's CoverageReport.
         augmented: the dataset.
-        license: of the seed, as a Hub identifier.
-        language: of the texts, as a language code.
+        header: `configs` and `dataset_info`, as `write_tables` returns them.
+        facts: the rest.
+        after: coverage of the augmented dataset, where the report does not tell it.
     """
     from huggingface_hub import DatasetCard, DatasetCardData
 
-    rows = len(augmented.dataset["train"])
+    rows = augmented.dataset.num_rows
+    source = str(report["dataset"]["id"]).partition(":")[0].partition("@")[0]
     data = DatasetCardData(
-        license=license,
-        language=language,
-        size_categories=[_size_category(rows)],
-        tags=["synthetic", "sparse-autoencoder", "fac", "fac-datasets"],
-        configs=[
-            {"config_name": name, "data_files": [{"split": split, "path": path} for split, path in splits.items()]}
-            | ({"default": True} if name == "default" else {})
-            for name, splits in augmented.files().items()
-        ],
+        license=facts.license,
+        language=facts.language,
+        size_categories=[size_category(rows["train"])],
+        task_categories=list(facts.task_categories) or None,
+        source_datasets=[source] if re.fullmatch(r"[\w.-]+/[\w.-]+", source) else None,
+        tags=[*TAGS, *([HARMFUL] if facts.not_for_all_audiences else [])],
+        **header,
     )
-    template = str(resource_folder("cards") / "dataset.md")
     card = DatasetCard.from_template(
         data,
-        template_path=template,
+        template_path=str(resource_folder("cards") / "dataset.md"),
         report=report,
-        rows=augmented.dataset.num_rows,
-        measures=measures_table(report["measures"]),
+        facts=facts,
+        after=None if after is None else after.to_dict(),
+        rows=rows,
+        measures=measures_table(report["measures"]) if "measures" in report else "",
+        prompts=_prompts(augmented),
+        sources=_sources(report),
+        still_missing=report.get("still_missing") if after is None else after.to_dict()["missing"],
+        interval=_interval,
+        named=lambda features: ", ".join(_named(feature, facts.names) for feature in features),
     )
-    return str(card) + "\n"
+    # Parts that are left out leave their blank lines.
+    return re.sub(r"\n{3,}", "\n\n", str(card)).strip() + "\n"
+
+
+def split_card(card: str) -> tuple[dict[str, Any], str]:
+    """Header and text of a card.
+
+    Raises:
+        ValueError: the header is no mapping in YAML.
+
+    Example:
+        >>> split_card("---\\nlicense: mit\\n---\\nText.")
+        ({'license': 'mit'}, 'Text.')
+    """
+    import yaml
+    from huggingface_hub import RepoCard
+
+    if not card.lstrip("\ufeff").startswith("---"):
+        return {}, card
+    try:
+        read = RepoCard(card)
+    except (TypeError, yaml.YAMLError) as error:
+        raise ValueError(str(error)) from error
+    header: dict[str, Any] = read.data.to_dict()  # type: ignore[no-untyped-call]
+    return header, read.text
+
+
+def _interval(scores: Mapping[str, Any]) -> str:
+    # A report of merged shards has none.
+    return f"{scores['fac']:.3f}" + ("" if scores["low"] is None else f" [{scores['low']:.3f}, {scores['high']:.3f}]")
+
+
+def _prompts(augmented: AugmentedDataset) -> dict[str, Any]:
+    """How the synthetic rows were made, from their provenance."""
+    provenance = augmented.provenance
+    digests = sorted(set(provenance["prompt_digest"]))
+    return {
+        "generators": ", ".join(f"`{name}`" for name in sorted(set(provenance["generator"]))),
+        "count": len(digests),
+        "digest": hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16],
+        # A sample that serves another feature than it was made for says so, with that feature's number.
+        "methods": dict(Counter(method.partition(", made for")[0] for method in provenance["method"]).most_common()),
+    }
+
+
+def _sources(report: Mapping[str, Any]) -> dict[str, Any]:
+    before = report.get("before")
+    anchors = {name: before[name]["anchor"] for name in before} if before else {"anchor": report["anchor"]}
+    return {"seed": report["dataset"], **anchors}
+
+
+def _named(feature: int, names: Mapping[int, str]) -> str:
+    """A feature with its name, which comes from data and is shown as text."""
+    name = " ".join(names.get(feature, "").split())
+    if not name:
+        return str(feature)
+    name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+    return f"{feature} ({as_markdown_text(name)})"
+
+
+def as_markdown_text(text: str) -> str:
+    """A text that Markdown shows as it is: no markup, link, image or table in it has an effect.
+
+    Example:
+        >>> as_markdown_text("<b>*bold*</b>")
+        '&lt;b&gt;\\\\*bold\\\\*&lt;/b&gt;'
+    """
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]()#+!|~$:])", r"\\\1", escaped)
 
 
 def sae_card(
@@ -86,6 +211,7 @@ def sae_card(
     return str(card) + "\n"
 
 
-def _size_category(rows: int) -> str:
+def size_category(rows: int) -> str:
+    """The Hub's class of a number of rows."""
     bounds = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
     return next((name for bound, name in bounds if rows < bound), "1M<n<10M" if rows < 10_000_000 else "n>10M")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import datasets
 
 from fac_datasets.errors import DatasetError
+
+logger = logging.getLogger(__name__)
 
 _BUILDERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
 
@@ -44,6 +47,33 @@ def stream_rows(name: str, split: str | None = None) -> datasets.IterableDataset
     """
     loaded: datasets.IterableDataset = _one_split(name, _read(name, streaming=True), split)
     return loaded
+
+
+def header_of(name: str) -> dict[str, Any]:
+    """Header of the card that belongs to a dataset argument, such as its licence; empty where there is none.
+
+    Args:
+        name: see `load_rows`; files have no card.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RemoteEntryNotFoundError
+
+    from fac_datasets.card import split_card
+
+    path = Path(name)
+    try:
+        if path.exists():
+            card = path / "README.md"
+        else:
+            identifier, _, revision = name.partition("@")
+            repository = identifier.partition(":")[0]
+            card = Path(hf_hub_download(repository, "README.md", repo_type="dataset", revision=revision or None))
+        return split_card(card.read_text(encoding="utf-8"))[0] if card.is_file() else {}
+    except RemoteEntryNotFoundError:
+        return {}
+    except (LocalEntryNotFoundError, HfHubHTTPError, ValueError) as error:
+        logger.warning("the card of %s cannot be read, so its licence is not inherited: %s", name, error)
+        return {}
 
 
 def _one_split(name: str, loaded: Any, split: str | None) -> Any:

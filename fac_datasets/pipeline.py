@@ -10,12 +10,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import shlex
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
 
 REPORT, PLOT, CARD, RUN, WORK = "report.json", "coverage.png", "README.md", "run.json", ".work"
 
+_LIBRARIES = ("fac-datasets", "torch", "transformers", "datasets", "huggingface_hub")
+"""Whose versions a report names."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -64,10 +69,12 @@ class Settings:
     temperature: float = 0.8
     seed: int = 0
     device: str | None = None
-    license: str | None = None
+    license: str | list[str] | None = None
     """Of the seed, for the card."""
-    language: str | None = None
+    language: str | list[str] | None = None
     """Of the seed, for the card."""
+    not_for_all_audiences: bool = False
+    """Whether the seed is marked so, for the card."""
 
     def __post_init__(self) -> None:
         parse_threshold(self.threshold)
@@ -245,6 +252,7 @@ class _Run:
         }
         reached = np.intersect1d(targets, after["guided"]["A1"].covered)
         texts = row_texts(self.seed)
+        still_missing = missing[~np.isin(missing, after["guided"]["A1"].covered)]
         result = {
             **before["A1"].to_dict(),
             "before": {name: _scores(report) for name, report in before.items()},
@@ -261,6 +269,7 @@ class _Run:
                 "covered": reached.tolist(),
                 "not_reached": np.setdiff1d(targets, reached).tolist(),
             },
+            "still_missing": still_missing.tolist(),
             "samples": {name: dict(journal.outcomes().most_common()) for name, journal in journals.items()},
             "decoded_tokens": {name: journal.decoded_tokens() for name, journal in journals.items()},
             "added_rows": {name: len(rows) for name, rows in additions.items()},
@@ -274,11 +283,19 @@ class _Run:
             ),
             "generator": generator.name,
             "anchor_rows_in_seed": self.n_shared,
+            "given": {
+                role: identify(rows, name)._asdict()
+                for role, rows, name in zip(
+                    ("seed", "anchor"), (self.seed_rows, self.anchor_rows), self.names, strict=True
+                )
+            },
             "settings": _public_settings(settings),
+            "command": _command(self.names, settings),
+            "versions": {name: version(name) for name in _LIBRARIES},
         }
         for journal in journals.values():
             journal.close()
-        self._write(result, synthetic, before, after)
+        self._write(result, synthetic, table, before, after)
         return result
 
     def _extract(self, name: str, rows: datasets.Dataset) -> datasets.Dataset:
@@ -387,16 +404,25 @@ class _Run:
         self,
         result: dict[str, Any],
         synthetic: datasets.Dataset,
+        table: datasets.Dataset,
         before: dict[str, CoverageReport],
         after: dict[str, dict[str, CoverageReport]],
     ) -> None:
-        from fac_datasets.card import dataset_card
+        from fac_datasets.card import CardFacts, dataset_card
         from fac_datasets.plots import plot_gain
+        from fac_datasets.publishing.merging import merge_card
 
         augmented = augment(self.seed_rows, synthetic, column=self.settings.column)
-        augmented.save(self.folder)
+        header = augmented.save(self.folder)
         plot_gain(before, after, self.folder / PLOT)
-        card = dataset_card(result, augmented, license=self.settings.license, language=self.settings.language)
+        facts = CardFacts(
+            license=self.settings.license,
+            language=self.settings.language,
+            not_for_all_audiences=self.settings.not_for_all_audiences,
+            names={row["feature_id"]: row["explanation"] for row in table if row["explanation"]},
+            plots=[PLOT],
+        )
+        card = merge_card(None, dataset_card(result, augmented, header, facts))
         write_atomically(self.folder / CARD, card.encode())
         write_atomically(self.folder / REPORT, (json.dumps(result, indent=2) + "\n").encode())
         shutil.rmtree(self.folder / WORK, ignore_errors=True)
@@ -421,6 +447,20 @@ def _public_settings(settings: Settings) -> dict[str, Any]:
     """The options without backbone and SAE, which may be local paths here and stand in the feature space by digest."""
     local = ("backbone", "sae", "device")
     return {key: value for key, value in dataclasses.asdict(settings).items() if key not in local}
+
+
+def _command(names: tuple[str, str], settings: Settings) -> str:
+    """The command that makes this dataset again; folders and files by the last part of their names."""
+    words = ["fac-datasets", "run", *names, "--out", "FOLDER"]
+    for option in dataclasses.fields(settings):
+        value = getattr(settings, option.name)
+        if value == option.default or option.name in ("device", "not_for_all_audiences", "temperature"):
+            continue
+        if option.name in ("backbone", "sae"):
+            value = Path(value).name if Path(value).exists() else value
+        for one in [value] if isinstance(value, str | int | float) else value:
+            words += [f"--{option.name.replace('_', '-')}", str(one)]
+    return shlex.join(words)
 
 
 def _scores(report: CoverageReport) -> dict[str, Any]:

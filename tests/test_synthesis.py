@@ -375,10 +375,5 @@ def test_synthetic_rows_without_their_provenance_are_refused(case: Case, tmp_pat
 
 
 def save_with_header(augmented: AugmentedDataset, folder: Path) -> None:
-    """Save with a card that declares nothing but the files."""
-    augmented.save(folder)
-    configs = [
-        {"config_name": config, "data_files": [{"split": split, "path": path} for split, path in splits.items()]}
-        for config, splits in augmented.files().items()
-    ]
-    (folder / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': configs})}---\n")
+    """Save with a card that has nothing but its header."""
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump(augmented.save(folder))}---\n")

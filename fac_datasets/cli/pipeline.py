@@ -33,18 +33,21 @@ def run(
     max_features: Annotated[int, typer.Option(help="Missing features to aim at.")] = 50,
     max_attempts: Annotated[int, typer.Option(help="Samples tried for a feature.")] = 8,
     max_new_tokens: Annotated[int, typer.Option(help="Tokens of a sample.")] = 64,
-    license: Annotated[str | None, typer.Option(help="Licence of the seed, for the card.")] = None,
-    language: Annotated[str | None, typer.Option(help="Language code of the seed, for the card.")] = None,
+    license: Annotated[str | None, typer.Option(help="Licence of the seed; default: that on its card.")] = None,
+    language: Annotated[str | None, typer.Option(help="Language code; default: that on the seed's card.")] = None,
     seed: Seed = 0,
     device: Device = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure a dataset's coverage, synthesize what is missing, and write the augmented dataset."""
+    from fac_datasets.card import HARMFUL
     from fac_datasets.feature_space import parse_threshold
-    from fac_datasets.loading import load_rows
+    from fac_datasets.loading import header_of, load_rows
     from fac_datasets.pipeline import Settings
     from fac_datasets.pipeline import run as run_pipeline
 
+    seed_rows, anchor_rows = load_rows(seed_data, split), load_rows(anchor_data, split)
+    header = header_of(seed_data)
     settings = Settings(
         backbone=backbone,
         sae=sae,
@@ -56,10 +59,9 @@ def run(
         max_new_tokens=max_new_tokens,
         seed=seed,
         device=device,
-        license=license,
-        language=language,
+        license=license or header.get("license"),
+        language=language or header.get("language"),
+        not_for_all_audiences=HARMFUL in (header.get("tags") or []),
     )
     names = (dataset_name(seed_data), dataset_name(anchor_data))
-    run_pipeline(
-        load_rows(seed_data, split), load_rows(anchor_data, split), out, settings, names=names, overwrite=overwrite
-    )
+    run_pipeline(seed_rows, anchor_rows, out, settings, names=names, overwrite=overwrite)

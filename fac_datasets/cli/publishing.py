@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fac_datasets.cli.options import Column
+
+if TYPE_CHECKING:
+    import datasets
+
 app = typer.Typer(no_args_is_help=True)
+
+Repository = Annotated[str, typer.Argument(metavar="REPO", help="OWNER/NAME on the Hub, made where there is none.")]
+Public = Annotated[bool, typer.Option("--public", help="Everybody may read it; it is private otherwise.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Send nothing; list every file and show the card.")]
+Revision = Annotated[str | None, typer.Option("--revision", help="Branch, made where there is none; default: main.")]
+CreatePr = Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead.")]
+Tag = Annotated[str | None, typer.Option("--tag", help="Name for this state, such as v1.0.")]
+License = Annotated[str | None, typer.Option("--license", help="Hub identifier, such as cc-by-4.0.")]
 
 
 @app.callback()
@@ -15,18 +29,149 @@ def publish() -> None:
 
 
 @app.command()
-def metrics(
-    owner: Annotated[str, typer.Option(help="User or organization that gets a Space for each metric.")],
-    name: Annotated[list[str] | None, typer.Option(help="Only this metric; may be given more than once.")] = None,
-    push: Annotated[bool, typer.Option("--push", help="Push; without it only what would be pushed is shown.")] = False,
+def data(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder that `fac-datasets run` wrote.")],
+    repository: Repository,
+    anchor: Annotated[
+        str | None, typer.Option(metavar="DATA", help="The run's anchor, in which no synthetic row may stand.")
+    ] = None,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Publish rows that stand in the anchor, or without looking.")
+    ] = False,
+    reviewed: Annotated[
+        str | None, typer.Option(metavar="DATA", help="What `review pull samples` wrote: only accepted rows are kept.")
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(metavar="DATA", help="The rows of train with feature columns, to publish too.")
+    ] = None,
+    feature_table: Annotated[
+        str | None, typer.Option(metavar="TABLE", help="Feature table to publish too; it holds excerpts of the anchor.")
+    ] = None,
+    license: License = None,
+    language: Annotated[list[str] | None, typer.Option(help="Language code; may be given more than once.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="Task category of the Hub, such as text-generation; more than once.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Kind of data; toxicity is marked as not for all audiences.")] = None,
+    column: Column = None,
+    public: Public = False,
+    revision: Revision = None,
+    create_pr: CreatePr = False,
+    tag: Tag = None,
+    dry_run: DryRun = False,
 ) -> None:
-    """Push the metrics as Spaces, from which evaluate.load("OWNER/NAME") loads them."""
-    from fac_datasets.publishing import metric_spaces, publish_metrics
+    """Publish an augmented dataset: tables, provenance, report, plot and card, by one commit."""
+    from fac_datasets.pipeline import CARD, PLOT
+    from fac_datasets.publishing.data import publish as publish_data
+    from fac_datasets.synthesis.augment import AugmentedDataset, augment
 
-    if push:
-        for address in publish_metrics(owner, name).values():
-            print(address)
-        return
-    for space in metric_spaces(owner, name):
-        print(f"{space.repository}: " + ", ".join(f"{file} ({size:,} bytes)" for file, size in space.files.items()))
-    print("nothing was pushed; add --push")
+    report = _report(path)
+    augmented = AugmentedDataset.load(path)
+    judged = None if reviewed is None else _rows(reviewed)
+    if judged is not None:
+        seed = augmented.dataset["seed"].remove_columns("synthetic_id")
+        augmented = augment(seed, judged, column=column)
+    print(
+        publish_data(
+            augmented,
+            repository,
+            report,
+            anchor=None if anchor is None else _rows(anchor),
+            allow_leaks=allow_leaks,
+            reviewed=judged,
+            features=None if features is None else _rows(features),
+            feature_table=None if feature_table is None else _rows(feature_table),
+            files={PLOT: path / PLOT} if (path / PLOT).is_file() else None,
+            card=(path / CARD).read_text(encoding="utf-8") if (path / CARD).is_file() else None,
+            license=license,
+            language=language,
+            task_categories=task or (),
+            kind=kind,
+            column=column,
+            public=public,
+            revision=revision,
+            create_pr=create_pr,
+            tag=tag,
+            dry_run=dry_run,
+        )
+    )
+
+
+@app.command()
+def sae(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of an SAE.")],
+    repository: Repository,
+    license: License = None,
+    public: Public = False,
+    revision: Revision = None,
+    create_pr: CreatePr = False,
+    tag: Tag = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Publish an SAE with its calibrations, report and card."""
+    from fac_datasets.publishing.sae import publish_sae
+
+    print(
+        publish_sae(
+            path,
+            repository,
+            license=license,
+            public=public,
+            revision=revision,
+            create_pr=create_pr,
+            tag=tag,
+            dry_run=dry_run,
+        )
+    )
+
+
+@app.command()
+def metrics(
+    owner: Annotated[str, typer.Argument(metavar="OWNER", help="User or organization that gets a Space for each.")],
+    name: Annotated[list[str] | None, typer.Option(help="Only this metric; may be given more than once.")] = None,
+    public: Public = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Publish the metrics as Spaces, from which evaluate.load("OWNER/NAME") loads them."""
+    from fac_datasets.publishing.spaces import publish_metrics
+
+    for published in publish_metrics(owner, name, public=public, dry_run=dry_run):
+        print(published)
+
+
+@app.command()
+def space(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Folder of a Gradio Space, or the name of one of ours.")],
+    repository: Repository,
+    public: Public = False,
+    revision: Revision = None,
+    create_pr: CreatePr = False,
+    tag: Tag = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Publish a Gradio Space."""
+    from fac_datasets.publishing.spaces import publish_space
+
+    print(
+        publish_space(path, repository, public=public, revision=revision, create_pr=create_pr, tag=tag, dry_run=dry_run)
+    )
+
+
+def _report(path: Path) -> dict[str, Any]:
+    """The report of a finished run."""
+    import json
+
+    from fac_datasets.errors import OptionError
+    from fac_datasets.pipeline import REPORT
+
+    try:
+        report: dict[str, Any] = json.loads((path / REPORT).read_text())
+    except (OSError, ValueError) as error:
+        raise OptionError(f"{path} holds no finished run, whose report is {REPORT}: {error}") from error
+    return report
+
+
+def _rows(name: str) -> datasets.Dataset:
+    from fac_datasets.loading import load_rows
+
+    return load_rows(name)

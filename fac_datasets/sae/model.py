@@ -189,7 +189,7 @@ class SparseAutoencoder(nn.Module):
         *,
         report: dict[str, Any] | None = None,
         dtype: torch.dtype = torch.float32,
-        private: bool | None = None,
+        private: bool = True,
         revision: str | None = None,
         token: str | None = None,
         license: str | None = None,
@@ -197,12 +197,13 @@ class SparseAutoencoder(nn.Module):
         """Upload configuration, weights, card and calibrations to a model repository on the Hub, made when missing.
 
         The calibrations are those that this machine knows of these very weights; in another `dtype` they are others.
+        `publish_sae` publishes a folder.
 
         Args:
             repo_id: `user/name`.
             report: of `evaluate_sae`; goes into the card and into `report.json`.
             dtype: of the weights.
-            private: whether a new repository is private.
+            private: whether only its owner may read the repository.
             revision: branch to commit to.
             token: of the Hub; by default the one that is logged in.
             license: for the card, as a Hub identifier.
@@ -211,30 +212,25 @@ class SparseAutoencoder(nn.Module):
             URL of the commit.
 
         Raises:
-            HfHubHTTPError: of `huggingface_hub`, where the Hub refuses.
+            PublishError: the Hub refuses or cannot be reached; the same call goes on.
         """
         import tempfile
 
-        from huggingface_hub import HfApi
-
-        from fac_datasets.card import sae_card
+        from fac_datasets.publishing.sae import publish_sae
         from fac_datasets.sae.calibration import known_calibrations
         from fac_datasets.sae.formats import find_sae
 
-        api = HfApi(token=token)
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / Path(self.config.name).name
             self.save_pretrained(folder, dtype=dtype)
-            card = sae_card(self.config, report, name=repo_id, license=license)
-            write_atomically(Path(folder) / "README.md", card.encode())
             if report is not None:
-                write_atomically(Path(folder) / "report.json", (json.dumps(report, indent=2) + "\n").encode())
+                write_atomically(folder / "report.json", (json.dumps(report, indent=2) + "\n").encode())
             for path in known_calibrations(find_sae(folder).digest):
-                write_atomically(Path(folder) / "calibration" / path.name, path.read_bytes())
-            commit = api.upload_folder(
-                repo_id=repo_id, folder_path=folder, revision=revision, commit_message=f"Upload {self.config.name}"
+                write_atomically(folder / "calibration" / path.name, path.read_bytes())
+            published = publish_sae(
+                folder, repo_id, license=license, public=not private, revision=revision, token=token
             )
-        return str(commit.commit_url)
+        return str(published.url)
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path) -> SparseAutoencoder:

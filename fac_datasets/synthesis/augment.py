@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fac_datasets.columns import dataset_of, resolve_column
 from fac_datasets.errors import ColumnError, DatasetError, SynthesisError
 from fac_datasets.identity import source_columns
+from fac_datasets.layout import CONFIGS, Tables, write_tables
+from fac_datasets.synthesis.synthesize import synthetic_features
 
 if TYPE_CHECKING:
     import datasets
@@ -19,16 +21,6 @@ PROVENANCE = (
     "generator", "prompt_digest", "steering_strength", "seed", "feature_space",
 )  # fmt: skip
 """Columns of the provenance table."""
-
-CONFIGS = {
-    "default": {
-        "seed": "data/seed-*.parquet",
-        "synthetic": "data/synthetic-*.parquet",
-        "train": "data/train-*.parquet",
-    },
-    "provenance": {"train": "provenance/train-*.parquet"},
-}
-"""Files of an augmented dataset on disk and on the Hub, by config and split."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +32,46 @@ class AugmentedDataset:
     provenance: datasets.Dataset
     """One row a synthetic row: what it was made for, how, and what was measured."""
 
-    def files(self) -> dict[str, dict[str, str]]:
-        """Patterns of the files that `save` writes, by config and split; splits without rows are left out."""
-        rows = {"default": dict(self.dataset), "provenance": {"train": self.provenance}}
-        kept = {
-            config: {split: pattern for split, pattern in splits.items() if len(rows[config][split])}
-            for config, splits in CONFIGS.items()
+    def tables(self) -> Tables:
+        """Rows by config and split."""
+        return {
+            "default": {str(split): rows for split, rows in self.dataset.items()},
+            "provenance": {"train": self.provenance},
         }
-        return {config: splits for config, splits in kept.items() if splits}
 
-    def save(self, folder: str | Path) -> None:
-        """Write parquet files laid out as the Hub expects them; the card that declares them is written apart."""
-        for split, rows in self.dataset.items():
-            _write_parquet(rows, Path(folder) / "data" / f"{split}-00000-of-00001.parquet")
-        _write_parquet(self.provenance, Path(folder) / "provenance" / "train-00000-of-00001.parquet")
+    def save(self, folder: str | Path) -> dict[str, Any]:
+        """Write parquet files laid out as the Hub expects them.
+
+        Returns:
+            What the header of the card has to hold, which is written apart: `configs` and `dataset_info`.
+        """
+        return write_tables(self.tables(), folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> AugmentedDataset:
+        """Read a folder that `save` wrote.
+
+        Raises:
+            DatasetError: it holds no augmented dataset.
+        """
+        import datasets
+
+        read: dict[str, datasets.Dataset] = {}
+        for config, splits in CONFIGS.items():
+            for split, pattern in splits.items():
+                files = sorted(map(str, Path(folder).glob(pattern)))
+                if files:
+                    read[f"{config}/{split}"] = datasets.Dataset.from_parquet(files)
+        if "default/train" not in read or "default/seed" not in read:
+            raise DatasetError(
+                f"{folder} holds no augmented dataset, whose files are {CONFIGS['default']['train']}; make one with "
+                f"fac-datasets run"
+            )
+        # Without synthetic rows there is neither that split nor a provenance.
+        no_rows = dataset_of([], read["default/train"].features)
+        no_provenance = dataset_of([], synthetic_features()).select_columns(list(PROVENANCE))
+        splits = {split: read.get(f"default/{split}", no_rows) for split in CONFIGS["default"]}
+        return cls(datasets.DatasetDict(splits), read.get("provenance/train", no_provenance))
 
 
 def augment(
@@ -165,13 +183,3 @@ def _filled_type(kind: Any) -> Any:
     from datasets import Value
 
     return Value("string") if isinstance(kind, Value) and kind.dtype == "null" else kind
-
-
-def _write_parquet(rows: datasets.Dataset, path: Path) -> None:
-    if not len(rows):
-        # A split without rows cannot be loaded, so it is left out, here and in the card.
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}")
-    rows.to_parquet(str(partial))
-    partial.replace(path)

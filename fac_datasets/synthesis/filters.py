@@ -39,13 +39,13 @@ class Filters:
 
     def add(self, text: str) -> None:
         """Make a text known, so that later samples may not copy it."""
-        words = _words(text)
+        words = words_of(text)
         self._texts.add(tuple(words))
-        self._runs.update(_runs(words))
+        self._runs.update(runs_of_words(words))
 
     def reject(self, text: str) -> str | None:
         """Why a sample is rejected: `"too short"`, `"repetitive"` or `"copy"`; None where it passes."""
-        words = _words(text)
+        words = words_of(text)
         if len(words) < MIN_WORDS:
             return "too short"
         bigrams = list(itertools.pairwise(words))
@@ -53,7 +53,7 @@ class Filters:
             return "repetitive"
         if tuple(words) in self._texts:
             return "copy"
-        runs = _runs(words)
+        runs = runs_of_words(words)
         if runs and sum(run in self._runs for run in runs) > MAX_COPIED * len(runs):
             return "copy"
         return None
@@ -64,9 +64,11 @@ _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
+    """The words of a text, in lower case; of Chinese and Japanese the characters."""
     return _WORD.findall(text.lower())
 
 
-def _runs(words: list[str]) -> list[tuple[str, ...]]:
+def runs_of_words(words: list[str]) -> list[tuple[str, ...]]:
+    """All runs of `COPIED_WORDS` words, in their order."""
     return [tuple(words[i : i + COPIED_WORDS]) for i in range(len(words) - COPIED_WORDS + 1)]

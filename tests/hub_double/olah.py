@@ -9,13 +9,16 @@ It takes the double for the Hub as it is. What it does otherwise than the Hub:
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,6 +65,24 @@ def olah(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip("olah is not installed: run `make olah`")
     with running(hub, tmp_path_factory.mktemp("olah")) as address:
         yield address
+
+
+READ = """
+import json, sys, datasets
+name, config, streaming = json.loads(sys.argv[1])
+loaded = datasets.load_dataset(name, config, streaming=streaming, token=False)
+json.dump({split: list(rows) for split, rows in loaded.items()}, open(sys.argv[2], "w"))
+"""
+
+
+def read_through(olah: str, hub: Hub, home: Path, name: str, config: str, streaming: bool = False) -> dict[str, Any]:
+    """Rows of each split of a public dataset, read through a mirror by another process with empty caches."""
+    environment = {name: value for name, value in hub.environment().items() if not name.endswith("_CACHE")}
+    environment |= {"HF_ENDPOINT": olah, "HF_HOME": str(home), "HF_TOKEN_PATH": str(home / "token")}
+    command = [sys.executable, "-c", READ, json.dumps([name, config, streaming]), str(home / "rows.json")]
+    subprocess.run(command, env=environment, check=True, timeout=300)
+    rows: dict[str, Any] = json.loads((home / "rows.json").read_text())
+    return rows
 
 
 def _listens(port: int) -> bool:

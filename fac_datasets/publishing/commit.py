@@ -1,0 +1,472 @@
+"""One commit for one publication, made once however often the connection breaks.
+
+The client does not repeat a commit, and rightly: it may have taken effect although its answer was lost. Here each
+commit says in its description which publication it is, so that it can be looked for before it is sent again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token, hf_hub_download
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.hf_api import RepoFile
+
+from fac_datasets.errors import OptionError, PublishError
+from fac_datasets.publishing.failures import FAILURES, explained, pause_after, reason_of
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import CommitInfo, GitCommitInfo, GitRefs
+
+CARD = "README.md"
+
+TRIES = 6
+"""Of each request, and of the commit."""
+
+_PULL_REQUESTS = 20
+"""Newest pull requests among which that of an interrupted publication is looked for."""
+
+Kind = Literal["dataset", "model", "space"]
+Content = bytes | Path
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a publication goes."""
+
+    repo_id: str
+    """`owner/name`; a name alone is a repository of whoever the token belongs to."""
+    kind: Kind
+    public: bool = False
+    """Whether everybody may read the repository, which is private otherwise."""
+    revision: str | None = None
+    """Branch, made from the main one where there is none; by default the main one."""
+    create_pr: bool = False
+    """Open a pull request instead of changing the branch."""
+    tag: str | None = None
+    """Given to the published state."""
+
+    def __post_init__(self) -> None:
+        from huggingface_hub.errors import HFValidationError
+        from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+        try:
+            validate_repo_id(self.repo_id)
+        except HFValidationError as error:
+            raise OptionError(f"{self.repo_id!r} is no id of a repository: {error}") from error
+        if self.create_pr and (self.revision is not None or self.tag is not None):
+            raise OptionError(
+                "a pull request goes to the main branch and gets no tag before it is merged; leave out "
+                f"revision={self.revision!r} and tag={self.tag!r}, or create_pr"
+            )
+
+    @property
+    def branch(self) -> str:
+        """The branch that is published to."""
+        return self.revision or "main"
+
+
+class Commit(NamedTuple):
+    """What a publication has come to."""
+
+    url: str
+    """Of the commit, or of the pull request."""
+    commit: str
+    """Its id."""
+    changed: tuple[str, ...]
+    """Files that were written or removed; none where all was there already."""
+    card: str
+    """README.md as it stands there now."""
+
+
+def commit_files(
+    target: Target,
+    files: Mapping[str, Content],
+    make_card: Callable[[str | None], str],
+    *,
+    title: str,
+    replaces: Callable[[str], bool] = lambda _path: False,
+    token: str | None = None,
+) -> Commit:
+    """Bring a repository to a state, by one commit.
+
+    Run again after whatever went wrong, it goes on and ends in the same state. Files are uploaded before the commit;
+    those that the Hub holds already are not sent.
+
+    Args:
+        target: where to.
+        files: by path, without the card.
+        make_card: makes README.md from the one that is there, or from None.
+        title: of the commit.
+        replaces: whether a file that is there belongs to the earlier state, and goes where it is not in `files`.
+        token: of the Hub; by default the one that is logged in.
+
+    Raises:
+        PublishError: the Hub refuses, or cannot be reached; or somebody else has committed in between.
+    """
+    try:
+        return _Publication(target, token).make(files, make_card, title, replaces)
+    except PublishError:
+        raise
+    except OSError as error:
+        raise PublishError(
+            f"{target.repo_id} cannot be published: {error}; nothing was committed, and the same command goes on"
+        ) from error
+
+
+class _Publication:
+    """One publication on its way."""
+
+    def __init__(self, target: Target, token: str | None) -> None:
+        found = token or get_token()
+        if not found:
+            raise PublishError(
+                "there is no token for the Hub: log in with `hf auth login`, or set HF_TOKEN to a token with write "
+                "access from https://huggingface.co/settings/tokens"
+            )
+        self.token, self.target = found, target
+        self.api = HfApi(token=self.token)
+        self._digests: dict[Content, str] = {}
+
+    def make(
+        self,
+        files: Mapping[str, Content],
+        make_card: Callable[[str | None], str],
+        title: str,
+        replaces: Callable[[str], bool],
+    ) -> Commit:
+        """See `commit_files`."""
+        self._require_rights()
+        private = self._open()
+        parent = self._head()
+        there = self._files(parent)
+        card = make_card(self._card(parent) if CARD in there else None)
+        contents: dict[str, Content] = {**files, CARD: card.encode()}
+        changed = {path: content for path, content in contents.items() if not self._same(there.get(path), content)}
+        removed = sorted(path for path in there if replaces(path) and path not in contents)
+        if changed or removed:
+            self._require_free_tag(None)
+            url, commit = self._commit(changed, removed, parent, title)
+        else:
+            url, commit = f"{self._page}/commit/{parent}", parent
+        self._tag(commit)
+        if self.target.public and private and not self.target.create_pr:
+            # Last, so that nobody sees a repository before there is something in it.
+            self._ask(lambda: self.api.update_repo_settings(self.repo_id, private=False, repo_type=self.target.kind))
+        return Commit(url, commit, tuple(sorted([*changed, *removed])), card)
+
+    @cached_property
+    def repo_id(self) -> str:
+        """Owner and name."""
+        name = self.target.repo_id
+        return name if "/" in name else f"{self._account['name']}/{name}"
+
+    @property
+    def _page(self) -> str:
+        prefix = {"model": "", "dataset": "datasets/", "space": "spaces/"}[self.target.kind]
+        return f"{self.api.endpoint}/{prefix}{self.repo_id}"
+
+    @cached_property
+    def _account(self) -> dict[str, Any]:
+        account: dict[str, Any] = self._ask(lambda: self.api.whoami())
+        return account
+
+    def _require_rights(self) -> None:
+        """Raise where the token cannot write to the owner's repositories, as far as the Hub tells."""
+        role = ((self._account.get("auth") or {}).get("accessToken") or {}).get("role")
+        if role == "read":
+            raise PublishError(
+                "the token may only read; make one with write access at https://huggingface.co/settings/tokens"
+            )
+        owner = self.repo_id.split("/")[0]
+        roles = {org["name"]: org.get("roleInOrg") for org in self._account.get("orgs") or []}
+        if self.target.create_pr or owner == self._account["name"]:
+            return
+        if owner not in roles:
+            raise PublishError(
+                f"{owner!r} is neither {self._account['name']!r}, to whom the token belongs, nor one of the "
+                f"organizations {sorted(roles)}; publish under one of these names, or propose it with create_pr"
+            )
+        if roles[owner] == "read":
+            raise PublishError(
+                f"{self._account['name']!r} may only read in the organization {owner!r}; ask its owners for the right "
+                f"to write, or propose it with create_pr"
+            )
+
+    def _open(self) -> bool:
+        """Find or make repository and branch; whether the repository is private."""
+        info = self._find()
+        if info is None:
+            if self.target.create_pr:
+                raise PublishError(f"there is no {self.target.kind} {self.repo_id}, to which something can be proposed")
+            self._create()
+            info = self._find()
+        if info is None:
+            raise PublishError(f"{self.repo_id} was made, but is not found; try again in a minute")
+        if info.id != self.repo_id:
+            raise PublishError(f"{self.repo_id} was renamed to {info.id}; publish there")
+        private = bool(info.private)
+        if not private and not self.target.public and not self.target.create_pr:
+            raise PublishError(
+                f"{self.repo_id} is public, and everybody would read what is published there; say that it is meant "
+                f"(--public, public=True), or choose another repository"
+            )
+        branch = self.target.branch
+        if branch != "main" and branch not in {ref.name for ref in self._refs().branches}:
+            self._create_branch(branch)
+        return private
+
+    def _find(self) -> Any:
+        try:
+            return self._ask(lambda: self.api.repo_info(self.repo_id, repo_type=self.target.kind), missing=True)
+        except RepositoryNotFoundError:
+            return None
+
+    def _create(self) -> None:
+        """Make the repository, private at first; one that is there already will do."""
+        sdk = "gradio" if self.target.kind == "space" else None
+
+        def create() -> None:
+            try:
+                self.api.create_repo(self.repo_id, repo_type=self.target.kind, private=True, space_sdk=sdk)
+            except FAILURES:
+                # It may have been made although the answer was lost.
+                if self._find() is None:
+                    raise
+
+        self._ask(create)
+
+    def _create_branch(self, branch: str) -> None:
+        def create() -> None:
+            try:
+                self.api.create_branch(self.repo_id, branch=branch, repo_type=self.target.kind)
+            except FAILURES:
+                if branch not in {ref.name for ref in self._refs().branches}:
+                    raise
+
+        self._ask(create)
+
+    def _refs(self) -> GitRefs:
+        return self._ask(
+            lambda: self.api.list_repo_refs(
+                self.repo_id, repo_type=self.target.kind, include_pull_requests=self.target.create_pr
+            )
+        )
+
+    def _head(self) -> str:
+        """The commit on which this publication is based."""
+        branch = self.target.branch
+        try:
+            info = self._ask(
+                lambda: self.api.repo_info(self.repo_id, repo_type=self.target.kind, revision=branch), missing=True
+            )
+        except RevisionNotFoundError as error:
+            raise PublishError(f"{self.repo_id} has no branch {branch!r}, and none could be made") from error
+        return str(info.sha)
+
+    def _files(self, revision: str) -> dict[str, RepoFile]:
+        """Files at a commit, by path."""
+
+        def read() -> dict[str, RepoFile]:
+            tree = self.api.list_repo_tree(self.repo_id, recursive=True, revision=revision, repo_type=self.target.kind)
+            return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+
+        return self._ask(read)
+
+    def _card(self, revision: str) -> str:
+        def read() -> str:
+            path = hf_hub_download(self.repo_id, CARD, repo_type=self.target.kind, revision=revision, token=self.token)
+            return Path(path).read_bytes().decode()
+
+        try:
+            return self._ask(read)
+        except UnicodeDecodeError as error:
+            raise PublishError(f"README.md of {self.repo_id} is not UTF-8 ({error}); mend it first") from error
+
+    def _commit(self, changed: Mapping[str, Content], removed: list[str], parent: str, title: str) -> tuple[str, str]:
+        """Address and id of the commit that holds these changes: made now, or by an earlier try."""
+        mark = self._mark(changed, removed, parent)
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            *(CommitOperationDelete(path) for path in removed),
+            *(CommitOperationAdd(path, _as_argument(content)) for path, content in changed.items()),
+        ]
+        if self.target.create_pr and (found := self._proposed(mark)):
+            return found
+        for attempt in range(TRIES):
+            try:
+                with _progress_as_in_datasets():
+                    made = self._send(operations, mark, parent, title)
+            except FAILURES as error:
+                # The answer may be what was lost, not the commit.
+                if found := self._landed(mark, parent):
+                    return found
+                # A conflict that there is not can only be of another request at the same moment.
+                wait = pause_after(error, attempt, conflicts_pass=True)
+                if wait is None or attempt + 1 == TRIES:
+                    raise self._explained(error) from error
+                time.sleep(wait)
+            except ValueError as error:
+                # Before anything is uploaded the Hub checks the header of the card.
+                raise PublishError(f"the Hub refuses what was to be published to {self.repo_id}: {error}") from error
+            else:
+                return (made.pr_url or made.commit_url), made.oid
+        raise AssertionError("unreachable")
+
+    def _send(
+        self,
+        operations: list[CommitOperationAdd | CommitOperationDelete],
+        mark: str,
+        parent: str,
+        title: str,
+    ) -> CommitInfo:
+        return self.api.create_commit(
+            self.repo_id,
+            operations,
+            commit_message=title,
+            commit_description=mark,
+            repo_type=self.target.kind,
+            revision=None if self.target.create_pr else self.target.branch,
+            create_pr=self.target.create_pr,
+            parent_commit=parent,
+        )
+
+    def _mark(self, changed: Mapping[str, Content], removed: list[str], parent: str) -> str:
+        """Tells this publication's commit from all others."""
+        digest = hashlib.sha256(repr((self.repo_id, self.target.branch, parent, removed)).encode())
+        for path in sorted(changed):
+            digest.update(f"{path}\0{self._digest(changed[path])}\0".encode())
+        return f"Published by fac-datasets: {digest.hexdigest()[:32]}"
+
+    def _landed(self, mark: str, parent: str) -> tuple[str, str] | None:
+        """The commit with a mark, if it is there; raises where somebody else's is instead."""
+        if self.target.create_pr:
+            return self._proposed(mark)
+        history = self._history(self.target.branch)
+        newer = list(itertools.takewhile(lambda commit: commit.commit_id != parent, history))
+        for commit in newer:
+            if mark in commit.message:
+                return f"{self._page}/commit/{commit.commit_id}", commit.commit_id
+        if newer:
+            other = newer[-1]
+            raise PublishError(
+                f"somebody else has committed to {self.repo_id} meanwhile: {other.commit_id[:12]} {other.title!r} by "
+                f"{', '.join(other.authors) or 'unknown'}. Nothing of theirs was changed, and nothing was published; "
+                f"run this again to publish on top of it"
+            )
+        return None
+
+    def _proposed(self, mark: str) -> tuple[str, str] | None:
+        """The pull request whose commit has a mark, if there is one."""
+        references = self._refs().pull_requests or []
+        newest = sorted(references, key=lambda ref: int(ref.ref.rsplit("/", 1)[-1]))[-_PULL_REQUESTS:]
+        for reference in reversed(newest):
+            newest_commit = self._history(reference.ref)[0]
+            if mark in newest_commit.message:
+                return f"{self._page}/discussions/{reference.ref.rsplit('/', 1)[-1]}", newest_commit.commit_id
+        return None
+
+    def _history(self, revision: str) -> list[GitCommitInfo]:
+        """Commits of a branch or pull request, newest first."""
+        return self._ask(
+            lambda: self.api.list_repo_commits(self.repo_id, repo_type=self.target.kind, revision=revision)
+        )
+
+    def _require_free_tag(self, commit: str | None) -> bool:
+        """Whether the tag is there already, at this commit; raises where it is at another."""
+        if self.target.tag is None:
+            return True
+        there = {ref.name: ref.target_commit for ref in self._refs().tags}.get(self.target.tag)
+        if there is not None and there != commit:
+            raise PublishError(
+                f"the tag {self.target.tag!r} of {self.repo_id} is at {there[:12]} already; choose another"
+            )
+        return there is not None
+
+    def _tag(self, commit: str) -> None:
+        tag = self.target.tag
+        if tag is None or self._require_free_tag(commit):
+            return
+
+        def create() -> None:
+            try:
+                self.api.create_tag(self.repo_id, tag=tag, revision=commit, repo_type=self.target.kind)
+            except FAILURES:
+                if not self._require_free_tag(commit):
+                    raise
+
+        self._ask(create)
+
+    def _ask(self, request: Callable[[], T], *, missing: bool = False) -> T:
+        """Make a request, again where it fails for a passing reason.
+
+        Args:
+            request: made.
+            missing: whether to hand on that something is not there.
+        """
+        for attempt in range(TRIES):
+            try:
+                return request()
+            except PublishError:
+                raise
+            except FAILURES as error:
+                reason = reason_of(error)
+                if missing and isinstance(reason, RepositoryNotFoundError | RevisionNotFoundError):
+                    raise reason from None
+                wait = pause_after(error, attempt)
+                if wait is None or attempt + 1 == TRIES:
+                    raise self._explained(error) from error
+                time.sleep(wait)
+        raise AssertionError("unreachable")
+
+    def _same(self, there: RepoFile | None, content: Content) -> bool:
+        """Whether a file on the Hub has this content."""
+        if there is None:
+            return False
+        if there.lfs is not None:
+            return bool(there.lfs.sha256 == self._digest(content))
+        read = content if isinstance(content, bytes) else content.read_bytes()
+        return bool(there.blob_id == hashlib.sha1(b"blob %d\0" % len(read) + read).hexdigest())
+
+    def _digest(self, content: Content) -> str:
+        """The sha256 of a file, which may be large, computed once."""
+        if content not in self._digests:
+            with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as stream:
+                self._digests[content] = hashlib.file_digest(stream, "sha256").hexdigest()
+        return self._digests[content]
+
+    def _explained(self, error: Exception) -> PublishError:
+        return explained(error, self.repo_id, self.token)
+
+
+@contextmanager
+def _progress_as_in_datasets() -> Iterator[None]:
+    """While open, the client shows its bars only where those of datasets are shown."""
+    from datasets.utils import are_progress_bars_disabled as hidden_in_datasets
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    changed = hidden_in_datasets() and not are_progress_bars_disabled()
+    if changed:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if changed:
+            enable_progress_bars()
+
+
+def _as_argument(content: Content) -> bytes | str:
+    return content if isinstance(content, bytes) else str(content)

@@ -1,0 +1,253 @@
+"""Publishing an augmented dataset: its tables, and a card from which a stranger can judge it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fac_datasets.card import CardFacts, LeakCheck, dataset_card
+from fac_datasets.columns import row_texts
+from fac_datasets.coverage import CoverageReport
+from fac_datasets.errors import ColumnError, OptionError, PublishError
+from fac_datasets.feature_space import dataset_space, require_same_but_threshold
+from fac_datasets.identity import content_fingerprint, source_columns
+from fac_datasets.interpretation.table import require_columns, reviewed_name
+from fac_datasets.layout import SHARD_BYTES, Tables, is_table_file, write_tables
+from fac_datasets.publishing.commit import Content, Target
+from fac_datasets.publishing.leaks import find_leaks
+from fac_datasets.publishing.publication import Published, publish_files
+from fac_datasets.publishing.secrets import require_no_secrets_in_rows
+from fac_datasets.synthesis.augment import AugmentedDataset
+
+if TYPE_CHECKING:
+    import datasets
+
+REPORT = "report.json"
+
+_HARMFUL_KINDS = ("toxicity",)
+"""Kinds of data that are harmful by intent."""
+
+
+def publish(
+    augmented: AugmentedDataset,
+    repo_id: str,
+    report: Mapping[str, Any] | CoverageReport,
+    *,
+    after: CoverageReport | None = None,
+    anchor: datasets.Dataset | None = None,
+    allow_leaks: bool = False,
+    reviewed: datasets.Dataset | None = None,
+    features: datasets.Dataset | None = None,
+    feature_table: datasets.Dataset | None = None,
+    files: Mapping[str, str | Path] | None = None,
+    card: str | None = None,
+    license: str | list[str] | None = None,
+    language: str | list[str] | None = None,
+    task_categories: Sequence[str] = (),
+    kind: str | None = None,
+    column: str | None = None,
+    public: bool = False,
+    revision: str | None = None,
+    create_pr: bool = False,
+    tag: str | None = None,
+    token: str | None = None,
+    dry_run: bool = False,
+    shard_bytes: int = SHARD_BYTES,
+) -> Published:
+    """Publish an augmented dataset to the Hub, by one commit.
+
+    Published again, it replaces its own files and its own part of the card; what else stands in the repository stays.
+    Killed at any time and called again, it ends in the same state.
+
+    Args:
+        augmented: what `augment` returned.
+        repo_id: `owner/name`; the repository is made where there is none.
+        report: coverage of the seed: what `coverage` returned, or the content of `report.json` of a run.
+        after: coverage of the augmented dataset, where `report` does not tell it.
+        anchor: the anchor's rows, in which no synthetic row may stand verbatim or nearly so.
+        allow_leaks: publish although synthetic rows stand in the anchor, or without looking; the card says so.
+        reviewed: what `review.pull_samples` returned, for the card.
+        features: rows of `train` with feature columns, in its order; published as config `features`.
+        feature_table: published as a config of that name; it holds excerpts of the anchor. Its names go on the card.
+        files: other files by path in the repository, such as plots and journals; pictures are shown on the card.
+        card: text of a card to start from where the repository has none.
+        license: Hub identifier; by default that of the report, or of the seed's `info`.
+        language: codes; by default that of the report.
+        task_categories: such as `["text-generation"]`.
+        kind: of the data; `"toxicity"` is tagged `not-for-all-audiences`. By default that of the report.
+        column: of texts or chats; by default the one known name that is present.
+        public: whether everybody may read the repository, which is private otherwise.
+        revision: branch to publish to, made where there is none; by default the main one.
+        create_pr: open a pull request instead.
+        tag: given to the published state, such as `"v1.0"`.
+        token: of the Hub; by default the one that is logged in.
+        dry_run: send no request; what is returned says what would be published.
+        shard_bytes: most bytes of rows in a parquet file.
+
+    Raises:
+        OptionError: no licence is known, the anchor is missing or another than the report's, or options contradict
+            each other.
+        ColumnError: `features` are not of the rows of `train`, or `feature_table` is none.
+        FeatureSpaceMismatch: they are of another feature space than the report.
+        PublishError: synthetic rows stand in the anchor; something looks like a key; the Hub refuses, cannot be
+            reached, or holds somebody else's newer commit.
+
+    Example:
+        >>> augmented = augment(seed, synthetic)
+        >>> planned = publish(augmented, "me/data", report, anchor=anchor, license="cc-by-4.0", dry_run=True)
+        >>> sorted(planned.files)[:2]
+        ['README.md', 'data/seed-00000-of-00001.parquet']
+    """
+    target = Target(repo_id, "dataset", public, revision, create_pr, tag)
+    known: Mapping[str, Any] = report.to_dict() if isinstance(report, CoverageReport) else report
+    settings = known.get("settings") or {}
+    kind = kind or settings.get("kind")
+    given = license or settings.get("license") or augmented.dataset["seed"].info.license or None
+    if given is None:
+        raise OptionError(
+            "no licence is known of the seed, and without one nobody may use the dataset: say which it is (license=, "
+            "--license), as a Hub identifier such as 'cc-by-4.0', or 'unknown'"
+        )
+    leaks = _leaks(augmented, known, anchor, allow_leaks, column)
+    extra = _extra_tables(augmented, str(known["feature_space"]), features, feature_table)
+    tables: Tables = {**augmented.tables(), **extra}
+    for config, splits in tables.items():
+        for split, rows in splits.items():
+            # The rows of `train` are those of the two others.
+            if (config, split) != ("default", "train"):
+                require_no_secrets_in_rows(rows, f"config {config!r}, split {split!r}", token)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        try:
+            header = write_tables(tables, folder, shard_bytes=shard_bytes)
+        except OSError as error:
+            raise PublishError(
+                f"the files to publish cannot be written to {temporary}: {error}; make room, or name another folder by "
+                f"TMPDIR"
+            ) from error
+        contents: dict[str, Content] = {
+            path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
+        }
+        others = {name: _existing(path) for name, path in (files or {}).items()}
+        contents |= others
+        contents[REPORT] = _as_json(known)
+        facts = CardFacts(
+            license=given,
+            language=language or settings.get("language"),
+            task_categories=task_categories,
+            not_for_all_audiences=kind in _HARMFUL_KINDS or bool(settings.get("not_for_all_audiences")),
+            leaks=leaks,
+            review=None if reviewed is None else _summary(reviewed),
+            names={} if feature_table is None else _names(feature_table),
+            extra_rows={config: len(splits["train"]) for config, splits in extra.items()},
+            plots=[name for name in others if name.endswith((".png", ".jpg", ".svg"))],
+        )
+        return publish_files(
+            target,
+            contents,
+            dataset_card(known, augmented, header, facts, after=after),
+            title=f"Publish {len(augmented.dataset['train']):,} rows with fac-datasets",
+            card_to_keep=card,
+            computed=_asked(license=license, language=language, task_categories=task_categories),
+            replaces=is_table_file,
+            token=token,
+            dry_run=dry_run,
+        )
+
+
+def _leaks(
+    augmented: AugmentedDataset,
+    report: Mapping[str, Any],
+    anchor: datasets.Dataset | None,
+    allow_leaks: bool,
+    column: str | None,
+) -> LeakCheck | None:
+    """How much of the dataset stands in the anchor; raises where that is not allowed."""
+    if anchor is None:
+        if allow_leaks or not len(augmented.dataset["synthetic"]):
+            return None
+        raise OptionError(
+            "synthetic rows must not stand in the anchor: pass it (anchor=, --anchor), or publish without looking "
+            "(allow_leaks=True, --allow-leaks)"
+        )
+    expected = (report.get("given") or {}).get("anchor") or report.get("anchor") or {}
+    fingerprint = content_fingerprint(anchor)
+    if expected.get("fingerprint") not in (None, fingerprint):
+        raise OptionError(
+            f"this anchor has the fingerprint {fingerprint}, but the report was made with {expected.get('id')}, whose "
+            f"fingerprint is {expected['fingerprint']}"
+        )
+    texts = row_texts(anchor)
+    synthetic = augmented.dataset["synthetic"]
+    found = find_leaks(row_texts(synthetic, column) if len(synthetic) else [], texts)
+    if found and not allow_leaks:
+        worst = max(found, key=lambda leak: leak.share)
+        raise PublishError(
+            f"{len(found)} synthetic rows stand in the anchor, verbatim or nearly so; what is trained on them would be "
+            f"measured on what it has seen. The closest is row {worst.row} ({synthetic[worst.row]['synthetic_id']}), "
+            f"of which anchor row {worst.anchor_row} has {worst.share:.0%}. Leave them out, or allow them "
+            f"(allow_leaks=True, --allow-leaks)"
+        )
+    known = set(texts)
+    shared = sum(text in known for text in row_texts(augmented.dataset["seed"], column))
+    return LeakCheck(len(found), shared)
+
+
+def _extra_tables(
+    augmented: AugmentedDataset,
+    feature_space: str,
+    features: datasets.Dataset | None,
+    feature_table: datasets.Dataset | None,
+) -> dict[str, dict[str, datasets.Dataset]]:
+    """The optional configs."""
+    extra: dict[str, dict[str, datasets.Dataset]] = {}
+    if features is not None:
+        train = augmented.dataset["train"]
+        own = source_columns(features)
+        shared = [name for name in own if name in train.column_names and name != "synthetic_id"]
+        same = shared and content_fingerprint(features.select_columns(shared)) == content_fingerprint(
+            train.select_columns(shared)
+        )
+        if not same:
+            raise ColumnError(
+                f"the features are of {len(features):,} rows that are not the {len(train):,} rows of 'train' in their "
+                f"order; extract them from that split"
+            )
+        require_same_but_threshold(dataset_space(features), feature_space)
+        extra["features"] = {"train": features.remove_columns(own)}
+    if feature_table is not None:
+        require_columns(feature_table, "feature_id", "feature_space", "spans")
+        require_same_but_threshold(feature_table[0]["feature_space"], feature_space)
+        extra["feature_table"] = {"train": feature_table}
+    return extra
+
+
+def _names(table: datasets.Dataset) -> dict[int, str]:
+    if "explanation" not in table.column_names:
+        return {}
+    names = {row["feature_id"]: reviewed_name(row) for row in table}
+    return {feature: name for feature, name in names.items() if name}
+
+
+def _summary(reviewed: datasets.Dataset) -> Any:
+    from fac_datasets.review import summary
+
+    return summary(reviewed)
+
+
+def _existing(path: str | Path) -> Path:
+    if not Path(path).is_file():
+        raise OptionError(f"there is no file {path} to publish")
+    return Path(path)
+
+
+def _as_json(report: Mapping[str, Any]) -> bytes:
+    return (json.dumps(report, indent=2) + "\n").encode()
+
+
+def _asked(**fields: Any) -> list[str]:
+    """Fields of the header that were asked for, and those that are counted."""
+    return [*(name for name, value in fields.items() if value), "size_categories"]

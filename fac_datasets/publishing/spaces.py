@@ -1,0 +1,115 @@
+"""Publishing Spaces: those of the metrics, which `evaluate.load` loads, and Gradio pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fac_datasets.card import split_card
+from fac_datasets.errors import OptionError, PublishError
+from fac_datasets.metric_registry import metric_names
+from fac_datasets.publishing.commit import CARD, Target
+from fac_datasets.publishing.publication import Published, publish_files
+from fac_datasets.resources import resource_folder
+
+_NEEDED = (CARD, "app.py", "requirements.txt")
+
+
+def publish_space(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    public: bool = False,
+    revision: str | None = None,
+    create_pr: bool = False,
+    tag: str | None = None,
+    token: str | None = None,
+    dry_run: bool = False,
+) -> Published:
+    """Publish a folder as a Gradio Space.
+
+    Args:
+        folder: with `README.md`, `app.py` and `requirements.txt`; or the name of a Space or metric of this package.
+        repo_id: `owner/name`.
+        public: see `publish`.
+        revision: see `publish`.
+        create_pr: see `publish`.
+        tag: see `publish`.
+        token: see `publish`.
+        dry_run: see `publish`.
+
+    Raises:
+        OptionError: there is no such Space, or the id is none.
+        PublishError: see `publish`.
+
+    Example:
+        >>> sorted(publish_space("distinct_n", "me/distinct_n", dry_run=True).files)
+        ['README.md', 'app.py', 'distinct_n.py', 'requirements.txt']
+    """
+    path = _folder(folder)
+    files = {
+        file.relative_to(path).as_posix(): file
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and not any(part.startswith((".", "__")) for part in file.relative_to(path).parts)
+    }
+    card = files.pop(CARD).read_text(encoding="utf-8")
+    return publish_files(
+        Target(repo_id, "space", public, revision, create_pr, tag),
+        files,
+        card,
+        title=f"Publish {path.name}",
+        # The page does not start where these are not those of its files.
+        computed=split_card(card)[0],
+        token=token,
+        dry_run=dry_run,
+    )
+
+
+def publish_metrics(
+    owner: str,
+    names: Sequence[str] | None = None,
+    *,
+    public: bool = False,
+    token: str | None = None,
+    dry_run: bool = False,
+) -> list[Published]:
+    """Publish metrics as Spaces, from which `evaluate.load("OWNER/NAME")` loads them.
+
+    Args:
+        owner: user or organization.
+        names: of metrics; by default all.
+        public: see `publish`; a private Space is loaded by its owner alone.
+        token: see `publish`.
+        dry_run: see `publish`.
+
+    Raises:
+        OptionError: there is no such metric, or no owner can have such a name.
+        PublishError: see `publish`; it says which were published before.
+    """
+    wanted = list(names or metric_names())
+    for name in wanted:
+        if name not in metric_names():
+            raise OptionError(f"there is no metric {name!r}; there are {', '.join(metric_names())}")
+    if "/" in owner:
+        raise OptionError(f"owner={owner!r} is no user or organization; each metric gets a Space below it")
+    published: list[Published] = []
+    for name in wanted:
+        folder = resource_folder("metrics") / name
+        try:
+            published.append(publish_space(folder, f"{owner}/{name}", public=public, token=token, dry_run=dry_run))
+        except PublishError as error:
+            done = ", ".join(one.repo_id for one in published) or "none"
+            raise PublishError(f"{error}. Published before: {done}") from error
+    return published
+
+
+def _folder(folder: str | Path) -> Path:
+    """A Space's folder, given or of this package."""
+    ours = [resource_folder(kind) / folder for kind in ("spaces", "metrics")] if "/" not in str(folder) else []
+    for path in (Path(folder), *ours):
+        if path.is_dir():
+            lacking = [name for name in _NEEDED if not (path / name).is_file()]
+            if lacking:
+                raise OptionError(f"{path} is no Space: it lacks {', '.join(lacking)}")
+            return path
+    raise OptionError(f"there is no Space {str(folder)!r}: no such folder, and none of that name in this package")

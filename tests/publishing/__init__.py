@@ -1,0 +1,1 @@
+"""Publishing to the Hub, against a double of it on loopback."""

@@ -1,0 +1,456 @@
+"""What an augmented dataset is on the Hub: its tables, its card, its branch, and who may see it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+import yaml
+from huggingface_hub import DatasetCard, HfApi
+
+from fac_datasets import feature_table
+from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OptionError, PublishError
+from fac_datasets.interpretation.explain import TopTokensExplainer, explain
+from fac_datasets.synthesis.augment import AugmentedDataset, augment
+from tests.hub_double import Hub
+from tests.publishing.conftest import NEW_TEXTS, Case, synthetic_rows
+
+REPOSITORY = "datasets/me/data"
+
+
+def loaded(config: str | None = None, **options: Any) -> Any:
+    """The published dataset, read back."""
+    return datasets.load_dataset("me/data", config, **options)
+
+
+def header(hub: Hub, name: str = REPOSITORY) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(hub.files(name)["README.md"].decode().split("---\n")[1])
+    return found
+
+
+# What lands
+
+
+def test_what_is_loaded_equals_what_was_published(hub: Hub, case: Case) -> None:
+    case.publish()
+    for split, rows in case.augmented.dataset.items():
+        assert loaded(split=split).to_list() == rows.to_list()
+    assert loaded("provenance", split="train").to_list() == case.augmented.provenance.to_list()
+
+
+def test_it_can_be_streamed(hub: Hub, case: Case) -> None:
+    case.publish()
+    for split, rows in case.augmented.dataset.items():
+        assert list(loaded(split=split, streaming=True)) == rows.to_list()
+    assert list(loaded("provenance", split="train", streaming=True)) == case.augmented.provenance.to_list()
+
+
+def test_the_header_declares_configs_splits_and_sizes(hub: Hub, case: Case) -> None:
+    case.publish()
+    declared = header(hub)
+    assert [config["config_name"] for config in declared["configs"]] == ["default", "provenance"]
+    sizes = {info["config_name"]: info for info in declared["dataset_info"]}
+    assert {split["name"]: split["num_examples"] for split in sizes["default"]["splits"]} == {
+        "seed": 2, "synthetic": 2, "train": 4,
+    }  # fmt: skip
+    files = {path: len(content) for path, content in hub.files(REPOSITORY).items()}
+    assert sizes["default"]["download_size"] == sum(size for path, size in files.items() if path.startswith("data/"))
+    assert sizes["provenance"]["download_size"] == files["provenance/train-00000-of-00001.parquet"]
+
+
+def test_large_tables_are_split_into_shards(hub: Hub, case: Case) -> None:
+    case.publish(shard_bytes=100)
+    shards = [path for path in hub.files(REPOSITORY) if path.startswith("data/train-")]
+    assert shards == [f"data/train-{shard:05}-of-{len(shards):05}.parquet" for shard in range(len(shards))]
+    assert len(shards) > 1
+    assert loaded(split="train").to_list() == case.augmented.dataset["train"].to_list()
+
+
+def test_shards_of_an_earlier_state_are_removed(hub: Hub, case: Case) -> None:
+    case.publish(shard_bytes=100)
+    published = case.publish()
+    assert "data/train-00000-of-00001.parquet" in published.changed
+    assert [path for path in hub.files(REPOSITORY) if path.startswith("data/train-")] == [
+        "data/train-00000-of-00001.parquet"
+    ]
+
+
+def test_features_and_feature_table_are_configs_of_their_own(hub: Hub, case: Case) -> None:
+    features = case.augmented.dataset["train"].map(case.extractor, batched=True)
+    table = explain(feature_table(case.anchor.map(case.extractor, batched=True)), TopTokensExplainer())
+    case.publish(features=features, feature_table=table)
+    assert loaded("features", split="train")["feature_ids"] == features["feature_ids"]
+    assert "text" not in loaded("features", split="train").column_names
+    assert loaded("feature_table", split="train").to_list() == table.to_list()
+    card = hub.files(REPOSITORY)["README.md"].decode()
+    assert "The feature table holds excerpts of the anchor." in card
+    assert [config["config_name"] for config in header(hub)["configs"]] == [
+        "default", "feature_table", "features", "provenance",
+    ]  # fmt: skip
+
+
+def test_features_of_other_rows_are_refused(hub: Hub, case: Case) -> None:
+    features = case.seed.map(case.extractor, batched=True)
+    with pytest.raises(ColumnError, match="are of 2 rows that are not the 4 rows of 'train'"):
+        case.publish(features=features)
+    assert hub.requests() == []
+
+
+def test_a_feature_table_of_another_space_is_refused(hub: Hub, case: Case) -> None:
+    table = feature_table(case.anchor.map(case.extractor, batched=True))
+    other = str(case.extractor.feature_space).replace("/layer2/", "/layer1/")
+    table = table.remove_columns("feature_space").add_column("feature_space", [other] * len(table))
+    with pytest.raises(FeatureSpaceMismatch):
+        case.publish(feature_table=table)
+
+
+def test_a_dataset_without_synthetic_rows_can_be_published(hub: Hub, case: Case) -> None:
+    bare = augment(case.seed, case.synthetic.select([]))
+    case.publish(augmented=bare, after=None)
+    assert list(loaded()) == ["seed", "train"]
+    assert "to which no synthetic row was added" in hub.files(REPOSITORY)["README.md"].decode()
+
+
+def test_other_files_go_along(hub: Hub, case: Case, tmp_path: Path) -> None:
+    (tmp_path / "plot.png").write_bytes(b"\x89PNG")
+    (tmp_path / "journal.jsonl").write_text("{}\n")
+    case.publish(files={"coverage.png": tmp_path / "plot.png", "journal.jsonl": tmp_path / "journal.jsonl"})
+    files = hub.files(REPOSITORY)
+    assert (files["coverage.png"], files["journal.jsonl"]) == (b"\x89PNG", b"{}\n")
+    assert "![Coverage](coverage.png)" in files["README.md"].decode()
+
+
+def test_a_file_that_is_not_there_is_an_error(hub: Hub, case: Case, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"there is no file .*plot\.png to publish"):
+        case.publish(files={"plot.png": tmp_path / "plot.png"})
+
+
+# The card
+
+
+def test_the_card_passes_the_clients_own_validation(hub: Hub, case: Case) -> None:
+    case.publish(task_categories=["text-generation"])
+    card = DatasetCard.load("me/data")
+    card.validate()
+    assert card.data.license == "cc-by-4.0"
+    assert card.data.language == "en"
+    assert card.data.task_categories == ["text-generation"]
+    assert card.data.source_datasets == ["me/seed"]
+    assert card.data.size_categories == ["n<1K"]
+    assert card.data.tags == ["synthetic", "sparse-autoencoder", "fac", "fac-datasets"]
+
+
+def test_the_card_tells_coverage_before_and_after_with_intervals(hub: Hub, case: Case) -> None:
+    case.publish()
+    card = hub.files(REPOSITORY)["README.md"].decode()
+    for rows, report in ((2, case.report), (4, case.after)):
+        assert f"| {rows} | {report.fac:.3f} [{report.low:.3f}, {report.high:.3f}] |" in card
+    assert f"{len(case.report.missing)} of the anchor's {len(case.report.relevant)} features were missing" in card
+    assert f"{len(case.after.missing)} features stay missing" in card
+    assert f"`{case.report.feature_space}`" in card
+
+
+def test_the_card_names_what_stays_missing_and_shows_names_as_text(hub: Hub, case: Case) -> None:
+    table = feature_table(case.anchor.map(case.extractor, batched=True), features=case.after.missing)
+    table = explain(table, TopTokensExplainer())
+    names = ["<script>alert(1)</script> ![x](http://x/x.png)"] * len(table)
+    table = table.remove_columns("explanation").add_column("explanation", names)
+    case.publish(feature_table=table)
+    card = hub.files(REPOSITORY)["README.md"].decode()
+    worst = case.after.missing_by_anchor_rows[0]
+    assert f"{worst} (&lt;script&gt;alert\\(1\\)&lt;/script&gt; \\!\\[x\\]" in card
+    assert "<script>" not in card
+
+
+def test_the_card_tells_how_the_rows_were_made(hub: Hub, case: Case) -> None:
+    case.publish()
+    card = hub.files(REPOSITORY)["README.md"].decode()
+    assert "Generator: `tiny@0`." in card
+    assert "Prompts: 2 different ones" in card
+    assert "Methods: 2 by examples." in card
+    assert case.report.dataset.fingerprint in card
+    assert case.report.anchor.fingerprint in card
+
+
+def test_seed_rows_that_stand_in_the_anchor_are_counted(hub: Hub, case: Case) -> None:
+    case.publish()
+    card = hub.files(REPOSITORY)["README.md"].decode()
+    assert "Seed rows that also stand in the anchor: 1" in card
+    assert "verbatim or nearly so (80 % of their runs of five words): 0." in card
+
+
+def test_reviews_are_told_with_their_agreement(hub: Hub, case: Case) -> None:
+    answers = [("yes", "keep"), ("yes", "keep"), ("no", "drop")]
+    reviews = [
+        [
+            {"reviewer": name, "status": "submitted", "outdated": False, "natural": natural, "keep": keep}
+            for name, (natural, keep) in zip("ab", pair, strict=True)
+        ]
+        for pair in (answers[:2], answers[1:])
+    ]
+    reviewed = case.synthetic.add_column("reviews", reviews).add_column("accepted", [True, False])
+    case.publish(augmented=augment(case.seed, reviewed), reviewed=reviewed, after=None)
+    card = hub.files(REPOSITORY)["README.md"].decode()
+    assert "2 of 2 records were reviewed: 4 answers, 0 drafts, 0 discarded" in card
+    # Two records, answers keep+keep and keep+drop: one disagreement of two pairs, where chance gives as much.
+    assert "| keep | 0.00 | 2 | 4 |" in card
+    assert loaded(split="synthetic")["text"] == NEW_TEXTS[:1]
+
+
+def test_harmful_data_is_marked(hub: Hub, case: Case) -> None:
+    case.publish(kind="toxicity")
+    assert "not-for-all-audiences" in header(hub)["tags"]
+    assert "holds harmful text on purpose" in hub.files(REPOSITORY)["README.md"].decode()
+
+
+def test_without_a_licence_it_asks_for_one(hub: Hub, case: Case) -> None:
+    with pytest.raises(OptionError, match=r"no licence is known of the seed.*'cc-by-4\.0', or 'unknown'"):
+        case.publish(license=None)
+    assert hub.requests() == []
+
+
+def test_the_licence_of_the_seed_is_inherited(hub: Hub, case: Case) -> None:
+    seed = case.augmented.dataset["seed"].select([0, 1])
+    seed.info.license = "odc-by"
+    splits = datasets.DatasetDict({**case.augmented.dataset, "seed": seed})
+    case.publish(augmented=AugmentedDataset(splits, case.augmented.provenance), license=None)
+    assert header(hub)["license"] == "odc-by"
+
+
+# What people put there
+
+
+PEOPLES = """---
+pretty_name: My data
+license: mit
+tags:
+- cooking
+configs:
+- config_name: extra
+  data_files: extra/*.parquet
+dataset_info:
+- config_name: extra
+  features:
+  - name: a
+    dtype: int64
+---
+
+# Mine
+
+Written by hand. $1 \\1
+"""
+
+
+@pytest.fixture
+def peoples(hub: Hub) -> Hub:
+    """A Hub with a repository that somebody has written a card for."""
+    content = io.BytesIO()
+    datasets.Dataset.from_dict({"a": [1]}).to_parquet(content)
+    hub.seed(REPOSITORY, {"README.md": PEOPLES.encode(), "extra/one.parquet": content.getvalue()}, private=True)
+    return hub
+
+
+def test_a_card_and_data_of_peoples_own_stay(peoples: Hub, case: Case) -> None:
+    theirs = peoples.files(REPOSITORY)["extra/one.parquet"]
+    case.publish()
+    for _ in range(2):
+        files = peoples.files(REPOSITORY)
+        card = files["README.md"].decode()
+        assert "# Mine\n\nWritten by hand. $1 \\1\n" in card
+        assert card.count("# me/seed, augmented by feature activation coverage") == 1
+        declared = header(peoples)
+        assert declared["pretty_name"] == "My data"
+        assert declared["tags"][0] == "cooking"
+        assert {config["config_name"] for config in declared["configs"]} == {"default", "provenance", "extra"}
+        assert {info["config_name"] for info in declared["dataset_info"]} == {"default", "provenance", "extra"}
+        assert files["extra/one.parquet"] == theirs
+        assert loaded("extra", split="train").to_list() == [{"a": 1}]
+        assert loaded(split="train").to_list() == case.augmented.dataset["train"].to_list()
+        case.publish(augmented=augment(case.seed, case.synthetic.select([0])))
+        case.publish()
+
+
+def test_a_licence_that_people_chose_stays_unless_another_is_asked_for(peoples: Hub, case: Case) -> None:
+    seed = case.augmented.dataset["seed"].select([0, 1])
+    seed.info.license = "odc-by"
+    splits = datasets.DatasetDict({**case.augmented.dataset, "seed": seed})
+    case.publish(augmented=AugmentedDataset(splits, case.augmented.provenance), license=None)
+    assert header(peoples)["license"] == "mit"
+    case.publish(license="cc0-1.0")
+    assert header(peoples)["license"] == "cc0-1.0"
+
+
+def test_a_config_of_somebody_elses_is_not_taken_over(hub: Hub, case: Case) -> None:
+    datasets.Dataset.from_dict({"a": [1]}).push_to_hub("me/data", private=True)
+    before = hub.files(REPOSITORY)
+    with pytest.raises(PublishError, match="declares a config 'default' that is not of an earlier publication"):
+        case.publish()
+    assert hub.files(REPOSITORY) == before
+
+
+# Where it goes, and who may see it
+
+
+def test_a_new_repository_is_private_unless_it_is_meant_to_be_public(hub: Hub, case: Case) -> None:
+    case.publish()
+    assert hub.repositories[REPOSITORY].private
+    case.publish("me/open", public=True)
+    assert not hub.repositories["datasets/me/open"].private
+
+
+def test_nothing_is_published_to_a_public_repository_by_accident(hub: Hub, case: Case) -> None:
+    hub.seed(REPOSITORY, {"notes.txt": b""}, private=False)
+    with pytest.raises(PublishError, match=r"me/data is public, .* \(--public, public=True\)"):
+        case.publish()
+    assert set(hub.files(REPOSITORY)) == {".gitattributes", "notes.txt"}
+
+
+def test_a_repository_becomes_public_after_there_is_something_in_it(hub: Hub, case: Case) -> None:
+    case.publish(public=True)
+    asked = hub.requests("POST .*/commit/|PUT .*/settings")
+    assert [line.split("/")[-1] for line in asked] == ["main", "settings"]
+
+
+def test_a_name_alone_is_a_repository_of_ones_own(hub: Hub, case: Case) -> None:
+    case.publish("data")
+    assert REPOSITORY in hub.repositories
+
+
+def test_one_publication_is_one_commit(hub: Hub, case: Case) -> None:
+    published = case.publish()
+    history = HfApi().list_repo_commits("me/data", repo_type="dataset")
+    assert [commit.title for commit in history] == ["Publish 4 rows with fac-datasets", "initial commit"]
+    assert published.commit == history[0].commit_id
+    assert published.url == f"{hub.url}/datasets/me/data/commit/{published.commit}"
+
+
+def test_the_same_again_is_no_commit_and_uploads_nothing(hub: Hub, case: Case) -> None:
+    first = case.publish()
+    hub.log.clear()
+    again = case.publish()
+    assert (again.commit, again.changed) == (first.commit, ())
+    assert hub.requests("POST|PUT") == []
+
+
+def test_blobs_that_are_there_are_not_sent_again(hub: Hub, case: Case) -> None:
+    case.publish()
+    hub.log.clear()
+    case.publish("me/copy")
+    assert hub.requests("PUT /large-files") == []
+
+
+def test_it_goes_to_a_branch_of_its_own(hub: Hub, case: Case) -> None:
+    case.publish()
+    case.publish(augmented=augment(case.seed, case.synthetic.select([0])), revision="smaller")
+    assert len(loaded(split="train")) == 4
+    assert len(loaded(split="train", revision="smaller")) == 3
+
+
+def test_a_pull_request_leaves_the_branch_alone(hub: Hub, case: Case) -> None:
+    case.publish()
+    before = hub.files(REPOSITORY)
+    published = case.publish(augmented=augment(case.seed, case.synthetic.select([0])), create_pr=True)
+    assert published.url == f"{hub.url}/datasets/me/data/discussions/1"
+    assert hub.files(REPOSITORY) == before
+    assert len(loaded(split="train", revision="refs/pr/1")) == 3
+
+
+def test_a_pull_request_is_opened_once(hub: Hub, case: Case) -> None:
+    case.publish()
+    smaller = augment(case.seed, case.synthetic.select([0]))
+    first, again = (case.publish(augmented=smaller, create_pr=True) for _ in range(2))
+    assert first.url == again.url
+    assert list(hub.repositories[REPOSITORY].pull_requests) == ["refs/pr/1"]
+
+
+def test_a_version_gets_a_tag(hub: Hub, case: Case) -> None:
+    published = case.publish(tag="v1.0")
+    assert hub.repositories[REPOSITORY].tags == {"v1.0": published.commit}
+    assert case.publish(tag="v1.0").commit == published.commit
+
+
+def test_a_tag_is_never_moved(hub: Hub, case: Case) -> None:
+    published = case.publish(tag="v1.0")
+    with pytest.raises(PublishError, match=f"the tag 'v1.0' of me/data is at {str(published.commit)[:12]} already"):
+        case.publish(augmented=augment(case.seed, case.synthetic.select([0])), tag="v1.0")
+    assert hub.repositories[REPOSITORY].branches["main"] == published.commit
+
+
+def test_a_dry_run_lists_every_file_and_asks_the_hub_nothing(hub: Hub, case: Case) -> None:
+    planned = case.publish(dry_run=True)
+    assert hub.requests() == []
+    case.publish()
+    files = {path: len(content) for path, content in hub.files(REPOSITORY).items() if path != ".gitattributes"}
+    assert planned.files == files
+    assert planned.card == hub.files(REPOSITORY)["README.md"].decode()
+    assert "data/train-00000-of-00001.parquet" in str(planned)
+    assert planned.url is None
+
+
+def test_contradicting_options_are_an_error(case: Case) -> None:
+    for options in ({"revision": "draft"}, {"tag": "v1"}):
+        with pytest.raises(OptionError, match="a pull request goes to the main branch and gets no tag"):
+            case.publish(create_pr=True, **options)
+    with pytest.raises(OptionError, match="'me//data' is no id of a repository"):
+        case.publish("me//data")
+
+
+# What must not be published
+
+
+def test_rows_that_stand_in_the_anchor_stop_it(hub: Hub, case: Case) -> None:
+    leaking = synthetic_rows([NEW_TEXTS[0], "I would like two cups of coffee!"], case.report.feature_space)
+    augmented = augment(case.seed, leaking)
+    with pytest.raises(PublishError, match=r"1 synthetic rows stand in the anchor.* row 1 \(s1\), .* row 2 has 100%"):
+        case.publish(augmented=augmented)
+    assert hub.requests() == []
+    case.publish(augmented=augmented, allow_leaks=True)
+    assert "verbatim or nearly so (80 % of their runs of five words): 1." in hub.files(REPOSITORY)["README.md"].decode()
+
+
+def test_without_the_anchor_it_is_not_published_unless_that_is_meant(hub: Hub, case: Case) -> None:
+    with pytest.raises(OptionError, match=r"pass it \(anchor=, --anchor\)"):
+        case.publish(anchor=None)
+    case.publish(anchor=None, allow_leaks=True)
+    card = hub.files(REPOSITORY)["README.md"].decode()
+    assert "Whether synthetic rows stand in the anchor was not checked." in card
+
+
+def test_another_anchor_than_the_reports_is_refused(case: Case) -> None:
+    with pytest.raises(OptionError, match="but the report was made with me/anchor"):
+        case.publish(anchor=case.anchor.select([0]), dry_run=True)
+
+
+FAKE_KEY = "hf_" + "a1B2" * 9
+
+
+@pytest.mark.parametrize("where", ["text", "journal", "card"])
+def test_what_looks_like_a_key_stops_it_and_is_not_repeated(hub: Hub, case: Case, where: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {}
+    if where == "text":
+        leaking = synthetic_rows([NEW_TEXTS[0], f"My token is {FAKE_KEY}."], case.report.feature_space)
+        options["augmented"] = augment(case.seed, leaking)
+    elif where == "journal":
+        (tmp_path / "journal.jsonl").write_text(f'{{"a": 1}}\n{{"text": "{FAKE_KEY}"}}\n')
+        options["files"] = {"journal.jsonl": tmp_path / "journal.jsonl"}
+    else:
+        options["card"] = f"---\nlicense: mit\n---\nMy key: {FAKE_KEY}\n"
+    place = {
+        "text": r"row 1, column 'text' of config 'default', split 'synthetic'",
+        "journal": r"line 2 of journal\.jsonl",
+        "card": r"line \d+ of README\.md",
+    }[where]
+    with pytest.raises(PublishError, match=f"{place} holds what looks like a token of the Hugging Face") as refused:
+        case.publish(**options)
+    assert FAKE_KEY not in str(refused.value)
+    assert hub.requests() == []
+
+
+def test_the_token_in_use_is_found_wherever_it_stands(hub: Hub, case: Case) -> None:
+    leaking = synthetic_rows([NEW_TEXTS[0], "My password is hunter2-of-mine."], case.report.feature_space)
+    with pytest.raises(PublishError, match="holds what looks like the token in use"):
+        case.publish(augmented=augment(case.seed, leaking), token="hunter2-of-mine")
+    assert hub.requests() == []

@@ -1,0 +1,258 @@
+"""Whatever goes wrong at whichever request, a publication ends in the state of an undisturbed one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fac_datasets.errors import PublishError
+from fac_datasets.publishing.commit import Commit, Target, commit_files
+from fac_datasets.publishing.merging import merge_card
+from tests.hub_double import Hub, connect, drop_connections
+from tests.publishing.conftest import Case
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "busy for a second": {"status": 429, "headers": {"Retry-After": "1"}},
+    "internal error": {"status": 500},
+    "unavailable": {"status": 503},
+    "connection cut before": {"cut": "before"},
+    "answer cut": {"cut": "middle"},
+    "answer lost": {"cut": "after"},
+    "conflict": {"status": 409},
+}
+"""What passes, so that a publication gets over it by itself."""
+
+REFUSALS: dict[str, dict[str, Any]] = {
+    "precondition failed": {"status": 412},
+    "forbidden": {"status": 403},
+    "not known": {"status": 401},
+    "too large": {"status": 413},
+}
+"""What a server says on purpose: an error, after which the same call ends well once the reason is gone."""
+
+STATE: dict[str, bytes | Path] = {
+    "data/train-00000-of-00001.parquet": b"PAR1 rows",
+    "provenance/train-00000-of-00001.parquet": b"PAR1 provenance",
+    "report.json": b"{}\n",
+}
+NEW_REPOSITORY = Target("me/data", "dataset", public=True, revision="draft", tag="v1")
+PULL_REQUEST = Target("me/data", "dataset", create_pr=True)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A publication, and the Hub that it starts from."""
+
+    target: Target
+    prepare: Callable[[Hub], object]
+
+    @property
+    def branch(self) -> str:
+        """Where the published state stands."""
+        return "refs/pr/1" if self.target.create_pr else self.target.branch
+
+    def publish(self) -> Commit:
+        """Publish."""
+        return commit_files(self.target, STATE, card, title="Publish", replaces=lambda path: path.startswith("old/"))
+
+
+def card(existing: str | None) -> str:
+    """The card of the published state."""
+    return merge_card(existing, "---\nlicense: mit\n---\nOurs.\n")
+
+
+def with_data(hub: Hub) -> None:
+    """A repository with a card, a file of people's own, and one of an earlier state."""
+    hub.seed("datasets/me/data", {"README.md": b"Mine.\n", "mine.txt": b"1", "old/x.parquet": b"PAR1"}, private=True)
+
+
+SCENES = {
+    "a new repository, branch and tag, made public": Scene(NEW_REPOSITORY, lambda _hub: None),
+    "a repository with data": Scene(Target("me/data", "dataset", tag="v1"), with_data),
+    "a pull request": Scene(PULL_REQUEST, with_data),
+}
+
+
+def state(hub: Hub, scene: Scene) -> dict[str, Any]:
+    """All of a repository that a publication can change."""
+    repository = hub.repositories["datasets/me/data"]
+    return {
+        "files": hub.files("datasets/me/data", scene.branch),
+        "main": hub.files("datasets/me/data"),
+        "commits": [commit.title for commit in repository.history(scene.branch)],
+        "branches": sorted(repository.branches),
+        "tags": {tag: hub.files("datasets/me/data", tag) for tag in repository.tags},
+        "pull requests": sorted(repository.pull_requests),
+        "private": repository.private,
+    }
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_waiting: list[float]) -> Callable[[Scene], Hub]:
+    """Makes one Hub after the other."""
+    running: list[Hub] = []
+
+    def start(scene: Scene) -> Hub:
+        while running:
+            running.pop().__exit__()
+        hub = Hub(tmp_path / f"home{len(list(tmp_path.iterdir()))}")
+        hub.home.mkdir()
+        running.append(hub.__enter__())
+        connect(hub, monkeypatch)
+        scene.prepare(hub)
+        return hub
+
+    return start
+
+
+def clean_run(start: Callable[[Scene], Hub], scene: Scene) -> tuple[list[str], dict[str, Any]]:
+    """Requests of an undisturbed publication, and the state it ends in."""
+    hub = start(scene)
+    scene.publish()
+    requests = hub.requests()
+    assert len(requests) > 8
+    return requests, state(hub, scene)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
+def test_what_passes_is_got_over_at_every_request(
+    fresh: Callable[[Scene], Hub], scene: Scene, fault: str, no_waiting: list[float]
+) -> None:
+    requests, wanted = clean_run(fresh, scene)
+    for place, line in enumerate(requests):
+        hub = fresh(scene)
+        hub.fail("", skip=place, **FAULTS[fault])
+        scene.publish()
+        assert state(hub, scene) == wanted, f"{fault} at request {place}: {line}"
+    if fault == "busy for a second":
+        assert 1.0 in no_waiting or 2.0 in no_waiting
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", REFUSALS)
+@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
+def test_after_a_refusal_the_same_call_ends_well(fresh: Callable[[Scene], Hub], scene: Scene, fault: str) -> None:
+    requests, wanted = clean_run(fresh, scene)
+    for place, line in enumerate(requests):
+        hub = fresh(scene)
+        hub.fail("", skip=place, **REFUSALS[fault])
+        try:
+            scene.publish()
+        except PublishError as refusal:
+            assert len(str(refusal)) > 20
+            scene.publish()
+        assert state(hub, scene) == wanted, f"{fault} at request {place}: {line}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
+def test_somebody_elses_commit_in_between_is_never_lost(fresh: Callable[[Scene], Hub], scene: Scene) -> None:
+    requests, _ = clean_run(fresh, scene)
+    named = 0
+    for place, line in enumerate(requests):
+        hub = fresh(scene)
+        hub.before("", partial(_somebody_commits, hub, scene.target.branch), skip=place)
+        try:
+            scene.publish()
+        except PublishError as error:
+            assert "somebody else has committed to me/data meanwhile" in str(error), f"at request {place}: {line}"
+            assert "'Seed'" in str(error)
+            assert "report.json" not in hub.files("datasets/me/data", scene.target.branch)
+            named += 1
+            scene.publish()
+        if theirs := hub.repositories["datasets/me/data"].branches.get(scene.target.branch):
+            assert _has_theirs(hub, theirs), f"at request {place}: {line}"
+        assert hub.files("datasets/me/data", scene.branch)["report.json"] == b"{}\n"
+    assert scene.target.create_pr or named > 0
+
+
+def _somebody_commits(hub: Hub, branch: str) -> None:
+    if (repository := hub.repositories.get("datasets/me/data")) and branch in repository.branches:
+        hub.seed("datasets/me/data", {"theirs.txt": b"kept"}, revision=branch)
+
+
+def _has_theirs(hub: Hub, revision: str) -> bool:
+    """Whether somebody's file is there if they had the chance to commit it."""
+    titles = [commit.title for commit in hub.repositories["datasets/me/data"].history(revision)]
+    return hub.files("datasets/me/data", revision).get("theirs.txt") == b"kept" or titles.count("Seed") < 2
+
+
+class Killed(BaseException):
+    """Ends a publication where it would wait, as a signal would."""
+
+
+def kill(_seconds: float) -> None:
+    raise Killed
+
+
+@pytest.mark.slow
+def test_a_kill_at_every_request_loses_nothing(fresh: Callable[[Scene], Hub]) -> None:
+    for name, scene in SCENES.items():
+        requests, wanted = clean_run(fresh, scene)
+        for place, line in enumerate(requests):
+            for cut in ("before", "after"):
+                hub = fresh(scene)
+                hub.fail("", skip=place, cut=cut)
+                with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+                    patch.setattr("time.sleep", kill)
+                    scene.publish()
+                drop_connections()
+                scene.publish()
+                assert state(hub, scene) == wanted, f"{name}: killed {cut} request {place}: {line}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["unavailable", "answer lost"])
+def test_a_whole_dataset_gets_over_faults_at_every_request(
+    fresh: Callable[[Scene], Hub], case: Case, fault: str
+) -> None:
+    scene = SCENES["a new repository, branch and tag, made public"]
+    options: Mapping[str, Any] = {"public": True, "revision": "draft", "tag": "v1"}
+    hub = fresh(scene)
+    case.publish(**options)
+    wanted = state(hub, scene)
+    for place, line in enumerate(hub.requests()):
+        hub = fresh(scene)
+        hub.fail("", skip=place, **FAULTS[fault])
+        case.publish(**options)
+        assert state(hub, scene) == wanted, f"{fault} at request {place}: {line}"
+
+
+def test_a_hub_that_stays_away_is_asked_six_times_and_then_an_error(
+    fresh: Callable[[Scene], Hub], no_waiting: list[float]
+) -> None:
+    scene = SCENES["a repository with data"]
+    hub = fresh(scene)
+    hub.fail("POST .*/commit/", status=503, times=99)
+    with pytest.raises(PublishError, match=r"HTTP 503.*what was uploaded is kept, and the same command goes on"):
+        scene.publish()
+    assert len(hub.requests("POST .*/commit/")) == 6
+    hub.recover()
+    uploads = len(hub.requests("PUT /large-files"))
+    scene.publish()
+    assert len(hub.requests("PUT /large-files")) == uploads
+    assert hub.files("datasets/me/data")["report.json"] == b"{}\n"
+
+
+def test_a_wait_that_the_hub_asks_for_is_kept(fresh: Callable[[Scene], Hub], no_waiting: list[float]) -> None:
+    scene = SCENES["a repository with data"]
+    fresh(scene).fail("POST .*/commit/", status=429, headers={"Retry-After": "7"})
+    scene.publish()
+    assert 7.0 in no_waiting
+
+
+def test_a_commit_whose_answer_was_lost_is_not_made_twice(fresh: Callable[[Scene], Hub]) -> None:
+    scene = SCENES["a repository with data"]
+    hub = fresh(scene)
+    hub.fail("POST .*/commit/", cut="after")
+    commit = scene.publish()
+    assert len(hub.requests("POST .*/commit/")) == 1
+    assert commit.commit == hub.repositories["datasets/me/data"].branches["main"]

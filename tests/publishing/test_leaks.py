@@ -1,0 +1,44 @@
+"""Which synthetic texts stand in an anchor."""
+
+from __future__ import annotations
+
+import time
+
+from fac_datasets.publishing.leaks import Leak, find_leaks
+
+ANCHOR = [
+    "The train to Madrid leaves at nine o'clock from the third platform, said the guard.",
+    "Good morning!",
+]
+
+
+def test_a_part_of_an_anchor_row_is_a_leak_whatever_its_case_and_punctuation() -> None:
+    assert find_leaks(["the TRAIN to madrid: leaves at nine."], ANCHOR) == [Leak(0, 0, 1.0)]
+
+
+def test_a_text_that_nearly_stands_there_is_a_leak() -> None:
+    # 11 runs of five words, of which the last two hold the changed word.
+    text = "The train to Madrid leaves at nine o'clock from the third floor."
+    (leak,) = find_leaks(["Unlike all others it is new.", text], ANCHOR)
+    assert (leak.row, leak.anchor_row, leak.share) == (1, 0, 8 / 9)
+
+
+def test_a_text_that_shares_some_words_is_none() -> None:
+    assert find_leaks(["The train to Madrid leaves whenever the last of the guests has come."], ANCHOR) == []
+
+
+def test_a_short_text_is_a_leak_only_where_it_is_the_whole_row() -> None:
+    assert find_leaks(["good morning", "the train to Madrid"], ANCHOR) == [Leak(0, 1, 1.0)]
+
+
+def test_empty_texts_and_empty_anchors_leak_nothing() -> None:
+    assert find_leaks(["", "!"], ["", "?"]) == []
+    assert find_leaks(["a text of its own, five words"], []) == []
+
+
+def test_the_time_grows_with_the_anchor_and_not_with_its_product() -> None:
+    texts = [f"sample {i} has words that stand in no row of the anchor at all" for i in range(2_000)]
+    anchor = [f"row {i} of a long anchor speaks of something else in its own words" for i in range(20_000)]
+    begin = time.perf_counter()
+    assert find_leaks(texts, anchor) == []
+    assert time.perf_counter() - begin < 20
