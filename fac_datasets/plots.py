@@ -49,7 +49,8 @@ def plot_gain(
     bars.set_xticks(range(len(before)), [f"anchor {name}" for name in before])
     bars.set_ylabel("feature activation coverage (95 % interval)")
     bars.set_ylim(0, min(1.0, 1.25 * max(bars.get_ylim()[1], 0.01)))
-    bars.legend(frameon=False, fontsize=8, loc="upper left")
+    # Above the bars, which may be of any height.
+    bars.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(series))
     last = list(before)[-1]
     _rarefaction(curves, {label: reports[last] for label, reports in series.items()})
     curves.set_title(f"rarefaction, anchor {last}", fontsize=10)
