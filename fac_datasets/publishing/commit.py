@@ -50,7 +50,8 @@ class Target:
     public: bool = False
     """Whether everybody may read the repository, which is private otherwise."""
     revision: str | None = None
-    """Branch, made from the main one where there is none; by default the main one."""
+    """Branch, made from the main one where there is none, or an open pull request, `refs/pr/N`; by default the main
+    branch."""
     create_pr: bool = False
     """Open a pull request instead of changing the branch."""
     tag: str | None = None
@@ -222,7 +223,8 @@ class _Publication:
                 f"(--public, public=True), or choose another repository"
             )
         branch = self.target.branch
-        if branch != "main" and branch not in {ref.name for ref in self._refs().branches}:
+        given = branch == "main" or branch.startswith("refs/pr/")
+        if not given and branch not in {ref.name for ref in self._refs().branches}:
             self._create_branch(branch)
         return private
 
@@ -271,7 +273,7 @@ class _Publication:
                 lambda: self.api.repo_info(self.repo_id, repo_type=self.target.kind, revision=branch), missing=True
             )
         except RevisionNotFoundError as error:
-            raise PublishError(f"{self.repo_id} has no branch {branch!r}, and none could be made") from error
+            raise PublishError(f"{self.repo_id} has no revision {branch!r} to publish to") from error
         return str(info.sha)
 
     def _files(self, revision: str) -> dict[str, RepoFile]:

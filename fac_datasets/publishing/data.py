@@ -80,7 +80,8 @@ def publish(
         kind: of the data; `"toxicity"` is tagged `not-for-all-audiences`. By default that of the report.
         column: of texts or chats; by default the one known name that is present.
         public: whether everybody may read the repository, which is private otherwise.
-        revision: branch to publish to, made where there is none; by default the main one.
+        revision: branch to publish to, made where there is none, or an open pull request, `refs/pr/N`; by default the
+            main branch.
         create_pr: open a pull request instead.
         tag: given to the published state, such as `"v1.0"`.
         token: of the Hub; by default the one that is logged in.

@@ -366,6 +366,16 @@ def test_a_pull_request_is_opened_once(hub: Hub, case: Case) -> None:
     assert list(hub.repositories[REPOSITORY].pull_requests) == ["refs/pr/1"]
 
 
+def test_a_pull_request_that_is_open_is_brought_up_to_date(hub: Hub, case: Case) -> None:
+    case.publish()
+    case.publish(augmented=augment(case.seed, case.synthetic.select([0])), create_pr=True)
+    case.publish(augmented=augment(case.seed, case.synthetic.select([1])), revision="refs/pr/1")
+    assert loaded(split="synthetic", revision="refs/pr/1")["text"] == NEW_TEXTS[1:]
+    assert loaded(split="synthetic")["text"] == NEW_TEXTS
+    with pytest.raises(PublishError, match="me/data has no revision 'refs/pr/2' to publish to"):
+        case.publish(revision="refs/pr/2")
+
+
 def test_a_version_gets_a_tag(hub: Hub, case: Case) -> None:
     published = case.publish(tag="v1.0")
     assert hub.repositories[REPOSITORY].tags == {"v1.0": published.commit}
