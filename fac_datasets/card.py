@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import yaml
+
 from fac_datasets.comparison import measures_table
 from fac_datasets.resources import resource_folder
 
@@ -42,6 +44,9 @@ class CardFacts:
 
     license: str | list[str] | None = None
     """Hub identifier."""
+    license_name: str | None = None
+    """Of a licence that the Hub does not know, whose identifier is `other`."""
+    license_link: str | None = None
     language: str | list[str] | None = None
     """Codes."""
     task_categories: Sequence[str] = ()
@@ -50,6 +55,8 @@ class CardFacts:
     leaks: LeakCheck | None = None
     """None where nobody looked."""
     review: ReviewSummary | None = None
+    n_not_accepted: int = 0
+    """Synthetic rows in the dataset that reviewers dropped or have not decided on."""
     names: Mapping[int, str] = field(default_factory=dict)
     """Of features."""
     extra_rows: Mapping[str, int] = field(default_factory=dict)
@@ -81,6 +88,8 @@ def dataset_card(
     source = str(report["dataset"]["id"]).partition(":")[0].partition("@")[0]
     data = DatasetCardData(
         license=facts.license,
+        license_name=facts.license_name,
+        license_link=facts.license_link,
         language=facts.language,
         size_categories=[size_category(rows["train"])],
         task_categories=list(facts.task_categories) or None,
@@ -100,10 +109,26 @@ def dataset_card(
         sources=_sources(report),
         still_missing=report.get("still_missing") if after is None else after.to_dict()["missing"],
         interval=_interval,
+        text=as_markdown_text,
         named=lambda features: ", ".join(_named(feature, facts.names) for feature in features),
     )
     # Parts that are left out leave their blank lines.
     return re.sub(r"\n{3,}", "\n\n", str(card)).strip() + "\n"
+
+
+class _HeaderLoader(yaml.SafeLoader):
+    """Reads YAML as the Hub does, for which `no` is Norwegian and not false."""
+
+
+_HeaderLoader.yaml_implicit_resolvers = {
+    first: [(tag, expression) for tag, expression in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_HeaderLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+_HEADER = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def split_card(card: str) -> tuple[dict[str, Any], str]:
@@ -116,17 +141,40 @@ def split_card(card: str) -> tuple[dict[str, Any], str]:
         >>> split_card("---\\nlicense: mit\\n---\\nText.")
         ({'license': 'mit'}, 'Text.')
     """
-    import yaml
-    from huggingface_hub import RepoCard
-
-    if not card.lstrip("\ufeff").startswith("---"):
+    found = _HEADER.match(card)
+    if found is None:
         return {}, card
     try:
-        read = RepoCard(card)
-    except (TypeError, yaml.YAMLError) as error:
+        header = yaml.load(found[1], _HeaderLoader)
+    except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
-    header: dict[str, Any] = read.data.to_dict()  # type: ignore[no-untyped-call]
-    return header, read.text
+    if header is None:
+        # A comment, or a title between two rules.
+        return ({}, card) if found[1].strip() else ({}, card[found.end() :])
+    if not isinstance(header, dict):
+        raise ValueError(f"it holds {type(header).__name__}, not fields")
+    return {str(name): value for name, value in header.items()}, card[found.end() :]
+
+
+def header_blocks(card: str) -> dict[str, str]:
+    """Lines of each field of a card's header, with the comments behind and below it, for the first also those above it.
+
+    Example:
+        >>> header_blocks("---\\nlicense: mit  # for now\\ntags:\\n- a\\n---\\n")["tags"]
+        'tags:\\n- a\\n'
+    """
+    found = _HEADER.match(card)
+    lines = found[1].replace("\r\n", "\n").splitlines(keepends=True) if found else []
+    blocks: dict[str, str] = {}
+    name, above = None, ""
+    for line in lines:
+        if starts := re.match(r"([^\s#\-'\"\[{][^:]*):(?:\s|$)", line):
+            name = starts[1].strip()
+        if name is None:
+            above += line
+        else:
+            blocks[name] = blocks.get(name, above if not blocks else "") + line
+    return blocks
 
 
 def _interval(scores: Mapping[str, Any]) -> str:
@@ -148,9 +196,12 @@ def _prompts(augmented: AugmentedDataset) -> dict[str, Any]:
 
 
 def _sources(report: Mapping[str, Any]) -> dict[str, Any]:
-    before = report.get("before")
-    anchors = {name: before[name]["anchor"] for name in before} if before else {"anchor": report["anchor"]}
-    return {"seed": report["dataset"], **anchors}
+    if "before" not in report:
+        return {"seed": report["dataset"], "anchor": report["anchor"]}
+    # What was given tells revision and split, what was measured the tokens.
+    given = report["given"]
+    parts = {name: scores["anchor"] for name, scores in report["before"].items()}
+    return {"seed": {**given["seed"], "tokens": report["dataset"]["tokens"]}, "anchor": given["anchor"], **parts}
 
 
 def _named(feature: int, names: Mapping[int, str]) -> str:
@@ -213,5 +264,8 @@ def sae_card(
 
 def size_category(rows: int) -> str:
     """The Hub's class of a number of rows."""
-    bounds = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
-    return next((name for bound, name in bounds if rows < bound), "1M<n<10M" if rows < 10_000_000 else "n>10M")
+    sizes = ["1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T"]
+    place = max(0, len(str(rows)) - 3)
+    if place == 0:
+        return f"n<{sizes[0]}"
+    return f"{sizes[place - 1]}<n<{sizes[place]}" if place < len(sizes) else f"n>{sizes[-1]}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fac_datasets.errors import DatasetError
@@ -18,6 +20,7 @@ class DatasetIdentity(NamedTuple):
     id: str
     """Name given by the user, or the builder's."""
     revision: str
+    """Commit of the Hub that the rows were read from; empty where they are of no commit."""
     split: str
     rows: int
     tokens: int | None
@@ -38,12 +41,19 @@ def identify(dataset: datasets.Dataset, name: str | None = None, prefix: str = "
     info = dataset.info
     return DatasetIdentity(
         id=name or info.dataset_name or info.builder_name or "dataset",
-        revision=str(info.version or ""),
+        revision=_hub_commit(dataset),
         split=str(dataset.split or ""),
         rows=len(dataset),
         tokens=int(sum(dataset.with_format("numpy")[tokens])) if tokens in dataset.column_names else None,
         fingerprint=content_fingerprint(dataset),
     )
+
+
+def _hub_commit(dataset: datasets.Dataset) -> str:
+    """Commit that rows loaded from the Hub came from: datasets names the folder of its cache by it."""
+    folders = (Path(file["filename"]).parts for file in dataset.cache_files)
+    found = (part for parts in folders for part in parts if re.fullmatch("[0-9a-f]{40}", part))
+    return next(found, "")
 
 
 def content_fingerprint(dataset: datasets.Dataset) -> str:

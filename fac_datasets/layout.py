@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,8 +25,6 @@ CONFIGS: Mapping[str, Mapping[str, str]] = {
 SHARD_BYTES = 500_000_000
 """Size of a file's rows in memory, at most; a single row may be larger."""
 
-_NUMBERED = re.compile(r".*-\d{5}-of-\d{5}\.parquet")
-
 Tables = Mapping[str, Mapping[str, "datasets.Dataset"]]
 """Rows by config and split; a split without rows, which nobody could load, has no file."""
 
@@ -41,12 +37,6 @@ class _Written(NamedTuple):
     """Bytes."""
     on_disk: int
     """Bytes."""
-
-
-def is_table_file(path: str) -> bool:
-    """Whether a file's place and name are those of a table."""
-    patterns = (pattern for splits in CONFIGS.values() for pattern in splits.values())
-    return bool(_NUMBERED.fullmatch(path)) and any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
 
 
 def write_tables(tables: Tables, folder: str | Path, *, shard_bytes: int = SHARD_BYTES) -> dict[str, Any]:
@@ -111,4 +101,8 @@ def _header(tables: Tables, written: Mapping[str, Mapping[str, _Written]]) -> di
     data = DatasetCardData()
     configs.to_dataset_card_data(data)
     infos.to_dataset_card_data(data)
-    return {name: data.get(name) for name in ("configs", "dataset_info")}
+    # A single config is written without a list and without its name; always the same form is easier to merge.
+    described = data["dataset_info"]
+    if isinstance(described, dict):
+        described = [{"config_name": described.pop("config_name", "default"), **described}]
+    return {"configs": data["configs"], "dataset_info": described}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import shlex
 import shutil
 import tempfile
 import time
@@ -73,6 +72,10 @@ class Settings:
     """Of the seed, for the card."""
     language: str | list[str] | None = None
     """Of the seed, for the card."""
+    license_name: str | None = None
+    """Of the seed where its licence is `other`, for the card."""
+    license_link: str | None = None
+    """The same."""
     not_for_all_audiences: bool = False
     """Whether the seed is marked so, for the card."""
 
@@ -90,6 +93,7 @@ def run(
     settings: Settings | None = None,
     *,
     names: tuple[str, str] = ("seed", "anchor"),
+    command: str | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
@@ -103,6 +107,7 @@ def run(
         out: folder for the augmented dataset, `report.json`, `coverage.png` and the card.
         settings: options.
         names: what to call the two datasets in the report.
+        command: that makes it again, for the card.
         overwrite: replace what another run left in the folder.
         say: takes each line of progress.
 
@@ -115,7 +120,7 @@ def run(
     """
     settings = settings or Settings()
     folder = Path(out)
-    job = _Run(seed_rows, anchor_rows, folder, settings, names, say)
+    job = _Run(seed_rows, anchor_rows, folder, settings, names, command, say)
     claimed = claim(
         folder, RUN, job.identity(), parts=(WORK, "data", "provenance", REPORT, PLOT, CARD), overwrite=overwrite
     )
@@ -185,9 +190,10 @@ class _Run:
         folder: Path,
         settings: Settings,
         names: tuple[str, str],
+        command: str | None,
         say: Callable[[str], None],
     ) -> None:
-        self.folder, self.settings, self.names, self.say = folder, settings, names, say
+        self.folder, self.settings, self.names, self.command, self.say = folder, settings, names, command, say
         for name, rows in (("seed", seed_rows), ("anchor", anchor_rows)):
             if not len(rows):
                 raise DatasetError(f"the {name} dataset has no rows")
@@ -290,7 +296,7 @@ class _Run:
                 )
             },
             "settings": _public_settings(settings),
-            "command": _command(self.names, settings),
+            "command": self.command,
             "versions": {name: version(name) for name in _LIBRARIES},
         }
         for journal in journals.values():
@@ -417,6 +423,8 @@ class _Run:
         plot_gain(before, after, self.folder / PLOT)
         facts = CardFacts(
             license=self.settings.license,
+            license_name=self.settings.license_name,
+            license_link=self.settings.license_link,
             language=self.settings.language,
             not_for_all_audiences=self.settings.not_for_all_audiences,
             names={row["feature_id"]: row["explanation"] for row in table if row["explanation"]},
@@ -447,20 +455,6 @@ def _public_settings(settings: Settings) -> dict[str, Any]:
     """The options without backbone and SAE, which may be local paths here and stand in the feature space by digest."""
     local = ("backbone", "sae", "device")
     return {key: value for key, value in dataclasses.asdict(settings).items() if key not in local}
-
-
-def _command(names: tuple[str, str], settings: Settings) -> str:
-    """The command that makes this dataset again; folders and files by the last part of their names."""
-    words = ["fac-datasets", "run", *names, "--out", "FOLDER"]
-    for option in dataclasses.fields(settings):
-        value = getattr(settings, option.name)
-        if value == option.default or option.name in ("device", "not_for_all_audiences", "temperature"):
-            continue
-        if option.name in ("backbone", "sae"):
-            value = Path(value).name if Path(value).exists() else value
-        for one in [value] if isinstance(value, str | int | float) else value:
-            words += [f"--{option.name.replace('_', '-')}", str(one)]
-    return shlex.join(words)
 
 
 def _scores(report: CoverageReport) -> dict[str, Any]:

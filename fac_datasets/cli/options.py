@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,22 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another ru
 def dataset_name(argument: str) -> str:
     """What to call a dataset argument in reports: a Hub id as it is, of a local path only the last part."""
     return Path(argument).name if Path(argument).exists() else argument
+
+
+def typed_options(context: typer.Context, *, without: Collection[str]) -> list[str]:
+    """The options that a user gave, as words of the command; of a local path only the last part."""
+    words: list[str] = []
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        if parameter.name in without or source is None or source.name != "COMMANDLINE":
+            continue
+        value = context.params[str(parameter.name)]
+        if isinstance(value, bool):
+            words += parameter.opts[:1] if value else parameter.secondary_opts[:1]
+            continue
+        for one in value if isinstance(value, list | tuple) else [value]:
+            words += [parameter.opts[0], dataset_name(str(one))]
+    return words
 
 
 Model = Annotated[

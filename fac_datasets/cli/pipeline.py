@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -17,10 +18,15 @@ from fac_datasets.cli.options import (
     Seed,
     Split,
     dataset_name,
+    typed_options,
 )
+
+_OF_THIS_MACHINE = ("seed_data", "anchor_data", "out", "device", "overwrite")
+"""Parameters that are not part of the command on a card, or stand in it under other names."""
 
 
 def run(
+    context: typer.Context,
     seed_data: Annotated[str, typer.Argument(metavar="SEED", help="Dataset to augment: a file, a folder or a Hub id.")],
     anchor_data: Annotated[str, typer.Argument(metavar="ANCHOR", help="Dataset that stands for the target task.")],
     out: Out,
@@ -33,8 +39,12 @@ def run(
     max_features: Annotated[int, typer.Option(help="Missing features to aim at.")] = 50,
     max_attempts: Annotated[int, typer.Option(help="Samples tried for a feature.")] = 8,
     max_new_tokens: Annotated[int, typer.Option(help="Tokens of a sample.")] = 64,
-    license: Annotated[str | None, typer.Option(help="Licence of the seed; default: that on its card.")] = None,
-    language: Annotated[str | None, typer.Option(help="Language code; default: that on the seed's card.")] = None,
+    license: Annotated[
+        list[str] | None, typer.Option(help="Licence of the seed; default: that on its card. More than once.")
+    ] = None,
+    language: Annotated[
+        list[str] | None, typer.Option(help="Language code; default: that on the seed's card. More than once.")
+    ] = None,
     seed: Seed = 0,
     device: Device = None,
     overwrite: Overwrite = False,
@@ -60,8 +70,11 @@ def run(
         seed=seed,
         device=device,
         license=license or header.get("license"),
+        license_name=None if license else header.get("license_name"),
+        license_link=None if license else header.get("license_link"),
         language=language or header.get("language"),
         not_for_all_audiences=HARMFUL in (header.get("tags") or []),
     )
     names = (dataset_name(seed_data), dataset_name(anchor_data))
-    run_pipeline(seed_rows, anchor_rows, out, settings, names=names, overwrite=overwrite)
+    words = ["fac-datasets", "run", *names, "--out", "FOLDER", *typed_options(context, without=_OF_THIS_MACHINE)]
+    run_pipeline(seed_rows, anchor_rows, out, settings, names=names, command=shlex.join(words), overwrite=overwrite)

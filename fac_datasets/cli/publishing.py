@@ -76,7 +76,7 @@ def data(
             augmented,
             repository,
             report,
-            anchor=None if anchor is None else _rows(anchor),
+            anchor=None if anchor is None else _rows(anchor, report["given"]["anchor"]["split"]),
             allow_leaks=allow_leaks,
             reviewed=judged,
             features=None if features is None else _rows(features),
@@ -171,7 +171,7 @@ def _report(path: Path) -> dict[str, Any]:
     return report
 
 
-def _rows(name: str) -> datasets.Dataset:
+def _rows(name: str, split: str | None = None) -> datasets.Dataset:
     from fac_datasets.loading import load_rows
 
-    return load_rows(name)
+    return load_rows(name, split or None)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token, hf_hub_download
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard, get_token, hf_hub_download
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import CommitInfo, GitCommitInfo, GitRefs
 
 CARD = "README.md"
+
+MANIFEST = ".fac-datasets.json"
+"""Lists the files of a publication: what the next one may replace and remove."""
 
 TRIES = 6
 """Of each request, and of the commit."""
@@ -76,6 +80,11 @@ class Target:
         """The branch that is published to."""
         return self.revision or "main"
 
+    @property
+    def proposes(self) -> bool:
+        """Whether it goes to a pull request, which changes nothing for readers of the repository."""
+        return self.create_pr or self.branch.startswith("refs/pr/")
+
 
 class Commit(NamedTuple):
     """What a publication has come to."""
@@ -90,39 +99,48 @@ class Commit(NamedTuple):
     """README.md as it stands there now."""
 
 
+MakeCard = Callable[[str | None, list[str]], str]
+"""Makes README.md from the one that is there, or None, and the other files there that were not published by us."""
+
+
 def commit_files(
     target: Target,
     files: Mapping[str, Content],
-    make_card: Callable[[str | None], str],
+    make_card: MakeCard,
     *,
     title: str,
-    replaces: Callable[[str], bool] = lambda _path: False,
     token: str | None = None,
 ) -> Commit:
     """Bring a repository to a state, by one commit.
 
     Run again after whatever went wrong, it goes on and ends in the same state. Files are uploaded before the commit;
-    those that the Hub holds already are not sent.
+    those that the Hub holds already are not sent. Files of an earlier publication are replaced, and removed where they
+    are not in `files`; all others stay.
 
     Args:
         target: where to.
         files: by path, without the card.
-        make_card: makes README.md from the one that is there, or from None.
+        make_card: see `MakeCard`.
         title: of the commit.
-        replaces: whether a file that is there belongs to the earlier state, and goes where it is not in `files`.
         token: of the Hub; by default the one that is logged in.
 
     Raises:
-        PublishError: the Hub refuses, or cannot be reached; or somebody else has committed in between.
+        PublishError: the Hub refuses, or cannot be reached; somebody else has committed in between; or a file is there
+            already that was not published by us.
     """
     try:
-        return _Publication(target, token).make(files, make_card, title, replaces)
+        return _Publication(target, token).make(files, make_card, title)
     except PublishError:
         raise
     except OSError as error:
         raise PublishError(
             f"{target.repo_id} cannot be published: {error}; nothing was committed, and the same command goes on"
         ) from error
+
+
+def manifest_of(files: Iterable[str]) -> bytes:
+    """Content of the file that lists the files of a publication."""
+    return (json.dumps({"files": sorted(files)}, indent=2) + "\n").encode()
 
 
 class _Publication:
@@ -139,31 +157,32 @@ class _Publication:
         self.api = HfApi(token=self.token)
         self._digests: dict[Content, str] = {}
 
-    def make(
-        self,
-        files: Mapping[str, Content],
-        make_card: Callable[[str | None], str],
-        title: str,
-        replaces: Callable[[str], bool],
-    ) -> Commit:
+    def make(self, files: Mapping[str, Content], make_card: MakeCard, title: str) -> Commit:
         """See `commit_files`."""
         self._require_rights()
         private = self._open()
         parent = self._head()
         there = self._files(parent)
-        card = make_card(self._card(parent) if CARD in there else None)
-        contents: dict[str, Content] = {**files, CARD: card.encode()}
+        earlier = self._earlier(parent) if MANIFEST in there else set()
+        others = sorted(there.keys() - earlier - {CARD, MANIFEST, ".gitattributes"})
+        card = make_card(self._read(parent, CARD) if CARD in there else None, others)
+        contents: dict[str, Content] = {**files, CARD: card.encode(), MANIFEST: manifest_of(files)}
         changed = {path: content for path, content in contents.items() if not self._same(there.get(path), content)}
-        removed = sorted(path for path in there if replaces(path) and path not in contents)
+        if taken := sorted(changed.keys() & {*others}):
+            raise PublishError(
+                f"{self.repo_id} holds a file {taken[0]!r} that was not published by fac-datasets and would be "
+                f"overwritten; move or remove it first, or publish to another repository"
+            )
+        removed = sorted(earlier & there.keys() - contents.keys())
         if changed or removed:
-            self._require_free_tag(None)
+            self._require_free_tag()
             url, commit = self._commit(changed, removed, parent, title)
         else:
             url, commit = f"{self._page}/commit/{parent}", parent
-        self._tag(commit)
-        if self.target.public and private and not self.target.create_pr:
-            # Last, so that nobody sees a repository before there is something in it.
+        if self.target.public and private and not self.target.proposes:
+            # Not before, so that nobody sees a repository without anything in it.
             self._ask(lambda: self.api.update_repo_settings(self.repo_id, private=False, repo_type=self.target.kind))
+        self._tag(commit, url)
         return Commit(url, commit, tuple(sorted([*changed, *removed])), card)
 
     @cached_property
@@ -191,7 +210,7 @@ class _Publication:
             )
         owner = self.repo_id.split("/")[0]
         roles = {org["name"]: org.get("roleInOrg") for org in self._account.get("orgs") or []}
-        if self.target.create_pr or owner == self._account["name"]:
+        if self.target.proposes or owner == self._account["name"]:
             return
         if owner not in roles:
             raise PublishError(
@@ -217,10 +236,10 @@ class _Publication:
         if info.id != self.repo_id:
             raise PublishError(f"{self.repo_id} was renamed to {info.id}; publish there")
         private = bool(info.private)
-        if not private and not self.target.public and not self.target.create_pr:
+        if not private and not self.target.public and not self.target.proposes:
             raise PublishError(
                 f"{self.repo_id} is public, and everybody would read what is published there; say that it is meant "
-                f"(--public, public=True), or choose another repository"
+                f"(--public, public=True; private=False of push_to_hub), or choose another repository"
             )
         branch = self.target.branch
         given = branch == "main" or branch.startswith("refs/pr/")
@@ -285,15 +304,27 @@ class _Publication:
 
         return self._ask(read)
 
-    def _card(self, revision: str) -> str:
+    def _read(self, revision: str, path: str) -> str:
+        """A text file at a commit."""
+
         def read() -> str:
-            path = hf_hub_download(self.repo_id, CARD, repo_type=self.target.kind, revision=revision, token=self.token)
-            return Path(path).read_bytes().decode()
+            found = hf_hub_download(self.repo_id, path, repo_type=self.target.kind, revision=revision, token=self.token)
+            return Path(found).read_bytes().decode()
 
         try:
             return self._ask(read)
         except UnicodeDecodeError as error:
-            raise PublishError(f"README.md of {self.repo_id} is not UTF-8 ({error}); mend it first") from error
+            raise PublishError(f"{path} of {self.repo_id} is not UTF-8 ({error}); mend it first") from error
+
+    def _earlier(self, revision: str) -> set[str]:
+        """Files of the earlier publication."""
+        try:
+            return set(json.loads(self._read(revision, MANIFEST))["files"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise PublishError(
+                f"{MANIFEST} of {self.repo_id}, which lists the files of the earlier publication, is damaged "
+                f"({error}); restore it from the repository's history"
+            ) from error
 
     def _commit(self, changed: Mapping[str, Content], removed: list[str], parent: str, title: str) -> tuple[str, str]:
         """Address and id of the commit that holds these changes: made now, or by an earlier try."""
@@ -318,7 +349,6 @@ class _Publication:
                     raise self._explained(error) from error
                 time.sleep(wait)
             except ValueError as error:
-                # Before anything is uploaded the Hub checks the header of the card.
                 raise PublishError(f"the Hub refuses what was to be published to {self.repo_id}: {error}") from error
             else:
                 return (made.pr_url or made.commit_url), made.oid
@@ -331,16 +361,30 @@ class _Publication:
         parent: str,
         title: str,
     ) -> CommitInfo:
-        return self.api.create_commit(
+        additions = [operation for operation in operations if isinstance(operation, CommitOperationAdd)]
+        for card in (addition for addition in additions if addition.path_in_repo == CARD):
+            # Before anything is uploaded.
+            with card.as_file() as stream:
+                RepoCard(stream.read().decode()).validate(repo_type=self.target.kind)
+        branch = None if self.target.create_pr else self.target.branch
+        where: dict[str, Any] = {
+            "repo_type": self.target.kind, "revision": branch, "create_pr": self.target.create_pr
+        }  # fmt: skip
+        self.api.preupload_lfs_files(self.repo_id, additions, free_memory=False, **where)
+        # The client leaves such files out without a word.
+        if ignored := [addition.path_in_repo for addition in additions if addition._should_ignore]:
+            raise PublishError(
+                f"the .gitignore of {self.repo_id} keeps {ignored[0]!r} out of it; take that pattern out of it first"
+            )
+        made: CommitInfo = self.api.create_commit(
             self.repo_id,
             operations,
             commit_message=title,
             commit_description=mark,
-            repo_type=self.target.kind,
-            revision=None if self.target.create_pr else self.target.branch,
-            create_pr=self.target.create_pr,
             parent_commit=parent,
+            **where,
         )
+        return made
 
     def _mark(self, changed: Mapping[str, Content], removed: list[str], parent: str) -> str:
         """Tells this publication's commit from all others."""
@@ -355,6 +399,11 @@ class _Publication:
             return self._proposed(mark)
         history = self._history(self.target.branch)
         newer = list(itertools.takewhile(lambda commit: commit.commit_id != parent, history))
+        if len(newer) == len(history) and not any(mark in commit.message for commit in newer):
+            raise PublishError(
+                f"the history of {self.repo_id} was rewritten meanwhile; {self.target.branch} is at "
+                f"{history[0].commit_id[:12]} now. Nothing was published; run this again to publish on top of it"
+            )
         for commit in newer:
             if mark in commit.message:
                 return f"{self._page}/commit/{commit.commit_id}", commit.commit_id
@@ -383,28 +432,29 @@ class _Publication:
             lambda: self.api.list_repo_commits(self.repo_id, repo_type=self.target.kind, revision=revision)
         )
 
-    def _require_free_tag(self, commit: str | None) -> bool:
-        """Whether the tag is there already, at this commit; raises where it is at another."""
-        if self.target.tag is None:
-            return True
-        there = {ref.name: ref.target_commit for ref in self._refs().tags}.get(self.target.tag)
-        if there is not None and there != commit:
+    def _tagged(self) -> str | None:
+        """The commit that has the tag; None where there is no such tag."""
+        return {ref.name: ref.target_commit for ref in self._refs().tags}.get(str(self.target.tag))
+
+    def _require_free_tag(self) -> None:
+        if self.target.tag is not None and (there := self._tagged()) is not None:
             raise PublishError(
                 f"the tag {self.target.tag!r} of {self.repo_id} is at {there[:12]} already; choose another"
             )
-        return there is not None
 
-    def _tag(self, commit: str) -> None:
+    def _tag(self, commit: str, url: str) -> None:
         tag = self.target.tag
-        if tag is None or self._require_free_tag(commit):
+        if tag is None:
             return
 
         def create() -> None:
-            try:
+            there = self._tagged()
+            if there is None:
                 self.api.create_tag(self.repo_id, tag=tag, revision=commit, repo_type=self.target.kind)
-            except FAILURES:
-                if not self._require_free_tag(commit):
-                    raise
+            elif there != commit:
+                raise PublishError(
+                    f"published as {url}, but the tag {tag!r} is at {there[:12]} already; run this again with another"
+                )
 
         self._ask(create)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fac_datasets.card import CardFacts, LeakCheck, dataset_card
@@ -15,11 +15,12 @@ from fac_datasets.errors import ColumnError, OptionError, PublishError
 from fac_datasets.feature_space import dataset_space, require_same_but_threshold
 from fac_datasets.identity import content_fingerprint, source_columns
 from fac_datasets.interpretation.table import require_columns, reviewed_name
-from fac_datasets.layout import SHARD_BYTES, Tables, is_table_file, write_tables
-from fac_datasets.publishing.commit import Content, Target
+from fac_datasets.layout import SHARD_BYTES, Tables, write_tables
+from fac_datasets.publishing.commit import CARD, Content, Target
 from fac_datasets.publishing.leaks import find_leaks
-from fac_datasets.publishing.publication import Published, publish_files
-from fac_datasets.publishing.secrets import require_no_secrets_in_rows
+from fac_datasets.publishing.merging import require_room
+from fac_datasets.publishing.publication import Published, known_token, publish_files
+from fac_datasets.publishing.secrets import require_none, secrets_in_rows
 from fac_datasets.synthesis.augment import AugmentedDataset
 
 if TYPE_CHECKING:
@@ -99,13 +100,14 @@ def publish(
     Example:
         >>> augmented = augment(seed, synthetic)
         >>> planned = publish(augmented, "me/data", report, anchor=anchor, license="cc-by-4.0", dry_run=True)
-        >>> sorted(planned.files)[:2]
+        >>> sorted(planned.files)[1:3]
         ['README.md', 'data/seed-00000-of-00001.parquet']
     """
     target = Target(repo_id, "dataset", public, revision, create_pr, tag)
     known: Mapping[str, Any] = report.to_dict() if isinstance(report, CoverageReport) else report
     settings = known.get("settings") or {}
-    kind = kind or settings.get("kind")
+    kind, column = kind or settings.get("kind"), column or settings.get("column")
+    inherited = {} if license else {name: settings.get(name) for name in ("license_name", "license_link")}
     given = license or settings.get("license") or augmented.dataset["seed"].info.license or None
     if given is None:
         raise OptionError(
@@ -115,11 +117,13 @@ def publish(
     leaks = _leaks(augmented, known, anchor, allow_leaks, column)
     extra = _extra_tables(augmented, str(known["feature_space"]), features, feature_table)
     tables: Tables = {**augmented.tables(), **extra}
+    own, hits = known_token(token, dry_run), []
     for config, splits in tables.items():
         for split, rows in splits.items():
             # The rows of `train` are those of the two others.
             if (config, split) != ("default", "train"):
-                require_no_secrets_in_rows(rows, f"config {config!r}, split {split!r}", token)
+                hits += secrets_in_rows(rows, f"config {config!r}, split {split!r}", own)
+    require_none(hits)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         try:
@@ -132,16 +136,19 @@ def publish(
         contents: dict[str, Content] = {
             path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
         }
-        others = {name: _existing(path) for name, path in (files or {}).items()}
-        contents |= others
         contents[REPORT] = _as_json(known)
+        others = {name: _other_file(name, path, contents) for name, path in (files or {}).items()}
+        contents |= others
         facts = CardFacts(
             license=given,
+            license_name=inherited.get("license_name"),
+            license_link=inherited.get("license_link"),
             language=language or settings.get("language"),
             task_categories=task_categories,
             not_for_all_audiences=kind in _HARMFUL_KINDS or bool(settings.get("not_for_all_audiences")),
             leaks=leaks,
             review=None if reviewed is None else _summary(reviewed),
+            n_not_accepted=0 if reviewed is None else _not_accepted(augmented, reviewed),
             names={} if feature_table is None else _names(feature_table),
             extra_rows={config: len(splits["train"]) for config, splits in extra.items()},
             plots=[name for name in others if name.endswith((".png", ".jpg", ".svg"))],
@@ -153,7 +160,7 @@ def publish(
             title=f"Publish {len(augmented.dataset['train']):,} rows with fac-datasets",
             card_to_keep=card,
             computed=_asked(license=license, language=language, task_categories=task_categories),
-            replaces=is_table_file,
+            has_room=require_room,
             token=token,
             dry_run=dry_run,
         )
@@ -181,16 +188,16 @@ def _leaks(
             f"this anchor has the fingerprint {fingerprint}, but the report was made with {expected.get('id')}, whose "
             f"fingerprint is {expected['fingerprint']}"
         )
-    texts = row_texts(anchor)
+    texts = row_texts(anchor, column if column in anchor.column_names else None)
     synthetic = augmented.dataset["synthetic"]
     found = find_leaks(row_texts(synthetic, column) if len(synthetic) else [], texts)
     if found and not allow_leaks:
         worst = max(found, key=lambda leak: leak.share)
         raise PublishError(
-            f"{len(found)} synthetic rows stand in the anchor, verbatim or nearly so; what is trained on them would be "
-            f"measured on what it has seen. The closest is row {worst.row} ({synthetic[worst.row]['synthetic_id']}), "
-            f"of which anchor row {worst.anchor_row} has {worst.share:.0%}. Leave them out, or allow them "
-            f"(allow_leaks=True, --allow-leaks)"
+            f"{len(found)} synthetic rows stand in the anchor, or hold a row of it, verbatim or nearly so; what is "
+            f"trained on them would be measured on what it has seen. The closest is row {worst.row} "
+            f"({synthetic[worst.row]['synthetic_id']}), which shares {worst.share:.0%} with anchor row "
+            f"{worst.anchor_row}. Leave them out, or allow them (allow_leaks=True, --allow-leaks)"
         )
     known = set(texts)
     shared = sum(text in known for text in row_texts(augmented.dataset["seed"], column))
@@ -221,6 +228,8 @@ def _extra_tables(
         extra["features"] = {"train": features.remove_columns(own)}
     if feature_table is not None:
         require_columns(feature_table, "feature_id", "feature_space", "spans")
+        if not len(feature_table):
+            raise ColumnError("the feature table has no rows; leave it out")
         require_same_but_threshold(feature_table[0]["feature_space"], feature_space)
         extra["feature_table"] = {"train": feature_table}
     return extra
@@ -239,7 +248,19 @@ def _summary(reviewed: datasets.Dataset) -> Any:
     return summary(reviewed)
 
 
-def _existing(path: str | Path) -> Path:
+def _not_accepted(augmented: AugmentedDataset, reviewed: datasets.Dataset) -> int:
+    """Published rows that reviewers dropped or have not decided on."""
+    accepted = {
+        row["synthetic_id"] for row in reviewed.select_columns(["synthetic_id", "accepted"]) if row["accepted"] is True
+    }
+    return sum(identifier not in accepted for identifier in augmented.dataset["synthetic"]["synthetic_id"])
+
+
+def _other_file(name: str, path: str | Path, taken: Collection[str]) -> Path:
+    """A file to publish beside the tables."""
+    parts = PurePosixPath(name).parts
+    if name in (*taken, CARD) or not parts or parts[0] == "/" or {"..", "."} & {*parts} or name.startswith("."):
+        raise OptionError(f"files={name!r} is no place for a file of its own in the repository; choose another name")
     if not Path(path).is_file():
         raise OptionError(f"there is no file {path} to publish")
     return Path(path)
@@ -250,5 +271,5 @@ def _as_json(report: Mapping[str, Any]) -> bytes:
 
 
 def _asked(**fields: Any) -> list[str]:
-    """Fields of the header that were asked for, and those that are counted."""
-    return [*(name for name, value in fields.items() if value), "size_categories"]
+    """Fields of the header that were asked for, and those that say what is there now."""
+    return [*(name for name, value in fields.items() if value), "size_categories", "source_datasets"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from json import JSONDecodeError
+
 from httpx2 import TransportError
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -14,15 +16,18 @@ from huggingface_hub.errors import (
 from fac_datasets.errors import PublishError
 from fac_datasets.retrying import growing_wait, wait_after
 
-FAILURES = (HfHubHTTPError, TransportError, OfflineModeIsEnabled, LocalEntryNotFoundError, RuntimeError)
-"""What requests of the client end with; uploads wrap their reasons in RuntimeError."""
+FAILURES = (
+    HfHubHTTPError, TransportError, OfflineModeIsEnabled, LocalEntryNotFoundError, RuntimeError, JSONDecodeError
+)  # fmt: skip
+"""What requests of the client end with; uploads wrap their reasons in RuntimeError, and what a proxy answers is no
+JSON."""
 
 _CONFLICTS = (409, 412)
 
 
 def reason_of(error: BaseException) -> BaseException:
     """The refusal or broken connection behind an error of the client, or the error itself."""
-    known = HfHubHTTPError | TransportError | OfflineModeIsEnabled
+    known = HfHubHTTPError | TransportError | OfflineModeIsEnabled | JSONDecodeError
     at: BaseException | None = error
     while at is not None and not isinstance(at, known):
         at = at.__cause__
@@ -44,7 +49,7 @@ def pause_after(error: BaseException, attempt: int, *, conflicts_pass: bool = Fa
         conflicts_pass: whether a conflict may have passed by then.
     """
     reason = reason_of(error)
-    if isinstance(reason, TransportError):
+    if isinstance(reason, TransportError | JSONDecodeError):
         return growing_wait(attempt)
     if not isinstance(reason, HfHubHTTPError):
         return None
@@ -71,6 +76,8 @@ def explained(error: BaseException, repo_id: str, token: str) -> PublishError:
         return PublishError(f"{repo_id} cannot be published, since HF_HUB_OFFLINE is set; unset it")
     if isinstance(reason, TransportError):
         return PublishError(f"the Hub cannot be reached for {repo_id} ({type(reason).__name__}: {said}){again}")
+    if isinstance(reason, JSONDecodeError):
+        return PublishError(f"what answers in place of the Hub for {repo_id} speaks no JSON; look for a proxy{again}")
     if isinstance(reason, GatedRepoError):
         return PublishError(f"{repo_id} is gated; ask for access on its page, or publish elsewhere")
     if status == 401 and not isinstance(reason, RepositoryNotFoundError):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from fac_datasets.card import split_card
+import yaml
+
+from fac_datasets.card import header_blocks, split_card
 from fac_datasets.errors import PublishError
 from fac_datasets.layout import CONFIGS
 
@@ -18,6 +21,9 @@ _OURS = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
 
 _BY_NAME = ("configs", "dataset_info")
 """Fields that list one entry a config."""
+
+_DATA = (".csv", ".tsv", ".jsonl", ".parquet", ".arrow")
+"""Ends of names of files that are data, also where no config says so."""
 
 
 def merge_card(existing: str | None, ours: str, *, computed: Collection[str] = ()) -> str:
@@ -49,48 +55,95 @@ def merge_card(existing: str | None, ours: str, *, computed: Collection[str] = (
         <BLANKLINE>
     """
     new_header, new_text = split_card(ours)
-    part = f"{BEGIN}\n{new_text.strip()}\n{END}"
-    if existing is None or not existing.strip():
-        return _joined(new_header, f"\n{part}\n")
-    header, text = _read(existing)
+    header, text = _read(existing or "")
     _require_no_conflict(header, new_header)
     merged = {**new_header, **header}
     for name in new_header:
-        if name in _BY_NAME:
-            merged[name] = _by_config(header.get(name), new_header[name])
-        elif name == "tags":
+        if name == "tags":
             merged[name] = list(dict.fromkeys([*_listed(header.get(name)), *_listed(new_header[name])]))
         elif name in computed:
             merged[name] = new_header[name]
-    # What stood in the existing header keeps its place.
-    ordered = {name: merged[name] for name in [*header, *new_header]}
-    if _OURS.search(text):
-        # As a function, since a text of ours may hold backslashes.
-        return _joined(ordered, _OURS.sub(lambda _: part, text, count=1))
-    return _joined(ordered, f"{text.rstrip()}\n\n{part}\n")
+    for name in _BY_NAME:
+        if name in merged:
+            merged[name] = _by_config(header.get(name), new_header.get(name), _left(header, new_header))
+    # What stood in the existing header keeps its place, and its lines where they say what they said.
+    blocks = header_blocks(existing or "")
+    names = dict.fromkeys([*header, *new_header])
+    lines = [_lines(name, merged[name], blocks.get(name)) for name in names if merged[name] != []]
+    part = f"{BEGIN}\n{new_text.strip()}\n{END}"
+    # A function puts it in, since a text of ours may hold backslashes.
+    with_part, n_found = _OURS.subn(lambda _: part, text, count=1)
+    return f"---\n{''.join(lines)}---\n" + (with_part if n_found else f"{text.rstrip()}\n\n{part}\n")
+
+
+def require_room(header: Mapping[str, Any], others: Iterable[str]) -> None:
+    """Raise PublishError unless a dataset of ours can stand in a repository without changing how others are read.
+
+    Args:
+        header: of the card that is there.
+        others: files that are there and were not published by us.
+    """
+    data = [path for path in others if path.endswith(_DATA) and not _hidden(path)]
+    if data and not _listed(header.get("configs")):
+        raise PublishError(
+            f"the repository holds data of its own, such as {data[0]!r}, that no config declares, so that it would be "
+            f"read no more; publish to another repository, or declare it as a config first"
+        )
+    patterns = [
+        pattern for entry in _listed(header.get("configs")) if not _is_ours(entry) for pattern in _patterns(entry)
+    ]
+    foreign = [
+        path
+        for path in data
+        if not path.endswith(".parquet") and any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+    ]
+    if foreign:
+        raise PublishError(
+            f"the repository holds {foreign[0]!r} as data of a config; datasets reads files of one format in a "
+            f"repository, and what is published is parquet. Publish to another repository"
+        )
 
 
 def _read(card: str) -> tuple[dict[str, Any], str]:
     try:
-        return split_card(card)
+        header, text = split_card(card)
     except ValueError as error:
         raise PublishError(
             f"the header of the card that is there cannot be read ({error}); mend README.md, then publish again"
         ) from error
+    for name in _BY_NAME:
+        if not all(isinstance(entry, Mapping) for entry in _listed(header.get(name))):
+            raise PublishError(f"the field {name!r} of the card that is there lists no configs; mend README.md first")
+    return header, text
 
 
-def _joined(header: Mapping[str, Any], text: str) -> str:
-    from huggingface_hub.repocard_data import CardData
+def _lines(name: str, value: Any, existing: str | None) -> str:
+    """A field of a header: as it stood there if that means the same, also for readers of YAML 1.1."""
+    if existing is not None and _means(existing, {name: value}):
+        return existing
+    dumped: str = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=10**6)
+    return dumped
 
-    return f"---\n{CardData(**header).to_yaml()}\n---\n{text}"
+
+def _means(lines: str, value: Mapping[str, Any]) -> bool:
+    try:
+        return bool(yaml.safe_load(lines) == value)
+    except yaml.YAMLError:
+        return False
 
 
-def _by_config(existing: Any, new: Any) -> list[dict[str, Any]]:
-    """Entries of configs: those that are there and not ours, and ours."""
+def _left(header: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+    """Configs of an earlier publication that the new one has not."""
+    there = {_config_of(entry) for entry in _listed(header.get("configs")) if _is_ours(entry)}
+    return there - {_config_of(entry) for entry in _listed(new.get("configs"))}
+
+
+def _by_config(existing: Any, new: Any, left: Collection[str]) -> list[dict[str, Any]]:
+    """Entries of configs: ours, and those that are there and not ours."""
     entries = {_config_of(entry): entry for entry in [*_listed(existing), *_listed(new)]}
     # The Hub's viewer starts with the first.
     first = [_config_of(entry) for entry in _listed(new)]
-    return [entries[name] for name in dict.fromkeys([*first, *entries])]
+    return [entries[name] for name in dict.fromkeys([*first, *entries]) if name not in left]
 
 
 def _config_of(entry: Mapping[str, Any]) -> str:
@@ -107,6 +160,8 @@ def _listed(value: Any) -> Sequence[Any]:
 def _require_no_conflict(header: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Raise PublishError where the card that is there declares what only one can declare."""
     ours = {_config_of(entry) for entry in _listed(new.get("configs"))}
+    if not ours:
+        return
     declared = {_config_of(entry) for entry in _listed(header.get("configs"))}
     described = {_config_of(entry) for entry in _listed(header.get("dataset_info"))}
     for name in sorted(ours & described - declared):
@@ -116,17 +171,24 @@ def _require_no_conflict(header: Mapping[str, Any], new: Mapping[str, Any]) -> N
         )
     for entry in _listed(header.get("configs")):
         name = _config_of(entry)
-        if name in ours and not _is_ours(entry):
+        if _is_ours(entry):
+            continue
+        if name in ours:
             raise PublishError(
                 f"the card that is there declares a config {name!r} that is not of an earlier publication: "
                 f"{entry.get('data_files')}. Publish to another repository, or rename that config first"
             )
-        if ours and name not in ours and (other := _other_format(entry)):
+        if (place := _place_of_ours(entry)) is not None:
+            raise PublishError(
+                f"the card that is there declares {place!r} as data of config {name!r}, where files of a publication "
+                f"go; publish to another repository"
+            )
+        if (other := _other_format(entry)) is not None:
             raise PublishError(
                 f"the card that is there declares {other!r} as data of config {name!r}; datasets reads files of one "
                 f"format in a repository, and what is published is parquet. Publish to another repository"
             )
-        if ours and name not in ours and entry.get("default"):
+        if entry.get("default"):
             raise PublishError(
                 f"the card that is there makes {name!r} the default config, and there can be only one; remove "
                 f"'default: true' from it, or publish to another repository"
@@ -142,8 +204,26 @@ def _is_ours(entry: Mapping[str, Any]) -> bool:
     )
 
 
+def _patterns(entry: Mapping[str, Any]) -> list[str]:
+    """Patterns of a config's files, from the top of the repository."""
+    files = [file.get("path") if isinstance(file, Mapping) else file for file in _listed(entry.get("data_files"))]
+    flat = [str(path) for paths_of_split in files for path in _listed(paths_of_split)]
+    folder = str(entry.get("data_dir") or "").strip("/")
+    return [str(PurePosixPath(folder, path)) for path in (flat or ["**"])] if folder or flat else []
+
+
+def _place_of_ours(entry: Mapping[str, Any]) -> str | None:
+    """A pattern of a config that a file of a table of ours would match."""
+    examples = [path.replace("*", "00000-of-00001") for splits in CONFIGS.values() for path in splits.values()]
+    return next(
+        (pattern for pattern in _patterns(entry) if any(fnmatch.fnmatchcase(path, pattern) for path in examples)), None
+    )
+
+
 def _other_format(entry: Mapping[str, Any]) -> str | None:
     """A file of a config whose name says that it is not parquet."""
-    paths = [file.get("path") if isinstance(file, Mapping) else file for file in _listed(entry.get("data_files"))]
-    flat = [str(path) for paths_of_split in paths for path in _listed(paths_of_split)]
-    return next((path for path in flat if PurePosixPath(path).suffix not in ("", ".*", ".parquet")), None)
+    return next((path for path in _patterns(entry) if PurePosixPath(path).suffix not in ("", ".*", ".parquet")), None)
+
+
+def _hidden(path: str) -> bool:
+    return any(part.startswith((".", "_")) for part in PurePosixPath(path).parts)

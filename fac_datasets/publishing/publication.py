@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from huggingface_hub import get_token
 
-from fac_datasets.publishing.commit import CARD, Content, Target, commit_files
+from fac_datasets.card import split_card
+from fac_datasets.publishing.commit import CARD, MANIFEST, Content, Target, commit_files, manifest_of
 from fac_datasets.publishing.merging import merge_card
-from fac_datasets.publishing.secrets import require_no_secrets_in_file, require_no_secrets_in_text
+from fac_datasets.publishing.secrets import require_none, secrets_in_file
 
 
 class Published(NamedTuple):
@@ -43,7 +45,7 @@ def publish_files(
     title: str,
     card_to_keep: str | None = None,
     computed: Collection[str] = (),
-    replaces: Callable[[str], bool] = lambda _path: False,
+    has_room: Callable[[Mapping[str, Any], list[str]], None] | None = None,
     token: str | None = None,
     dry_run: bool = False,
 ) -> Published:
@@ -56,28 +58,35 @@ def publish_files(
         title: of the commit.
         card_to_keep: text and header to start from where the repository has no card yet.
         computed: fields of the card's header whose new value wins; see `merge_card`.
-        replaces: whether a file that is there belongs to the earlier state, and goes where it is not in `files`.
+        has_room: raises where it cannot stand in a repository whose card has a header, and which holds other files.
         token: of the Hub; by default the one that is logged in.
         dry_run: send no request; what is returned says what would be published.
 
     Raises:
         PublishError: something looks like a key; or the Hub refuses or cannot be reached.
     """
-    token = token or get_token()
-    for path, content in files.items():
-        require_no_secrets_in_file(content, path, token)
+    token = known_token(token, dry_run)
     fresh = merge_card(card_to_keep, card, computed=computed)
-    require_no_secrets_in_text(fresh, CARD, token)
-    sizes = {path: _size(content) for path, content in files.items()}
+    contents = {**files, CARD: fresh.encode()}
+    require_none([hit for path, content in contents.items() for hit in secrets_in_file(content, path, token)])
+    sizes = {**{path: _size(content) for path, content in files.items()}, MANIFEST: len(manifest_of(files))}
     if dry_run:
         return Published(target.repo_id, {CARD: len(fresh.encode()), **sizes}, fresh)
 
-    def merged(existing: str | None) -> str:
-        return fresh if existing is None else merge_card(existing, card, computed=computed)
+    def merged(existing: str | None, others: list[str]) -> str:
+        found = fresh if existing is None else merge_card(existing, card, computed=computed)
+        if has_room is not None:
+            has_room({} if existing is None else split_card(existing)[0], others)
+        return found
 
-    made = commit_files(target, files, merged, title=title, replaces=replaces, token=token)
+    made = commit_files(target, files, merged, title=title, token=token)
     sizes = {CARD: len(made.card.encode()), **sizes}
     return Published(target.repo_id, sizes, made.card, made.url, made.commit, made.changed)
+
+
+def known_token(token: str | None, dry_run: bool) -> str | None:
+    """The token that is used, given or logged in; in a dry run without the request that may renew it."""
+    return token or (os.environ.get("HF_TOKEN") if dry_run else get_token())
 
 
 def _size(content: Content) -> int:

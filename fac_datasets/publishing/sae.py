@@ -51,7 +51,7 @@ def publish_sae(
         >>> sae = SparseAutoencoder(SAEConfig(d_in=8, d_sae=32, k=4, layer=1))
         >>> sae.save_pretrained("my-sae")
         >>> sorted(publish_sae("my-sae", "me/my-sae", dry_run=True).files)
-        ['README.md', 'config.json', 'model.safetensors']
+        ['.fac-datasets.json', 'README.md', 'config.json', 'model.safetensors']
     """
     path = Path(folder)
     missing = [name for name in _FILES[:2] if not (path / name).is_file()]

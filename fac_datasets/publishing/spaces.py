@@ -44,13 +44,13 @@ def publish_space(
 
     Example:
         >>> sorted(publish_space("distinct_n", "me/distinct_n", dry_run=True).files)
-        ['README.md', 'app.py', 'distinct_n.py', 'requirements.txt']
+        ['.fac-datasets.json', 'README.md', 'app.py', 'distinct_n.py', 'requirements.txt']
     """
     path = _folder(folder)
     files = {
         file.relative_to(path).as_posix(): file
         for file in sorted(path.rglob("*"))
-        if file.is_file() and not any(part.startswith((".", "__")) for part in file.relative_to(path).parts)
+        if file.is_file() and not _left_out(file.relative_to(path))
     }
     card = files.pop(CARD).read_text(encoding="utf-8")
     return publish_files(
@@ -113,3 +113,8 @@ def _folder(folder: str | Path) -> Path:
                 raise OptionError(f"{path} is no Space: it lacks {', '.join(lacking)}")
             return path
     raise OptionError(f"there is no Space {str(folder)!r}: no such folder, and none of that name in this package")
+
+
+def _left_out(path: Path) -> bool:
+    """Whether a file is hidden, or made by Python itself."""
+    return any(part.startswith(".") or part == "__pycache__" for part in path.parts) or path.suffix == ".pyc"

@@ -92,3 +92,10 @@ def test_pull_requests_are_listed(hub: Hub) -> None:
     (own,) = HfApi().get_repo_discussions("me/talk", repo_type="dataset", author="me")
     assert own.num == 1
     assert not list(HfApi().get_repo_discussions("me/talk", repo_type="dataset", discussion_status="closed"))
+
+
+def test_files_that_a_repository_ignores_are_left_out_by_the_client(hub: Hub) -> None:
+    hub.seed("me/sae", {".gitignore": b"*.log\n"})
+    changes = [CommitOperationAdd("a.log", b"a"), CommitOperationAdd("a.txt", b"a")]
+    HfApi().create_commit("me/sae", changes, commit_message="c")
+    assert set(hub.files("me/sae")) == {".gitattributes", ".gitignore", "a.txt"}

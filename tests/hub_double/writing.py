@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fnmatch
 import hashlib
 import json
 
@@ -22,9 +23,12 @@ def _writable(request: Request) -> Repository:
 def choose_upload_modes(request: Request) -> Response:
     """Tell for each file how to upload it, and what stands in its place."""
     files, answer = _writable(request).find(request.parts["revision"]).files, []
+    ignored = request.json().get("gitIgnore") or (files[".gitignore"].content.decode() if ".gitignore" in files else "")
     for file in request.json()["files"]:
         large = is_large(file["path"], file["size"], base64.b64decode(file["sample"]))
-        mode: Json = {"path": file["path"], "uploadMode": "lfs" if large else "regular", "shouldIgnore": False}
+        mode: Json = {"path": file["path"], "uploadMode": "lfs" if large else "regular"}
+        # Of git's patterns only those that name whole paths.
+        mode["shouldIgnore"] = any(fnmatch.fnmatchcase(file["path"], pattern) for pattern in ignored.splitlines())
         present = files.get(file["path"])
         answer.append(mode | {"oid": present.id} if present else mode)
     return json_response({"files": answer})

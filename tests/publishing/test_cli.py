@@ -36,7 +36,8 @@ def finished(tiny_backbone: str, tiny_sae: str, tmp_path_factory: pytest.TempPat
         license="mit",
         language="en",
     )
-    run(seed, anchor, folder / "out", settings, names=("seed.jsonl", "me/anchor"), say=lambda _line: None)
+    names = ("seed.jsonl", "me/anchor")
+    run(seed, anchor, folder / "out", settings, names=names, command="fac-datasets run ...", say=lambda _line: None)
     return folder
 
 
@@ -68,8 +69,7 @@ def test_its_card_tells_what_the_run_knows(published: Hub, finished: Path) -> No
     for outcome, count in report["samples"]["guided"].items():
         assert f"| {outcome} | {count} |" in card
     assert f"{len(report['still_missing'])} features stay missing" in card
-    assert "fac-datasets run seed.jsonl me/anchor --out FOLDER" in card
-    assert "--threshold q75 --max-features 5" in card
+    assert "fac-datasets run ..." in card
     assert f"torch {report['versions']['torch']}" in card
     assert "Seed rows that also stand in the anchor: 1" in card
     assert str(finished) not in card
@@ -97,7 +97,7 @@ def test_only_what_reviewers_accepted_is_published(hub: Hub, finished: Path, tmp
 
 def test_a_dry_run_prints_files_sizes_and_card_and_asks_nothing(hub: Hub, finished: Path) -> None:
     shown = command("publish", "data", finished / "out", "me/data", "--anchor", finished / "anchor.jsonl", "--dry-run")
-    assert "me/data: 7 files, nothing was sent" in shown
+    assert "me/data: 8 files, nothing was sent" in shown
     assert "bytes  data/train-00000-of-00001.parquet" in shown
     assert "augmented by feature activation coverage" in shown
     assert hub.requests() == []
@@ -140,20 +140,35 @@ def test_a_public_repository_needs_the_option(published: Hub, finished: Path) ->
     assert "all of it was there already" in command(*options, "--public")
 
 
-def test_licence_language_and_mark_of_the_seed_are_inherited(
+def test_what_the_seeds_card_says_is_inherited_and_the_command_makes_it_again(
     hub: Hub, tiny_backbone: str, tiny_sae: str, tmp_path: Path
 ) -> None:
-    header = "license: cc-by-sa-4.0\nlanguage:\n- en\ntags:\n- not-for-all-audiences\n"
-    rows = datasets.Dataset.from_dict({"text": TEXTS[:2]})
-    rows.push_to_hub("me/seed")
+    header = "license: other\nlicense_name: mine\nlicense_link: https://x\nlanguage:\n- no\n"
+    header += "tags:\n- not-for-all-audiences\n"
+    texts = {"question": TEXTS[:2], "prompt": ["x", "y"]}
+    datasets.DatasetDict({"train": datasets.Dataset.from_dict(texts)}).push_to_hub("me/seed")
     card = hub.files("datasets/me/seed")["README.md"].decode()
-    hub.seed("datasets/me/seed", {"README.md": card.replace("---\n", f"---\n{header}", 1).encode()})
-    datasets.Dataset.from_dict({"text": TEXTS[2:8]}).to_json(tmp_path / "anchor.jsonl")
+    commit = hub.seed("datasets/me/seed", {"README.md": card.replace("---\n", f"---\n{header}", 1).encode()})
+    (tmp_path / "anchor").mkdir()
+    datasets.Dataset.from_dict({"question": TEXTS[2:8]}).to_json(tmp_path / "anchor" / "anchor.jsonl")
+    anchor = tmp_path / "anchor" / "anchor.jsonl"
     command(
-        "run", "me/seed", tmp_path / "anchor.jsonl", "--out", tmp_path / "out", "--backbone", tiny_backbone,
-        "--sae", tiny_sae, "--max-features", 0, "--threshold", "q75",
+        "run", "me/seed", anchor, "--out", tmp_path / "out", "--backbone", tiny_backbone, "--sae", tiny_sae,
+        "--max-features", 0, "--threshold", "q75", "--split", "train", "--column", "question",
     )  # fmt: skip
-    inherited = split_card((tmp_path / "out" / "README.md").read_text())[0]
-    assert (inherited["license"], inherited["language"]) == ("cc-by-sa-4.0", ["en"])
+    command("publish", "data", tmp_path / "out", "me/data", "--anchor", anchor)
+    card = hub.files(REPOSITORY)["README.md"].decode()
+    inherited = split_card(card)[0]
+    assert (inherited["license"], inherited["license_name"], inherited["license_link"]) == (
+        "other",
+        "mine",
+        "https://x",
+    )
+    assert inherited["language"] == ["no"]
     assert "not-for-all-audiences" in inherited["tags"]
     assert inherited["source_datasets"] == ["me/seed"]
+    assert f"| seed | me/seed at `{commit}`, split `train` |" in card
+    assert (
+        f"fac-datasets run me/seed anchor.jsonl --out FOLDER --backbone {Path(tiny_backbone).name} "
+        f"--sae {Path(tiny_sae).name} --column question --split train --threshold q75 --max-features 0\n"
+    ) in card

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,14 @@ import yaml
 from huggingface_hub import DatasetCard, HfApi
 
 from fac_datasets import feature_table
+from fac_datasets.card import size_category
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OptionError, PublishError
 from fac_datasets.interpretation.explain import TopTokensExplainer, explain
+from fac_datasets.publishing import publish
+from fac_datasets.publishing.commit import MANIFEST
 from fac_datasets.synthesis.augment import AugmentedDataset, augment
-from tests.hub_double import Hub
+from tests.hub_double import WRITE_TOKEN, Hub
+from tests.hub_double.card_header import SIZE_CATEGORIES
 from tests.publishing.conftest import NEW_TEXTS, Case, synthetic_rows
 
 REPOSITORY = "datasets/me/data"
@@ -123,6 +129,13 @@ def test_other_files_go_along(hub: Hub, case: Case, tmp_path: Path) -> None:
     assert "![Coverage](coverage.png)" in files["README.md"].decode()
 
 
+@pytest.mark.parametrize("name", ["../x", "/x", "README.md", "report.json", "data/train-00000-of-00001.parquet", ".x"])
+def test_a_file_in_a_place_of_ours_is_an_error(hub: Hub, case: Case, tmp_path: Path, name: str) -> None:
+    (tmp_path / "x").write_text("x")
+    with pytest.raises(OptionError, match="is no place for a file of its own in the repository"):
+        case.publish(files={name: tmp_path / "x"})
+
+
 def test_a_file_that_is_not_there_is_an_error(hub: Hub, case: Case, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"there is no file .*plot\.png to publish"):
         case.publish(files={"plot.png": tmp_path / "plot.png"})
@@ -179,7 +192,7 @@ def test_seed_rows_that_stand_in_the_anchor_are_counted(hub: Hub, case: Case) ->
     case.publish()
     card = hub.files(REPOSITORY)["README.md"].decode()
     assert "Seed rows that also stand in the anchor: 1" in card
-    assert "verbatim or nearly so (80 % of their runs of five words): 0." in card
+    assert "verbatim or nearly so (80 % of the runs of five words): 0." in card
 
 
 def test_reviews_are_told_with_their_agreement(hub: Hub, case: Case) -> None:
@@ -198,6 +211,33 @@ def test_reviews_are_told_with_their_agreement(hub: Hub, case: Case) -> None:
     # Two records, answers keep+keep and keep+drop: one disagreement of two pairs, where chance gives as much.
     assert "| keep | 0.00 | 2 | 4 |" in card
     assert loaded(split="synthetic")["text"] == NEW_TEXTS[:1]
+
+
+def test_rows_that_were_not_accepted_are_told(hub: Hub, case: Case) -> None:
+    reviews = [[{"reviewer": "a", "status": "submitted", "outdated": False, "keep": "drop"}]] * 2
+    reviewed = case.synthetic.add_column("reviews", reviews).add_column("accepted", [False, None])
+    case.publish(augmented=augment(case.seed, reviewed, keep="all"), reviewed=reviewed, after=None)
+    card = hub.files(REPOSITORY)["README.md"].decode()
+    assert "2 of the synthetic rows here were dropped by reviewers or not decided on." in card
+
+
+def test_a_report_of_merged_shards_has_no_intervals(hub: Hub, case: Case) -> None:
+    report = replace(case.report, low=None, high=None)
+    publish(case.augmented, "me/data", report, anchor=case.anchor, license="mit")
+    card = hub.files(REPOSITORY)["README.md"].decode()
+    assert f"| seed | 2 | {report.fac:.3f} |" in card
+    assert "bootstrap" not in card
+
+
+def test_names_of_datasets_are_shown_as_text(hub: Hub, case: Case) -> None:
+    report = replace(case.report, dataset=case.report.dataset._replace(id="my|seed_*x*.jsonl"))
+    publish(case.augmented, "me/data", report, anchor=case.anchor, license="mit")
+    assert "| seed | my\\|seed\\_\\*x\\*.jsonl |" in hub.files(REPOSITORY)["README.md"].decode()
+
+
+@pytest.mark.parametrize("rows", [0, 999, 1_000, 99_999, 10**6, 10**9, 10**11, 10**12, 10**15])
+def test_sizes_are_those_that_the_hub_knows(rows: int) -> None:
+    assert size_category(rows) in SIZE_CATEGORIES
 
 
 def test_harmful_data_is_marked(hub: Hub, case: Case) -> None:
@@ -283,6 +323,61 @@ def test_a_licence_that_people_chose_stays_unless_another_is_asked_for(peoples: 
     assert header(peoples)["license"] == "cc0-1.0"
 
 
+@pytest.mark.parametrize(
+    ("path", "card", "problem"),
+    [
+        (
+            "data/train-00000-of-00002.parquet",
+            None,
+            "holds data of its own, such as 'data/train-00000-of-00002.parquet'",
+        ),
+        ("train.csv", "Mine.\n", "holds data of its own, such as 'train.csv', that no config declares"),
+        ("report.json", None, "holds a file 'report.json' that was not published by fac-datasets"),
+        ("provenance/train-00000-of-00001.parquet", "MINE", "holds a file 'provenance/train-00000-of-00001.parquet'"),
+        ("mine/a.csv", "MINE", "holds 'mine/a.csv' as data of a config"),
+    ],
+)
+def test_a_file_of_peoples_own_is_neither_overwritten_nor_hidden(
+    hub: Hub, case: Case, path: str, card: str | None, problem: str
+) -> None:
+    declared = "---\nconfigs:\n- config_name: mine\n  data_dir: mine\n---\n"
+    files = {path: b"theirs"} | ({} if card is None else {"README.md": card.replace("MINE", declared).encode()})
+    hub.seed(REPOSITORY, files, private=True)
+    before = hub.files(REPOSITORY)
+    with pytest.raises(PublishError, match=re.escape(problem)):
+        case.publish()
+    assert hub.files(REPOSITORY) == before
+
+
+def test_a_file_that_the_repository_ignores_is_told_before_anything_is_committed(hub: Hub, case: Case) -> None:
+    hub.seed(REPOSITORY, {".gitignore": b"data/*\n"}, private=True)
+    with pytest.raises(PublishError, match=r"the \.gitignore of me/data keeps 'data/seed-00000-of-00001\.parquet' out"):
+        case.publish()
+    assert set(hub.files(REPOSITORY)) == {".gitattributes", ".gitignore"}
+
+
+def test_a_damaged_list_of_files_is_told(hub: Hub, case: Case) -> None:
+    hub.seed(REPOSITORY, {MANIFEST: b"{"}, private=True)
+    with pytest.raises(PublishError, match="which lists the files of the earlier publication, is damaged"):
+        case.publish()
+
+
+def test_configs_that_are_published_no_more_are_gone_from_card_and_repository(hub: Hub, case: Case) -> None:
+    case.publish(features=case.augmented.dataset["train"].map(case.extractor, batched=True))
+    for augmented, configs in (
+        (case.augmented, {"default", "provenance"}),
+        (augment(case.seed, case.synthetic.select([])), {"default"}),
+    ):
+        for _ in range(2):
+            published = case.publish(augmented=augmented, after=None)
+        assert published.changed == ()
+        assert {config["config_name"] for config in header(hub)["configs"]} == configs
+        folders = {path.partition("/")[0] for path in hub.files(REPOSITORY) if path.endswith(".parquet")}
+        assert folders == {"data" if config == "default" else config for config in configs}
+        for config in configs:
+            assert loaded(config)
+
+
 def test_a_config_of_somebody_elses_is_not_taken_over(hub: Hub, case: Case) -> None:
     datasets.Dataset.from_dict({"a": [1]}).push_to_hub("me/data", private=True)
     before = hub.files(REPOSITORY)
@@ -303,7 +398,7 @@ def test_a_new_repository_is_private_unless_it_is_meant_to_be_public(hub: Hub, c
 
 def test_nothing_is_published_to_a_public_repository_by_accident(hub: Hub, case: Case) -> None:
     hub.seed(REPOSITORY, {"notes.txt": b""}, private=False)
-    with pytest.raises(PublishError, match=r"me/data is public, .* \(--public, public=True\)"):
+    with pytest.raises(PublishError, match=r"me/data is public, .* \(--public, public=True; private=False of push"):
         case.publish()
     assert set(hub.files(REPOSITORY)) == {".gitattributes", "notes.txt"}
 
@@ -376,10 +471,52 @@ def test_a_pull_request_that_is_open_is_brought_up_to_date(hub: Hub, case: Case)
         case.publish(revision="refs/pr/2")
 
 
+def test_a_pull_request_does_not_make_a_repository_public(hub: Hub, case: Case) -> None:
+    case.publish()
+    smaller = augment(case.seed, case.synthetic.select([0]))
+    case.publish(augmented=smaller, create_pr=True, public=True)
+    case.publish(augmented=smaller, revision="refs/pr/1", public=True)
+    assert hub.repositories[REPOSITORY].private
+
+
+def test_a_proposal_to_others_can_be_opened_and_brought_up_to_date(hub: Hub, case: Case) -> None:
+    hub.seed("datasets/other/data", {"notes.md": b"Theirs."}, private=False)
+    case.publish("other/data", create_pr=True)
+    case.publish("other/data", augmented=augment(case.seed, case.synthetic.select([0])), revision="refs/pr/1")
+    assert len(datasets.load_dataset("other/data", revision="refs/pr/1", split="train")) == 3
+    assert set(hub.files("datasets/other/data")) == {".gitattributes", "notes.md"}
+
+
 def test_a_version_gets_a_tag(hub: Hub, case: Case) -> None:
     published = case.publish(tag="v1.0")
     assert hub.repositories[REPOSITORY].tags == {"v1.0": published.commit}
     assert case.publish(tag="v1.0").commit == published.commit
+
+
+def test_a_tag_that_is_taken_meanwhile_is_told_with_what_was_published(hub: Hub, case: Case) -> None:
+    def take() -> None:
+        hub.repositories[REPOSITORY].tags["v1"] = next(iter(hub.repositories[REPOSITORY].commits))
+
+    hub.before("PUT .*/settings", take)
+    with pytest.raises(PublishError, match=r"published as http.*/commit/.*, but the tag 'v1' is at .* run this again"):
+        case.publish(public=True, tag="v1")
+    assert not hub.repositories[REPOSITORY].private
+    assert case.publish(public=True, tag="v2").changed == ()
+
+
+def test_a_history_that_is_rewritten_meanwhile_is_told(hub: Hub, case: Case) -> None:
+    case.publish()
+    repository = hub.repositories[REPOSITORY]
+    files = repository.find("main").files
+
+    def rewrite() -> None:
+        repository.append("main", files, "another start")
+
+    hub.before("POST .*/commit/", rewrite)
+    with pytest.raises(PublishError, match="the history of me/data was rewritten meanwhile; main is at"):
+        case.publish(augmented=augment(case.seed, case.synthetic.select([0])))
+    case.publish(augmented=augment(case.seed, case.synthetic.select([0])))
+    assert len(loaded(split="train")) == 3
 
 
 def test_a_tag_is_never_moved(hub: Hub, case: Case) -> None:
@@ -414,11 +551,13 @@ def test_contradicting_options_are_an_error(case: Case) -> None:
 def test_rows_that_stand_in_the_anchor_stop_it(hub: Hub, case: Case) -> None:
     leaking = synthetic_rows([NEW_TEXTS[0], "I would like two cups of coffee!"], case.report.feature_space)
     augmented = augment(case.seed, leaking)
-    with pytest.raises(PublishError, match=r"1 synthetic rows stand in the anchor.* row 1 \(s1\), .* row 2 has 100%"):
+    with pytest.raises(
+        PublishError, match=r"1 synthetic rows stand.* row 1 \(s1\), which shares 100% with anchor row 2"
+    ):
         case.publish(augmented=augmented)
     assert hub.requests() == []
     case.publish(augmented=augmented, allow_leaks=True)
-    assert "verbatim or nearly so (80 % of their runs of five words): 1." in hub.files(REPOSITORY)["README.md"].decode()
+    assert "verbatim or nearly so (80 % of the runs of five words): 1." in hub.files(REPOSITORY)["README.md"].decode()
 
 
 def test_without_the_anchor_it_is_not_published_unless_that_is_meant(hub: Hub, case: Case) -> None:
@@ -463,4 +602,7 @@ def test_the_token_in_use_is_found_wherever_it_stands(hub: Hub, case: Case) -> N
     leaking = synthetic_rows([NEW_TEXTS[0], "My password is hunter2-of-mine."], case.report.feature_space)
     with pytest.raises(PublishError, match="holds what looks like the token in use"):
         case.publish(augmented=augment(case.seed, leaking), token="hunter2-of-mine")
+    logged_in = synthetic_rows([f"It is {WRITE_TOKEN}."], case.report.feature_space)
+    with pytest.raises(PublishError, match=r"row 0, column 'text' .* holds what looks like the token in use"):
+        case.publish(augmented=augment(case.seed, logged_in))
     assert hub.requests() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from fac_datasets.errors import PublishError
-from fac_datasets.publishing.commit import Commit, Target, commit_files
+from fac_datasets.publishing.commit import MANIFEST, Commit, Target, commit_files
 from fac_datasets.publishing.merging import merge_card
 from tests.hub_double import Hub, connect, drop_connections
 from tests.publishing.conftest import Case
@@ -28,11 +29,11 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 """What passes, so that a publication gets over it by itself."""
 
-REFUSALS: dict[str, dict[str, Any]] = {
-    "precondition failed": {"status": 412},
-    "forbidden": {"status": 403},
-    "not known": {"status": 401},
-    "too large": {"status": 413},
+REFUSALS: dict[str, tuple[int, str]] = {
+    "precondition failed": (412, "the Hub did not take what was published to me/data: HTTP 412"),
+    "forbidden": (403, "the token may not write to me/data"),
+    "not known": (401, "the Hub does not know the token"),
+    "too large": (413, "the Hub did not take what was published to me/data: HTTP 413"),
 }
 """What a server says on purpose: an error, after which the same call ends well once the reason is gone."""
 
@@ -59,17 +60,19 @@ class Scene:
 
     def publish(self) -> Commit:
         """Publish."""
-        return commit_files(self.target, STATE, card, title="Publish", replaces=lambda path: path.startswith("old/"))
+        return commit_files(self.target, STATE, card, title="Publish")
 
 
-def card(existing: str | None) -> str:
+def card(existing: str | None, _others: list[str]) -> str:
     """The card of the published state."""
     return merge_card(existing, "---\nlicense: mit\n---\nOurs.\n")
 
 
 def with_data(hub: Hub) -> None:
     """A repository with a card, a file of people's own, and one of an earlier state."""
-    hub.seed("datasets/me/data", {"README.md": b"Mine.\n", "mine.txt": b"1", "old/x.parquet": b"PAR1"}, private=True)
+    files = {"README.md": b"Mine.\n", "mine.txt": b"1", "old/x.parquet": b"PAR1", "report.json": b"[]\n"}
+    manifest = json.dumps({"files": ["old/x.parquet", "report.json"]}).encode()
+    hub.seed("datasets/me/data", {**files, MANIFEST: manifest}, private=True)
 
 
 SCENES = {
@@ -143,13 +146,24 @@ def test_after_a_refusal_the_same_call_ends_well(fresh: Callable[[Scene], Hub], 
     requests, wanted = clean_run(fresh, scene)
     for place, line in enumerate(requests):
         hub = fresh(scene)
-        hub.fail("", skip=place, **REFUSALS[fault])
+        status, told = REFUSALS[fault]
+        hub.fail("", skip=place, status=status)
         try:
             scene.publish()
         except PublishError as refusal:
-            assert len(str(refusal)) > 20
+            assert told in str(refusal), f"{fault} at request {place}: {line}"
+            assert all_or_nothing(hub, scene, wanted), f"{fault} at request {place}: {line}"
             scene.publish()
         assert state(hub, scene) == wanted, f"{fault} at request {place}: {line}"
+
+
+def all_or_nothing(hub: Hub, scene: Scene, wanted: dict[str, Any]) -> bool:
+    """Whether a reader of the published branch finds the earlier state or the new one."""
+    repository = hub.repositories.get("datasets/me/data")
+    if repository is None or scene.branch not in {*repository.branches, *repository.pull_requests}:
+        return True
+    files = hub.files("datasets/me/data", scene.branch)
+    return files == wanted["files"] or not {*STATE} & {path for path in files if files[path] == STATE.get(path)}
 
 
 @pytest.mark.slow
@@ -165,7 +179,7 @@ def test_somebody_elses_commit_in_between_is_never_lost(fresh: Callable[[Scene],
         except PublishError as error:
             assert "somebody else has committed to me/data meanwhile" in str(error), f"at request {place}: {line}"
             assert "'Seed'" in str(error)
-            assert "report.json" not in hub.files("datasets/me/data", scene.target.branch)
+            assert hub.files("datasets/me/data", scene.target.branch).get("report.json") != b"{}\n"
             named += 1
             scene.publish()
         if theirs := hub.repositories["datasets/me/data"].branches.get(scene.target.branch):

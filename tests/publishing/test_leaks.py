@@ -23,6 +23,18 @@ def test_a_text_that_nearly_stands_there_is_a_leak() -> None:
     assert (leak.row, leak.anchor_row, leak.share) == (1, 0, 8 / 9)
 
 
+def test_a_text_that_holds_an_anchor_row_is_a_leak() -> None:
+    text = f"Question: {ANCHOR[0]} Answer: Yes, it does, unless it is late, as it was on each of the last nine days."
+    assert find_leaks([text], ANCHOR) == [Leak(0, 0, 1.0)]
+
+
+def test_a_text_that_holds_a_phrase_of_the_anchor_is_none() -> None:
+    assert (
+        find_leaks(["He said: how are you doing today, my friend from the far north?"], ["How are you doing today?"])
+        == []
+    )
+
+
 def test_a_text_that_shares_some_words_is_none() -> None:
     assert find_leaks(["The train to Madrid leaves whenever the last of the guests has come."], ANCHOR) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ configs:
     path: data/train-*.parquet
   default: true
 dataset_info:
+- config_name: default
   features:
   - name: text
     dtype: string
@@ -49,6 +51,44 @@ def test_a_text_of_peoples_own_stays_and_a_second_merge_changes_nothing(theirs: 
     assert merge_card(once, OURS) == once
 
 
+@pytest.mark.parametrize("ours", [OURS, OURS.replace("- fac\n", "- fac\n- no\n")])
+def test_a_first_card_is_not_changed_by_a_second_merge(ours: str) -> None:
+    once = merge_card(None, ours)
+    assert merge_card(once, ours) == once
+
+
+def test_comments_order_and_writing_of_a_header_stay() -> None:
+    theirs = '---\n# Ours since 2020.\nlicense: "cc0-1.0"  # for now\ntags: [a, fac]\n\npretty_name: >-\n  A\n  name\n'
+    assert merge_card(f"{theirs}---\nMine.\n", OURS).startswith(theirs)
+
+
+@pytest.mark.parametrize("start", ["\ufeff", "\n\n", ""])
+def test_a_header_is_found_behind_a_mark_or_blank_lines(start: str) -> None:
+    header, text = split_card(merge_card(f"{start}---\r\nlicense: cc0-1.0\r\n---\r\nMine.\r\nToo.\r\n", OURS))
+    assert header["license"] == "cc0-1.0"
+    assert text.startswith("Mine.\r\nToo.")
+
+
+def test_a_title_between_rules_is_no_header() -> None:
+    assert "---\n# Title\n---\nMine." in merge_card("---\n# Title\n---\nMine.\n", OURS)
+
+
+def test_norwegian_is_not_false() -> None:
+    merged = merge_card("---\nlanguage:\n- no\n- sv\n---\n", OURS)
+    assert split_card(merged)[0]["language"] == ["no", "sv"]
+    # Also for readers of YAML 1.1, such as the client.
+    assert yaml.safe_load(merged.split("---\n")[1])["language"] == ["no", "sv"]
+
+
+def test_a_config_of_an_earlier_publication_that_is_gone_is_gone_from_the_header() -> None:
+    features = "- config_name: features\n  data_files:\n  - split: train\n    path: features/train-*.parquet\n"
+    earlier = OURS.replace("dataset_info:\n", f"{features}dataset_info:\n- config_name: features\n  features: []\n")
+    assert len(split_card(earlier)[0]["dataset_info"]) == 2
+    header, _ = split_card(merge_card(merge_card(None, earlier), OURS))
+    assert [entry["config_name"] for entry in header["configs"]] == ["default"]
+    assert [entry["config_name"] for entry in header["dataset_info"]] == ["default"]
+
+
 def test_our_part_stays_where_people_moved_it() -> None:
     card = merge_card(f"Before.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n", OURS)
     assert split_card(card)[1].split() == f"Before. {BEGIN} # Ours {END} After.".split()
@@ -73,6 +113,12 @@ def test_tags_are_joined_also_where_there_was_one() -> None:
         (with_config("config_name: mine\n  data_files: mine/a.csv"), "declares 'mine/a.csv' as data of config 'mine'"),
         ("---\ndataset_info:\n  features: []\n---\n", "describes data of its own as config 'default'"),
         ("---\n- a list\n---\n", "the header of the card that is there cannot be read"),
+        ("---\nconfigs: [mine]\n---\n", "the field 'configs' of the card that is there lists no configs"),
+        (
+            with_config("config_name: mine\n  data_dir: data"),
+            r"declares 'data/\*\*' as data of config 'mine', where",
+        ),
+        (with_config("config_name: mine\n  data_files: features/*.parquet"), "where files of a publication go"),
         ("---\na: [\n---\n", "the header of the card that is there cannot be read"),
     ],
 )

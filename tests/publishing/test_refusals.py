@@ -25,7 +25,11 @@ def publish(repo_id: str = "me/data", **options: Any) -> object:
     """Publish one file to a dataset repository."""
     token = options.pop("token", None)
     return commit_files(
-        Target(repo_id, "dataset", **options), {"a.txt": b"a"}, lambda _card: CARD, title="Publish", token=token
+        Target(repo_id, "dataset", **options),
+        {"a.txt": b"a"},
+        lambda _card, _others: CARD,
+        title="Publish",
+        token=token,
     )
 
 

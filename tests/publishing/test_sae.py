@@ -35,14 +35,10 @@ def test_a_folder_becomes_a_repository_that_is_loaded_with_its_calibrations(
 ) -> None:
     command("publish", "sae", folder, "me/tiny", "--license", "apache-2.0", "--tag", "v1")
     assert hub.repositories["me/tiny"].private
-    files = set(hub.files("me/tiny")) - {".gitattributes"}
-    assert {path for path in files if "/" not in path} == {
-        "README.md",
-        "config.json",
-        "model.safetensors",
-        "report.json",
-    }
-    assert len(files) == 6
+    files = {path for path in hub.files("me/tiny") if not path.startswith(".")}
+    calibrations = {path for path in files if path.startswith("calibration/")}
+    assert files - calibrations == {"README.md", "config.json", "model.safetensors", "report.json"}
+    assert len(calibrations) == 2
     monkeypatch.setenv("FAC_DATASETS_CACHE", str(tmp_path / "cache"))
     ours, again = load_sae(folder), load_sae("me/tiny")
     assert torch.equal(again.W_enc, ours.W_enc)
@@ -86,3 +82,10 @@ def test_what_is_no_sae_is_refused(hub: Hub, folder: Path) -> None:
     with pytest.raises(SAEFormatError, match=r"holds no SAE to publish: it lacks model\.safetensors"):
         publish_sae(folder, "me/tiny")
     assert hub.requests() == []
+
+
+def test_a_report_of_other_weights_does_not_stay(hub: Hub, folder: Path) -> None:
+    publish_sae(folder, "me/tiny")
+    (folder / "report.json").unlink()
+    publish_sae(folder, "me/tiny")
+    assert "report.json" not in hub.files("me/tiny")

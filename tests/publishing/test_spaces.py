@@ -51,7 +51,7 @@ def test_all_metrics_become_spaces_that_evaluate_loads(hub: Hub) -> None:
         folder = resource_folder("metrics") / name
         ours = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
         card, our_card = (files.pop("README.md").decode() for files in (pushed, ours))
-        assert {path: content for path, content in pushed.items() if path != ".gitattributes"} == ours
+        assert {path: pushed[path] for path in pushed if not path.startswith(".")} == ours
         assert split_card(card)[0] == split_card(our_card)[0]
         assert split_card(our_card)[1].strip() in card
         assert check(card, "space") == ([], [])
@@ -63,7 +63,7 @@ def test_all_metrics_become_spaces_that_evaluate_loads(hub: Hub) -> None:
 def test_a_dry_run_shows_all_spaces_and_asks_nothing(hub: Hub) -> None:
     shown = command("publish", "metrics", "me", "--dry-run")
     for name in metric_names():
-        assert f"me/{name}: 4 files, nothing was sent" in shown
+        assert f"me/{name}: 5 files, nothing was sent" in shown
         assert f"bytes  {name}.py" in shown
     assert hub.requests() == []
 
@@ -87,6 +87,18 @@ def test_a_space_of_ones_own_is_published_and_peoples_words_on_its_page_stay(hub
 
 def test_a_space_of_this_package_is_found_by_name(hub: Hub) -> None:
     assert publish_space("distinct_n", "me/mine").files.keys() >= {"README.md", "app.py", "distinct_n.py"}
+
+
+def test_all_files_of_a_page_go_along_and_those_that_left_it_go(hub: Hub, space: Path) -> None:
+    for path in ("page/__init__.py", "page/__main__.py", "page/__pycache__/x.pyc", ".hidden", "old.py"):
+        (space / path).parent.mkdir(exist_ok=True, parents=True)
+        (space / path).write_text("")
+    publish_space(space, "me/explorer")
+    (space / "old.py").unlink()
+    publish_space(space, "me/explorer")
+    assert {path for path in hub.files("spaces/me/explorer") if not path.startswith(".")} == {
+        "README.md", "app.py", "requirements.txt", "page/__init__.py", "page/__main__.py",
+    }  # fmt: skip
 
 
 def test_what_is_no_space_is_refused(hub: Hub, space: Path) -> None:
