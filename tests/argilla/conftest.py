@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +16,11 @@ import pytest
 from fac_datasets import CoverageReport
 from fac_datasets.identity import DatasetIdentity
 from fac_datasets.synthesis.synthesize import synthetic_features
-from tests.argilla.server import API_KEY, PASSWORD, ArgillaServer, why_unavailable
+from tests.argilla.server import API_KEY, CHROMIUM, PASSWORD, ArgillaServer, why_unavailable
 
 if TYPE_CHECKING:
     import argilla
+    from playwright.sync_api import Browser, Page
 
 SPACE = f"m@{1:016x}/layer1/raw/s@{2:016x}/sae/max/>0/cut512"
 
@@ -43,6 +46,22 @@ class Annotator:
         answer = httpx.request(method, self.url + path, json=content, headers=headers, timeout=30)
         self.responses[record] = answer.raise_for_status().json()["id"]
 
+    def queue(self, dataset: argilla.Dataset, status: str) -> list[str]:
+        """Ends of the ids of the records that the web UI shows this person: to answer, or under 'Draft'."""
+        conditions = [{"type": "terms", "scope": {"entity": "response", "property": "status"}, "values": [status]}]
+        if status == "pending":
+            conditions.append(
+                {"type": "terms", "scope": {"entity": "record", "property": "status"}, "values": [status]}
+            )
+        answer = httpx.post(
+            f"{self.url}/api/v1/me/datasets/{dataset.id}/records/search",
+            json={"filters": {"type": "and", "and": conditions}},
+            headers={"X-Argilla-Api-Key": self.api_key},
+            timeout=30,
+        )
+        items = answer.raise_for_status().json()["items"]
+        return [item["record"]["external_id"].rpartition("-")[2] for item in items]
+
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArgillaServer]:
@@ -65,16 +84,55 @@ def client(server: ArgillaServer) -> argilla.Argilla:
 @pytest.fixture(scope="session")
 def annotators(server: ArgillaServer) -> tuple[Annotator, ...]:
     """Ada, Bob and Cyd."""
+    return tuple(person(server, name) for name in ("ada", "bob", "cyd"))
+
+
+def person(server: ArgillaServer, name: str, role: str = "annotator") -> Annotator:
+    """A new member of the workspace."""
     import argilla
 
     owner = argilla.Argilla(api_url=server.url, api_key=API_KEY)
-    (workspace,) = owner.workspaces.list()
-    for name in ("ada", "bob", "cyd"):
-        user = argilla.User(username=name, password=PASSWORD, role="annotator", client=owner).create()
-        user.add_to_workspace(workspace)
+    user = argilla.User(username=name, password=PASSWORD, role=role, client=owner).create()
+    user.add_to_workspace(owner.workspaces("argilla"))
     users = owner.http_client.get("/api/v1/users").raise_for_status().json()["items"]
-    keys = {user["username"]: user["api_key"] for user in users}
-    return tuple(Annotator(server.url, name, keys[name]) for name in ("ada", "bob", "cyd"))
+    (key,) = [each["api_key"] for each in users if each["username"] == name]
+    return Annotator(server.url, name, key)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    from playwright.sync_api import sync_playwright
+
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium: install it, or run `make argilla` as root on Debian")
+    with sync_playwright() as playwright:
+        # As root Chromium starts only without its sandbox.
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@contextmanager
+def signed_in(browser: Browser, who: Annotator) -> Iterator[Page]:
+    """A page of a person who has signed in."""
+    from tests.argilla.screenshots import sign_in
+
+    context = browser.new_context(viewport={"width": 1400, "height": 1100})
+    opened = context.new_page()
+    # The UI asks for fonts from the internet.
+    context.route(lambda url: not url.startswith(("http://127.0.0.1", "data:")), lambda route: route.abort())
+    sign_in(opened, who.url, who.name, PASSWORD)
+    yield opened
+    context.close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until something holds, at most a minute."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it did not come about within a minute"
+        time.sleep(0.02)
 
 
 def span(text: str, peak: str, activation: float = 1.0) -> dict[str, Any]:
