@@ -64,6 +64,11 @@ def test_the_text_that_is_shown_is_the_text(text: str, data: st.DataObject) -> N
     assert html.unescape(re.sub("</?(mark|b)>", "", content)) == text
 
 
+@pytest.mark.parametrize("text", ["\u0645\u06cc\u200c\u062e", "\U0001f468\u200d\U0001f469"])
+def test_what_scripts_and_emoji_are_joined_with_stays(text: str) -> None:
+    assert shown(text) == text
+
+
 def test_characters_that_are_not_seen_are_replaced() -> None:
     assert shown("a\x00b\u202ec\x1b[0m") == "a\ufffdb\ufffdc\ufffd&#91;0m"
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 _MEANINGFUL = re.compile(r"[!-/:-@\[-`{-~]")
 """ASCII punctuation: all that HTML and Markdown give a meaning to."""
 
-_INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-"""Control characters, and those that change the direction or look of others."""
+_INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+"""Control characters, and those that hide or turn others; joiners stay, as scripts and emoji are written with them."""
 
 
 def shown(text: str) -> str:
