@@ -265,13 +265,16 @@ def test_a_server_of_something_else(credentials: Any, answers: dict[str, tuple[i
     with answering(answers) as url:
         credentials(url)
         with pytest.raises(
-            ReviewError, match="is no Argilla server that can be used; check ARGILLA_API_URL"
+            ReviewError, match=r"is no Argilla server, or one that is too old; check ARGILLA_API_URL, .* 2\.1 or later"
         ) as refused:
             connect()
     assert "a-secret-key" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("version", "taken"), [("2.0.1", False), ("1.29.0", False), ("2.1.0", True), ("2.8.0", True)])
+@pytest.mark.parametrize(
+    ("version", "taken"),
+    [("2.0.1", False), ("1.29.0", False), ("dev", False), ("2.1.0", True), ("2.9rc1", True), ("10.0", True)],
+)
 def test_a_server_that_is_too_old(credentials: Any, version: str, taken: bool) -> None:
     with answering({"/api/v1/me": (200, ME), "/api/v1/version": (200, {"version": version})}) as url:
         credentials(url)

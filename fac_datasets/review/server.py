@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 OLDEST_SERVER = (2, 1)
 """The first version that distributes records among annotators."""
+
+_OLDEST = ".".join(map(str, OLDEST_SERVER))
 
 DEFAULT_URL = "http://localhost:6900"
 
@@ -69,13 +72,11 @@ def connect(client: argilla.Argilla | None = None) -> argilla.Argilla:
         ) from error
     except (ArgillaAPIError, httpx.HTTPStatusError, ValueError, KeyError, TypeError) as error:
         raise ReviewError(
-            f"what answers at {url} is no Argilla server that can be used; check ARGILLA_API_URL"
+            f"what answers at {url} is no Argilla server, or one that is too old; check ARGILLA_API_URL, and that it "
+            f"is version {_OLDEST} or later"
         ) from error
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
-        raise ReviewError(
-            f"the Argilla server at {url} is version {version}; review needs version "
-            f"{'.'.join(map(str, OLDEST_SERVER))} or later"
-        )
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_SERVER:
+        raise ReviewError(f"the Argilla server at {url} is version {version}; review needs version {_OLDEST} or later")
     return client
 
 
