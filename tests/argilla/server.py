@@ -37,7 +37,9 @@ def why_unavailable() -> str | None:
     """Why no server can be started here; None where one can."""
     if (ENVIRONMENT / ".installed").exists():
         return None
-    return "the Argilla server is not installed: run `make argilla`"
+    failed = ENVIRONMENT / ".failed"
+    reason = failed.read_text().strip() if failed.exists() else "run `make argilla`"
+    return f"the Argilla server is not installed: {reason}"
 
 
 class ArgillaServer:

@@ -18,7 +18,7 @@ from fac_datasets.errors import FeatureSpaceMismatch, OutputError
 from fac_datasets.loading import load_rows
 from fac_datasets.pipeline import Settings, run
 from tests.argilla.conftest import SPACE, Annotator, records_of
-from tests.argilla.server import API_KEY, ENVIRONMENT, REPOSITORY, ArgillaServer
+from tests.argilla.server import API_KEY, REPOSITORY, ArgillaServer, why_unavailable
 from tests.cli import command
 from tests.tiny import TEXTS
 
@@ -157,7 +157,7 @@ def test_what_people_say_of_features_decides_coverage_and_synthesis(
 
 
 @pytest.mark.embedded
-@pytest.mark.skipif(not ENVIRONMENT.exists(), reason="the Argilla server is not installed: run `make argilla`")
+@pytest.mark.skipif(why_unavailable() is not None, reason=str(why_unavailable()))
 def test_the_demo_starts_a_server_with_two_reviews_and_stops_it(tmp_path: Path) -> None:
     start = [sys.executable, "-m", "fac_datasets", "review", "demo", "--folder", str(tmp_path / "data"), "--port", "0"]
     for stopping in (signal.SIGINT, signal.SIGTERM):
