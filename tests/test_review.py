@@ -151,6 +151,20 @@ def test_a_summary_says_what_there_is_in_plain_lines() -> None:
     )
 
 
+def test_only_spans_that_were_shown_count_for_agreement() -> None:
+    def by(reviewer: str, misfits: list[int]) -> dict[str, Any]:
+        return {"reviewer": reviewer, "status": "submitted", "outdated": False, "misfits": misfits}
+
+    def agreement(spans: int) -> Any:
+        rows = {"reviews": [[by("ada", [1, 2]), by("bob", [2, 3])]], "spans": [["a text"] * spans]}
+        return review.summary(datasets.Dataset.from_dict(rows)).agreement["misfits"]
+
+    assert agreement(20) == agreement(10)
+    # Of twenty marks on ten spans four are set, two of them on the same: observed (2 * 2) / 20, expected
+    # 2 * 4 * 16 / (20 * 19).
+    assert agreement(20).alpha == pytest.approx(1 - (4 / 20) / (128 / 380))
+
+
 def test_a_summary_is_of_what_was_pulled() -> None:
     with pytest.raises(ColumnError, match="there is no column 'reviews'; pass what pull_explanations"):
         review.summary(datasets.Dataset.from_dict({"text": ["a"]}))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from fac_datasets.errors import ColumnError, MissingExtra, OptionError
+from fac_datasets.review.form import SHOWN
 
 if TYPE_CHECKING:
     import datasets
@@ -130,7 +131,7 @@ def summary(reviewed: datasets.Dataset) -> ReviewSummary:
     questions = reviewed.features["reviews"].feature
     agreement = {name: _of_choice(counted, name) for name in questions if name not in _ASIDE and name != "misfits"}
     if "misfits" in questions:
-        shown = [len(spans) for spans in reviewed["spans"]]
+        shown = [min(len(spans), SHOWN) for spans in reviewed["spans"]]
         agreement["misfits"] = _of_spans(counted, shown)
     return ReviewSummary(
         len(reviews),

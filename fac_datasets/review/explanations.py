@@ -18,16 +18,13 @@ from fac_datasets.interpretation.evidence import with_evidence
 from fac_datasets.interpretation.relevance import Guideline
 from fac_datasets.interpretation.table import add_columns, require_columns
 from fac_datasets.review.agreement import CANNOT_TELL, CERTAINTY, HOLDS, consensus_rule, counting
-from fac_datasets.review.form import Form, Question, guidelines
+from fac_datasets.review.form import SHOWN, Form, Question, guidelines
 from fac_datasets.review.markup import numbered, shown, shown_with_peak, two_columns
 from fac_datasets.review.records import Answer, PushReport, ReviewDataset, ReviewRecord, Suggestion
 
 if TYPE_CHECKING:
     import argilla
     import datasets
-
-SHOWN = 10
-"""Spans shown where a feature is active, and again where it is silent."""
 
 _VERDICTS = CERTAINTY[::-1]
 

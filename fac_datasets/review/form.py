@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parent / "guidelines"
 
+SHOWN = 10
+"""Spans shown where a feature is active, and again where it is silent."""
+
 _LONGEST_GUIDELINES, _LONGEST_HELP = 10_000, 1_000
 """Characters that a server takes."""
 
