@@ -179,9 +179,9 @@ def _form(task: Guideline | None, min_submitted: int) -> Form:
     return Form(
         {
             "explanation": "Name",
+            "numbers": "Numbers",
             "spans": "Where it is active",
             "silent_spans": "Where it is silent",
-            "numbers": "Numbers",
         },
         questions,
         {"feature_id": "integer", "state": "terms", "task": "terms", "firing_rate": "float", "detection": "float"},
@@ -193,23 +193,16 @@ def _form(task: Guideline | None, min_submitted: int) -> Form:
 def _records(table: datasets.Dataset, task: Guideline | None, states: Mapping[int, str]) -> Iterator[ReviewRecord]:
     for row in table:
         name = row["explanation"]
-        # A name's measured score says how far its verdict can be trusted; a model's own certainty is not known.
-        suggestions = []
-        if row["fits"] in (*_VERDICTS, CANNOT_TELL):
-            agent = row.get("verifier") if name else row.get("explainer")
-            suggestions.append(Suggestion("fits", row["fits"], agent, row.get("detection")))
-        if task is not None and row.get("relevant") in _VERDICTS and row.get("guideline") == task.name:
-            suggestions.append(Suggestion("relevant", row["relevant"], row.get("judge"), row.get("detection")))
         yield ReviewRecord(
             _id(row["feature_space"], row["feature_id"]),
             name or "",
             {
                 "explanation": f"<p><b>{shown(name)}</b></p>" if name else "<p>It has no name.</p>",
+                "numbers": two_columns(_numbers(row, states)),
                 "spans": numbered(
                     [f"{_peaked(span)} &nbsp;({span['activation']:.2f})" for span in row["spans"][:SHOWN]]
                 ),
                 "silent_spans": numbered([shown(span["text"]) for span in row["silent_spans"][:SHOWN]]),
-                "numbers": two_columns(_numbers(row, states)),
             },
             {
                 "feature_id": row["feature_id"],
@@ -218,12 +211,25 @@ def _records(table: datasets.Dataset, task: Guideline | None, states: Mapping[in
                 "firing_rate": row["firing_rate"],
                 "detection": row.get("detection"),
             },
-            suggestions,
+            _suggestions(row, task),
         )
 
 
 def _peaked(span: Mapping[str, Any]) -> str:
     return shown_with_peak(span["text"], span["start"], span["end"])
+
+
+def _suggestions(row: Mapping[str, Any], task: Guideline | None) -> list[Suggestion]:
+    """Verdicts of models, with the score where one was measured for what they say."""
+    found = []
+    if row["fits"] in (*_VERDICTS, CANNOT_TELL):
+        agent = row.get("verifier") if row["explanation"] else row.get("explainer")
+        # Texts that the name tells apart speak for a yes; they are no score of a no.
+        score = row.get("detection") if row["fits"] in HOLDS else None
+        found.append(Suggestion("fits", row["fits"], agent, score))
+    if task is not None and row.get("relevant") in _VERDICTS and row.get("guideline") == task.name:
+        found.append(Suggestion("relevant", row["relevant"], row.get("judge"), None))
+    return found
 
 
 def _numbers(row: Mapping[str, Any], states: Mapping[int, str]) -> list[tuple[str, str]]:

@@ -156,7 +156,7 @@ def feature(number: int, name: str | None = "drinks", **columns: Any) -> dict[st
         "relevant": "maybe" if name else None,
         "guideline": "Toxicity",
         "judge": "a model that judges",
-        "detection": 0.75,
+        "detection": 0.75 if name else None,
         **columns,
     }
 

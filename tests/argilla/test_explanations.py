@@ -39,6 +39,7 @@ def test_a_record_shows_spans_contrast_numbers_and_the_name(client: argilla.Argi
     assert "a heap of stones" in record["fields"]["silent_spans"]
     assert "8 % of the rows" in record["fields"]["numbers"] and "0.75" in record["fields"]["numbers"]
     assert record["fields"]["explanation"] == "<p><b>drinks</b></p>"
+    assert list(record["fields"])[:2] == ["explanation", "numbers"]
     settings = client.datasets(name).settings
     assert [question.name for question in settings.questions] == ["fits", "corrected", "relevant", "misfits", "comment"]
     task = Guideline.load("toxicity")
@@ -47,19 +48,22 @@ def test_a_record_shows_spans_contrast_numbers_and_the_name(client: argilla.Argi
 
 
 def test_verdicts_of_models_are_suggestions_with_agent_and_score(client: argilla.Argilla, name: str) -> None:
-    review.push_explanations(table_of(feature(1), feature(2, None)), name, client=client, guideline="toxicity")
+    table = table_of(feature(1), feature(2, None), feature(3, fits="no"))
+    review.push_explanations(table, name, client=client, guideline="toxicity")
     records, questions = records_of(client, name), client.datasets(name).settings.questions
 
-    def suggested(number: str) -> set[tuple[str, str, str, float]]:
+    def suggested(number: str) -> set[tuple[str, str, str, float | None]]:
         suggestions = records[number]["suggestions"]
         return {(str(s["question_id"]), s["value"], s["agent"], s["score"]) for s in suggestions}
 
     fits, relevant = (str(questions[question].id) for question in ("fits", "relevant"))
     assert suggested("1") == {
         (fits, "probably", "a model that checks", 0.75),
-        (relevant, "maybe", "a model that judges", 0.75),
+        (relevant, "maybe", "a model that judges", None),
     }
-    assert suggested("2") == {(fits, "cannot tell", "a model that names", 0.75)}
+    assert suggested("2") == {(fits, "cannot tell", "a model that names", None)}
+    # How well a name tells texts apart is no score of a verdict that it does not fit.
+    assert (fits, "no", "a model that checks", None) in suggested("3")
 
 
 def test_a_verdict_on_another_task_is_no_suggestion(client: argilla.Argilla, name: str) -> None:
