@@ -20,7 +20,14 @@ from fac_datasets.interpretation.table import add_columns, require_columns
 from fac_datasets.review.agreement import CANNOT_TELL, CERTAINTY, HOLDS, consensus_rule, counting
 from fac_datasets.review.form import SHOWN, Form, Question, guidelines
 from fac_datasets.review.markup import numbered, shown, shown_with_peak, two_columns
-from fac_datasets.review.records import Answer, PushReport, ReviewDataset, ReviewRecord, Suggestion
+from fac_datasets.review.records import (
+    Answer,
+    PushReport,
+    ReviewDataset,
+    ReviewRecord,
+    Suggestion,
+    require_different,
+)
 
 if TYPE_CHECKING:
     import argilla
@@ -66,7 +73,7 @@ def push_explanations(
 
     Raises:
         ReviewError: no server, key or workspace, or a dataset of this name with other settings.
-        ColumnError: the table has no names.
+        ColumnError: the table has no names, or a feature twice.
         OptionError: the guideline or the report cannot be used.
         FeatureSpaceMismatch: the report is of another space than the table.
 
@@ -75,6 +82,7 @@ def push_explanations(
         True
     """
     require_columns(table, "feature_id", "feature_space", "spans", "silent_spans", "explanation", "fits")
+    require_different(table["feature_id"], "feature")
     if min_submitted < 1:
         raise OptionError(f"min_submitted={min_submitted} is less than 1")
     task = guideline if isinstance(guideline, Guideline | None) else Guideline.load(guideline)

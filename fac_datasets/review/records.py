@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fac_datasets.errors import ReviewError
+from fac_datasets.errors import ColumnError, ReviewError
 from fac_datasets.review.server import connect, repeated, workspace_of
 
 if TYPE_CHECKING:
@@ -234,7 +236,7 @@ class ReviewDataset:
             "fields": dict(record.fields),
             "metadata": {
                 **(known.others if known is not None else {}),
-                **{name: value for name, value in record.metadata.items() if value is not None},
+                **{name: value for name, value in record.metadata.items() if _given(value)},
                 "digest": record.digest,
                 "subject": _digest(record.subject),
                 "outdated": outdated,
@@ -244,7 +246,7 @@ class ReviewDataset:
                     "question_id": str(self.dataset.settings.questions[each.question].id),
                     "value": each.value,
                     "agent": _agent(each.agent),
-                    "score": each.score,
+                    "score": each.score if _given(each.score) else None,
                     "type": "model",
                 }
                 for each in record.suggestions
@@ -310,6 +312,18 @@ class ReviewDataset:
 def _stamp(response: Mapping[str, Any]) -> str:
     """A response as it was given: a later change of it has another stamp."""
     return f"{response['id']}@{response['updated_at']}"
+
+
+def _given(value: Any) -> bool:
+    """Whether there is a value: null is none, nor is what pandas makes of a missing number."""
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+
+
+def require_different(ids: Sequence[Any], what: str) -> None:
+    """Raise ColumnError where two rows would be one record."""
+    twice = [id for id, rows in Counter(ids).items() if rows > 1]
+    if twice:
+        raise ColumnError(f"{what} {twice[0]} is in more than one row, and each is one record; keep one row of each")
 
 
 def _agent(name: str | None) -> str | None:

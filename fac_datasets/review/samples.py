@@ -12,7 +12,14 @@ from fac_datasets.interpretation.table import add_columns
 from fac_datasets.review.agreement import CANNOT_TELL, CERTAINTY, consensus_rule, counting
 from fac_datasets.review.form import Form, Question, guidelines
 from fac_datasets.review.markup import shown, shown_with_peak, two_columns
-from fac_datasets.review.records import Answer, PushReport, ReviewDataset, ReviewRecord, Suggestion
+from fac_datasets.review.records import (
+    Answer,
+    PushReport,
+    ReviewDataset,
+    ReviewRecord,
+    Suggestion,
+    require_different,
+)
 from fac_datasets.synthesis.synthesize import MARGIN, measure
 
 if TYPE_CHECKING:
@@ -57,7 +64,7 @@ def push_samples(
     Raises:
         ReviewError: no server, key or workspace; a dataset of this name with other settings; or rows that a review has
             edited already.
-        ColumnError: these are no synthetic rows, or there is no such column of labels.
+        ColumnError: these are no synthetic rows, one is there twice, or there is no such column of labels.
         FeatureSpaceMismatch: the extractor is not the one that verified the samples.
 
     Example:
@@ -66,6 +73,7 @@ def push_samples(
         True
     """
     _require(synthetic, *_NEEDED, *([label_column] if label_column is not None else []))
+    require_different(synthetic["synthetic_id"], "synthetic row")
     if min_submitted < 1:
         raise OptionError(f"min_submitted={min_submitted} is less than 1")
     if "original_text" in synthetic.column_names:

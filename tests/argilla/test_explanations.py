@@ -233,6 +233,13 @@ def test_the_server_is_restarted_between_push_and_pull(
     assert review.pull_explanations(table, name, client=client)["review_fits"] == ["maybe"]
 
 
+def test_a_number_that_is_none_is_left_out(client: argilla.Argilla, name: str) -> None:
+    table = table_of(feature(1, detection=float("nan")))
+    review.push_explanations(table, name, client=client)
+    record = records_of(client, name)["1"]
+    assert "detection" not in record["metadata"] and record["suggestions"][0]["score"] is None
+
+
 def test_a_server_killed_in_the_middle_of_a_push_comes_back_and_has_every_record_once(
     client: argilla.Argilla, name: str, server: ArgillaServer
 ) -> None:

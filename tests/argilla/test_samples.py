@@ -170,6 +170,37 @@ def test_the_text_that_most_keepers_left_behind_is_taken(
     assert reviewed["text"][:2] == ["two", measured[1]["text"]]
 
 
+def test_a_sample_is_accepted_by_as_many_as_the_push_asked_for(
+    client: argilla.Argilla, annotators: People, name: str, synthetic: datasets.Dataset
+) -> None:
+    review.push_samples(synthetic, name, client=client, min_submitted=2)
+    first, _, _ = ids(client, name)
+    for who, accepted in zip(annotators, (None, True), strict=False):
+        who.answer(first, **KEEP)
+        assert review.pull_samples(synthetic, name, client=client)["accepted"] == [accepted, None, None]
+
+
+def test_a_row_that_is_there_twice_is_refused(client: argilla.Argilla, name: str, synthetic: datasets.Dataset) -> None:
+    doubled = datasets.concatenate_datasets([synthetic, synthetic.select([0])])
+    with pytest.raises(ColumnError, match=f"synthetic row {0:016x} is in more than one row"):
+        review.push_samples(doubled, name, client=client)
+
+
+def test_answers_to_an_earlier_text_are_drafts_again(
+    client: argilla.Argilla, annotators: People, name: str, synthetic: datasets.Dataset
+) -> None:
+    review.push_samples(synthetic, name, client=client)
+    annotators[0].answer(ids(client, name)[0], **KEEP, comment="fine")
+    rewritten = datasets.Dataset.from_list(
+        [synthetic[0] | {"text": "another"}, *synthetic.select([1, 2])], features=synthetic.features
+    )
+    assert review.push_samples(rewritten, name, client=client).outdated == 1
+    reviewed = review.pull_samples(rewritten, name, client=client)
+    (answer,) = reviewed[0]["reviews"]
+    assert (answer["status"], answer["outdated"], answer["keep"], answer["comment"]) == ("draft", True, "keep", "fine")
+    assert reviewed["accepted"] == [None] * 3
+
+
 def test_pushing_again_adds_what_is_new(client: argilla.Argilla, name: str, synthetic: datasets.Dataset) -> None:
     review.push_samples(synthetic.select(range(2)), name, client=client)
     report = review.push_samples(synthetic, name, client=client)
