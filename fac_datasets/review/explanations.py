@@ -66,7 +66,7 @@ def push_explanations(
         client: by default one for `ARGILLA_API_URL` with `ARGILLA_API_KEY`.
         workspace: by default the only one there is.
         guideline: the task that relevance is asked for; without one it is not asked. A Guideline, or what
-            `Guideline.load` reads.
+            `Guideline.load` reads. Another task, or the same in other words, needs a dataset of its own.
         report: says which features are missing and which are covered, so that reviewers can filter by it. A
             CoverageReport, or what its `to_dict` gives and `report.json` holds.
         min_submitted: reviewers that each record needs.
@@ -195,6 +195,7 @@ def _form(task: Guideline | None, min_submitted: int) -> Form:
         {"feature_id": "integer", "state": "terms", "task": "terms", "firing_rate": "float", "detection": "float"},
         guidelines("explanations", told),
         min_submitted,
+        told,
     )
 
 

@@ -54,6 +54,8 @@ class Form:
     guidelines: str
     min_submitted: int
     """Reviewers that a record needs."""
+    task: str | None = None
+    """What the guidelines end with; answers to another task are to other questions."""
 
     def create(self, client: argilla.Argilla, name: str, workspace: argilla.Workspace) -> argilla.Dataset:
         """Make a dataset with these settings.
@@ -69,7 +71,7 @@ class Form:
     def require_same(self, dataset: argilla.Dataset) -> None:
         """Raise ReviewError where a dataset asks or shows something else than this form.
 
-        Titles, help and guidelines may differ: a team may have changed them.
+        Titles, help and the guidelines before the task may differ: a team may have changed them.
         """
         settings = dataset.settings
         theirs: dict[str, Any] = {
@@ -90,6 +92,27 @@ class Form:
             raise ReviewError(
                 f"dataset {dataset.name!r} is there already with other settings: its {part} are {theirs[part]}, and "
                 f"this push needs {ours[part]}; push under another name, or with the options of the first push"
+            )
+        if self.task is not None and not _words(settings.guidelines).endswith(_words(self.task)):
+            raise ReviewError(
+                f"dataset {dataset.name!r} is there already with other settings: its guidelines do not end with "
+                f"{self.task.splitlines()[0]!r} and this push's words for it; push under another name, or with the "
+                "guideline of the first push"
+            )
+
+    def require_begun(self, dataset: argilla.Dataset) -> None:
+        """Raise ReviewError where an unfinished dataset has anything that this form would not have made."""
+        settings = dataset.settings
+        ours = (
+            {each.name for each in settings.fields} <= {*self.fields}
+            and {(each.name, _shape(each)) for each in settings.questions}
+            <= {(each.name, each.shape) for each in self.questions}
+            and _words(settings.guidelines) in ("", _words(self.guidelines))
+        )
+        if not ours:
+            raise ReviewError(
+                f"dataset {dataset.name!r} is there already with other settings, and not published yet: somebody else "
+                "is making it; push under another name, or delete it"
             )
 
     def _settings(self, client: argilla.Argilla) -> argilla.Settings:
@@ -144,6 +167,11 @@ def _question(question: Question, client: argilla.Argilla) -> Any:
     if question.several:
         return argilla.MultiLabelQuestion(labels=list(question.labels), visible_labels=len(question.labels), **common)
     return argilla.LabelQuestion(labels=list(question.labels), **common)
+
+
+def _words(text: str | None) -> str:
+    """A text whose spaces and lines make no difference."""
+    return " ".join((text or "").split())
 
 
 def _kind(metadata_property: Any) -> str:

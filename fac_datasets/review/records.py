@@ -120,34 +120,41 @@ class ReviewDataset:
     def open(
         cls, name: str, client: argilla.Argilla | None, workspace: str | None, form: Form | None = None
     ) -> ReviewDataset:
-        """Find a dataset; with a form, make it where there is none.
+        """Find a dataset; with a form, make it where there is none, and anew what a killed push left half made.
 
         Raises:
             ReviewError: no server, key or workspace; there is no such dataset; or it has other settings than the form.
         """
         client = connect(client)
+        import argilla
+
         home = workspace_of(client, workspace)
         found = next((each for each in repeated(lambda: client.api.datasets.list(home.id)) if each.name == name), None)
-        if found is not None and form is not None and found.status == "draft":
-            # Left behind by a push that was killed while it made the dataset; nobody can have answered in it.
-            repeated(partial(client.api.datasets.delete, found.id))
-            found = None
-        if found is None and form is None:
+        dataset = None
+        if found is not None:
+            dataset = argilla.Dataset.from_model(model=found, client=client)
+            repeated(dataset.settings.get)
+            if form is not None and found.status == "draft":
+                # A push that was killed may have left it; nobody can have answered in it.
+                form.require_begun(dataset)
+                repeated(partial(client.api.datasets.delete, found.id))
+                dataset = None
+        if dataset is None and form is None:
             raise ReviewError(
                 f"workspace {home.name!r} of {client.api_url} has no dataset {name!r}; push it first, or name another "
                 "workspace"
             )
-        if found is None:
+        if dataset is None:
             assert form is not None
             dataset = form.create(client, name, home)
-        else:
-            import argilla
-
-            dataset = argilla.Dataset.from_model(model=found, client=client)
-            repeated(dataset.settings.get)
-            if form is not None:
-                form.require_same(dataset)
+        elif form is not None:
+            form.require_same(dataset)
         return cls(name, client, dataset, frozenset({*_BOOKKEEPING, *(form.metadata if form is not None else ())}))
+
+    @property
+    def min_submitted(self) -> int:
+        """Reviewers that each record needs."""
+        return int(self.dataset.settings.distribution.min_submitted)
 
     def push(self, records: Iterable[ReviewRecord], total: int) -> PushReport:
         """Add records that are not there yet and update those that are different; responses are kept.

@@ -5,15 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fac_datasets import relevant_features, review
-from fac_datasets.errors import OptionError, ReviewError
+from fac_datasets.errors import ColumnError, OptionError, ReviewError
 from fac_datasets.interpretation.relevance import Guideline
-from tests.argilla.conftest import Annotator, feature, records_of, table_of
+from fac_datasets.review.records import ReviewDataset
+from tests.argilla.conftest import SPACE, Annotator, feature, person, records_of, table_of, wait_for
 from tests.argilla.server import API_KEY, REPOSITORY, ArgillaServer
 
 if TYPE_CHECKING:
@@ -302,6 +302,84 @@ def test_a_dataset_with_other_settings_is_not_touched(
     assert set(records_of(client, name)) == {"1"}
 
 
+def other_task(name: str) -> Guideline:
+    toxicity = Guideline.load("toxicity")
+    return {
+        "of another name": Guideline.load("sycophancy"),
+        "in other words": Guideline(toxicity.name, toxicity.text + " Only in English."),
+        "in fewer words": Guideline(toxicity.name, toxicity.text.rpartition(" ")[0]),
+    }[name]
+
+
+@pytest.mark.parametrize("task", ["of another name", "in other words", "in fewer words"])
+def test_answers_to_one_task_never_count_for_another(client: argilla.Argilla, name: str, task: str) -> None:
+    review.push_explanations(table_of(feature(1)), name, client=client, guideline="toxicity")
+    with pytest.raises(ReviewError, match=r"its guidelines do not end with '# The task: .* with the guideline of the"):
+        review.push_explanations(table_of(feature(1)), name, client=client, guideline=other_task(task))
+    assert records_of(client, name)["1"]["metadata"]["task"] == "Toxicity"
+
+
+def test_a_team_may_change_what_stands_before_the_task(client: argilla.Argilla, name: str) -> None:
+    review.push_explanations(table_of(feature(1)), name, client=client, guideline="toxicity")
+    dataset = client.datasets(name)
+    dataset.settings.guidelines = f"Ask Ada.\r\n{dataset.settings.guidelines}\n"
+    dataset.settings.update()
+    assert review.push_explanations(table_of(feature(1)), name, client=client, guideline="toxicity").unchanged == 1
+
+
+@pytest.mark.parametrize("part", ["field", "guidelines"])
+def test_an_unfinished_dataset_of_somebody_else_is_not_touched(client: argilla.Argilla, name: str, part: str) -> None:
+    content = {"name": name, "workspace_id": str(client.workspaces("argilla").id)}
+    if part == "guidelines":
+        content["guidelines"] = "mine"
+    path = "/api/v1/datasets"
+    path += "/" + client.http_client.post(path, json=content).raise_for_status().json()["id"]
+    if part == "field":
+        field = {"name": "mine", "title": "Mine", "settings": {"type": "text", "use_markdown": False}}
+        client.http_client.post(f"{path}/fields", json=field).raise_for_status()
+    with pytest.raises(ReviewError, match="not published yet: somebody else is making it; push under another name"):
+        review.push_explanations(table_of(feature(1)), name, client=client)
+    assert client.http_client.get(path).is_success
+    client.http_client.delete(path).raise_for_status()
+
+
+def test_a_feature_that_is_there_twice_is_refused(client: argilla.Argilla, name: str) -> None:
+    with pytest.raises(ColumnError, match=r"feature 1 is in more than one row, .*; keep one row of each"):
+        review.push_explanations(table_of(feature(1), feature(2), feature(1)), name, client=client)
+    assert client.datasets(name) is None
+
+
+def test_one_of_several_workspaces_has_to_be_named(client: argilla.Argilla, name: str) -> None:
+    import argilla
+
+    second = argilla.Workspace(name="second", client=client).create()
+    try:
+        with pytest.raises(ReviewError, match=r"name one of the workspaces \['argilla', 'second'\]"):
+            review.push_explanations(table_of(feature(1)), name, client=client)
+        assert review.push_explanations(table_of(feature(1)), name, client=client, workspace="second").added == 1
+        assert review.push_explanations(table_of(feature(1)), name, client=client, workspace="argilla").added == 1
+        assert review.push_explanations(table_of(feature(1)), name, client=client, workspace="second").unchanged == 1
+    finally:
+        for dataset in second.datasets:
+            dataset.delete()
+        second.delete()
+
+
+def test_the_workspaces_admin_pushes_and_pulls(
+    server: ArgillaServer, client: argilla.Argilla, annotators: People, name: str
+) -> None:
+    import argilla
+
+    key = person(server, "adm", "admin").api_key
+    admin = argilla.Argilla(api_url=server.url, api_key=key, retries=0)
+    review.push_explanations(table_of(feature(1)), name, client=admin)
+    annotators[0].answer(records_of(client, name)["1"]["id"], fits="yes")
+    renamed = table_of(feature(1, "stones"))
+    review.push_explanations(renamed, name, client=admin)
+    (answer,) = review.pull_explanations(renamed, name, client=admin)[0]["reviews"]
+    assert (answer["reviewer"], answer["status"], answer["fits"]) == ("ada", "draft", "yes")
+
+
 def test_a_dataset_of_another_review_is_not_touched(client: argilla.Argilla, name: str, synthetic: Any) -> None:
     review.push_samples(synthetic, name, client=client)
     with pytest.raises(ReviewError, match="is there already with other settings: its fields are"):
@@ -348,11 +426,9 @@ def test_an_unknown_rule_of_consensus_is_refused(client: argilla.Argilla, name: 
 
 
 def _wait_for_records(client: argilla.Argilla, name: str) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
+    def any_record() -> bool:
         found = [each for each in client.api.datasets.list() if each.name == name and each.status == "ready"]
         path = f"/api/v1/datasets/{found[0].id}/records" if found else ""
-        if found and client.http_client.get(path, params={"limit": 1}).json()["total"]:
-            return
-        time.sleep(0.02)
-    raise AssertionError("nothing was pushed within a minute")
+        return bool(found and client.http_client.get(path, params={"limit": 1}).json()["total"])
+
+    wait_for(any_record)
