@@ -57,8 +57,9 @@ def push_explanations(
 ) -> PushReport:
     """Send features to an Argilla dataset in which people judge their explanations.
 
-    Pushing again updates the same records and keeps all responses. Where an explanation has changed, responses to the
-    earlier one are kept and marked as outdated.
+    Pushing again updates the same records and keeps all responses. Where the explanation or the spans shown have
+    changed, responses to the earlier ones are marked as outdated, and those submitted are drafts again: their reviewers
+    find the record under 'Draft', with all that they answered. A discarded record stays discarded.
 
     Args:
         table: a feature table with names.
@@ -102,7 +103,8 @@ def pull_explanations(
     """Bring the answers of reviewers back into the table.
 
     Args:
-        table: the one that was pushed, or one with some of its features.
+        table: the one that was pushed, or one with some of its features. Answers to another explanation or other spans
+            than its own are outdated.
         name: of the Argilla dataset.
         client: see `push_explanations`.
         workspace: see `push_explanations`.
@@ -130,10 +132,11 @@ def pull_explanations(
     """
     from datasets import List, Value
 
-    require_columns(table, "feature_id", "feature_space", "explanation", "fits")
+    require_columns(table, "feature_id", "feature_space", "spans", "explanation", "fits")
     rule = consensus_rule(consensus)
     ids = [_id(space, feature) for space, feature in zip(table["feature_space"], table["feature_id"], strict=True)]
-    answers = ReviewDataset.open(name, client, workspace).answers(ids)
+    dataset = ReviewDataset.open(name, client, workspace)
+    answers = dataset.answers(ids, map(_subject, table.select_columns(["explanation", "spans"])))
     reviews = [[_review(answer) for answer in of_feature] for of_feature in answers]
     counted = [counting(of_feature) for of_feature in reviews]
     fits = [rule([each["fits"] for each in of_feature if each["fits"]]) for of_feature in counted]
@@ -204,7 +207,7 @@ def _records(table: datasets.Dataset, task: Guideline | None, states: Mapping[in
         name = row["explanation"]
         yield ReviewRecord(
             _id(row["feature_space"], row["feature_id"]),
-            name or "",
+            _subject(row),
             {
                 "explanation": f"<p><b>{shown(name)}</b></p>" if name else "<p>It has no name.</p>",
                 "numbers": two_columns(_numbers(row, states)),
@@ -222,6 +225,11 @@ def _records(table: datasets.Dataset, task: Guideline | None, states: Mapping[in
             },
             _suggestions(row, task),
         )
+
+
+def _subject(row: Mapping[str, Any]) -> list[Any]:
+    """What is judged: the name by the spans shown, whose numbers are answers too."""
+    return [row["explanation"] or "", *([span["text"], span["start"], span["end"]] for span in row["spans"][:SHOWN])]
 
 
 def _peaked(span: Mapping[str, Any]) -> str:

@@ -53,8 +53,8 @@ class ReviewRecord:
     """What is shown about one feature or one sample."""
 
     id: str
-    subject: str
-    """What the questions are about; answers to another subject are out of date."""
+    subject: Any
+    """What the questions are about, as JSON takes it; answers to another subject are out of date."""
     fields: Mapping[str, str]
     metadata: Mapping[str, Any]
     suggestions: Sequence[Suggestion] = ()
@@ -72,7 +72,7 @@ class Answer(NamedTuple):
     status: str
     """`submitted`, `draft` or `discarded`."""
     outdated: bool
-    """It was given to an earlier subject, and the record has changed since."""
+    """It was given to another subject than the record has now, or than was asked for."""
     values: dict[str, Any]
 
 
@@ -84,11 +84,13 @@ class PushReport:
     updated: int = 0
     unchanged: int = 0
     outdated: int = 0
-    """Responses whose subject changed; they are kept, and marked when they are pulled."""
+    """Responses whose subject changed. They are kept, and marked when they are pulled; those submitted are drafts
+    again, so that their reviewers find the record under 'Draft', with all that they answered."""
 
     def __str__(self) -> str:
         text = f"{self.added:,} records added, {self.updated:,} updated, {self.unchanged:,} unchanged"
-        return text + (f"; {self.outdated:,} responses are about an earlier version" if self.outdated else "")
+        again = f"; {self.outdated:,} responses are about an earlier version: those submitted are drafts again"
+        return text + (again if self.outdated else "")
 
 
 class _Stored(NamedTuple):
@@ -98,7 +100,10 @@ class _Stored(NamedTuple):
     digest: str
     subject: str
     outdated: list[str]
-    responses: list[str]
+    responses: dict[str, str]
+    """Stamp of each, and the one that it has as a draft with the same values."""
+    submitted: list[str]
+    """Stamps of those submitted."""
     suggestions: dict[str, str]
     """Ids of suggestions, by id of their question."""
     others: dict[str, Any]
@@ -159,7 +164,8 @@ class ReviewDataset:
     def push(self, records: Iterable[ReviewRecord], total: int) -> PushReport:
         """Add records that are not there yet and update those that are different; responses are kept.
 
-        What a push that was interrupted has sent already is not sent again.
+        What a push that was interrupted has sent already is not sent again. Answers to a subject that has changed are
+        asked for again: they become drafts.
 
         Args:
             records: with different ids.
@@ -183,13 +189,14 @@ class ReviewDataset:
                 known = stored.get(record.id)
                 if known is not None and known.digest == record.digest and trusted:
                     unchanged += 1
+                    self._ask_again(known, known.outdated)
                     bar.update()
                     continue
                 batch.append((record, known))
                 added += known is None
                 updated += known is not None
                 if known is not None and known.subject != _digest(record.subject):
-                    outdated += len(set(known.responses) - set(known.outdated))
+                    outdated += len(known.responses.keys() - {*known.outdated})
                 if len(batch) >= size:
                     size = self._send(batch)
                     bar.update(len(batch))
@@ -199,20 +206,25 @@ class ReviewDataset:
                 bar.update(len(batch))
         return PushReport(added, updated, unchanged, outdated)
 
-    def answers(self, ids: Sequence[str]) -> list[list[Answer]]:
-        """All responses to each of these records, the earliest first; says where there are responses to others."""
-        wanted, found, others = {*ids}, dict[str, list[Answer]](), 0
+    def answers(self, ids: Sequence[str], subjects: Iterable[Any]) -> list[list[Answer]]:
+        """All responses to each of these records, the earliest first; says where there are responses to others.
+
+        Args:
+            ids: of the records.
+            subjects: what the questions are about; what was pushed may be about something else.
+        """
+        wanted, found, others = dict(zip(ids, map(_digest, subjects), strict=True)), dict[str, list[Answer]](), 0
         for record in self._stored():
             responses = sorted(record.get("responses") or [], key=lambda response: str(response["inserted_at"]))
             if record["external_id"] not in wanted:
                 others += bool(responses)
                 continue
-            outdated = set((record.get("metadata") or {}).get("outdated") or [])
+            known = self._known(record)
             found[record["external_id"]] = [
                 Answer(
                     self._username(response.get("user_id")),
                     response["status"],
-                    _stamp(response) in outdated,
+                    _stamp(response) in known.outdated or known.subject != wanted[record["external_id"]],
                     # A record may be discarded without a single answer, and has no values then.
                     {name: each["value"] for name, each in (response.get("values") or {}).items()},
                 )
@@ -229,15 +241,18 @@ class ReviewDataset:
         # First, so that a push that is killed here finds the records as they were, and does it again.
         for (_, known), item in zip(batch, items, strict=True):
             self._remove_suggestions(known, item)
-        path = f"/api/v1/datasets/{self.dataset.id}/records/bulk"
-        repeated(lambda: self.client.http_client.put(path, json={"items": items}).raise_for_status())
+        self._request("PUT", f"datasets/{self.dataset.id}/records/bulk", json={"items": items})
+        for (_, known), item in zip(batch, items, strict=True):
+            if known is not None:
+                self._ask_again(known, item["metadata"]["outdated"])
         rate = len(batch) / max(time.monotonic() - started, 1e-3)
         return int(min(max(_BATCH_SECONDS * rate, len(batch) / 2, 1), 2 * len(batch), _LARGEST_BATCH))
 
     def _item(self, record: ReviewRecord, known: _Stored | None) -> dict[str, Any]:
         outdated = known.outdated if known is not None else []
         if known is not None and known.subject != _digest(record.subject):
-            outdated = sorted({*outdated, *known.responses})
+            # With the stamps that they will have as drafts, so that these are known from now on, whatever happens next.
+            outdated = sorted({*outdated, *known.responses.keys(), *known.responses.values()})
         return {
             "external_id": record.id,
             "fields": dict(record.fields),
@@ -265,18 +280,29 @@ class ReviewDataset:
         kept = {each["question_id"] for each in item["suggestions"]}
         gone = [id for question, id in known.suggestions.items() if question not in kept] if known is not None else []
         if known is not None and gone:
-            path, ids = f"/api/v1/records/{known.id}/suggestions", ",".join(gone)
-            repeated(lambda: self.client.http_client.delete(path, params={"ids": ids}).raise_for_status())
+            self._request("DELETE", f"records/{known.id}/suggestions", params={"ids": ",".join(gone)})
+
+    def _ask_again(self, known: _Stored, outdated: Sequence[str]) -> None:
+        """Make submitted responses to an earlier subject drafts, with all that was answered.
+
+        A record with as many submitted responses as it needs would be shown to nobody again.
+        """
+        if {*known.submitted}.isdisjoint(outdated):
+            return
+        # Read anew, so that what was answered since is not overwritten.
+        for response in self._request("GET", f"records/{known.id}").json()["responses"]:
+            if response["status"] == "submitted" and _stamp(response) in outdated:
+                draft = {"values": response["values"], "status": "draft"}
+                self._request("PUT", f"responses/{response['id']}", json=draft)
 
     def _stored(self) -> Iterator[dict[str, Any]]:
         """All records on the server as its API gives them, page by page."""
-        path = f"/api/v1/datasets/{self.dataset.id}/records"
         params: dict[str, Any] = {"limit": _PAGE, "include": ["responses", "suggestions"]}
         seen: set[str] = set()
         read, total = 0, 1
         while read < total:
             params["offset"] = read
-            page = repeated(lambda: self.client.http_client.get(path, params=params).raise_for_status()).json()
+            page = self._request("GET", f"datasets/{self.dataset.id}/records", params=params).json()
             total = page["total"]
             if not page["items"]:
                 break
@@ -291,15 +317,22 @@ class ReviewDataset:
             )
 
     def _known(self, record: Mapping[str, Any]) -> _Stored:
-        metadata = record.get("metadata") or {}
+        metadata, responses = record.get("metadata") or {}, record.get("responses") or []
         return _Stored(
             record["id"],
             metadata.get("digest", ""),
             metadata.get("subject", ""),
             metadata.get("outdated") or [],
-            [_stamp(response) for response in record.get("responses") or []],
+            {_stamp(response): _stamp(response | {"status": "draft"}) for response in responses},
+            [_stamp(response) for response in responses if response["status"] == "submitted"],
             {each["question_id"]: each["id"] for each in record.get("suggestions") or []},
             {name: value for name, value in metadata.items() if name not in self._own_metadata},
+        )
+
+    def _request(self, method: str, path: str, **options: Any) -> Any:
+        """The answer to a request, repeated while the server is away."""
+        return repeated(
+            lambda: self.client.http_client.request(method, f"/api/v1/{path}", **options).raise_for_status()
         )
 
     def _username(self, user_id: str | None) -> str:
@@ -317,7 +350,12 @@ class ReviewDataset:
 
 
 def _stamp(response: Mapping[str, Any]) -> str:
-    """A response as it was given: a later change of it has another stamp."""
+    """A response as it was given: a later change of it has another stamp.
+
+    Of a draft, what counts is what it says, so that the stamp of one that we will make is known before.
+    """
+    if response["status"] == "draft":
+        return f"{response['id']}={_digest(response.get('values') or {})}"
     return f"{response['id']}@{response['updated_at']}"
 
 

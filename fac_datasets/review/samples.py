@@ -49,7 +49,8 @@ def push_samples(
 ) -> PushReport:
     """Send synthetic rows to an Argilla dataset in which people judge and edit them.
 
-    Pushing again updates the same records and keeps all responses.
+    Pushing again updates the same records and keeps all responses. Where a row's text has changed, responses to the
+    earlier one are outdated, as in `push_explanations`.
 
     Args:
         synthetic: what `synthesize` returned.
@@ -134,7 +135,9 @@ def pull_samples(
 
     _require(synthetic, *_NEEDED)
     rule = consensus_rule(consensus)
-    answers = ReviewDataset.open(name, client, workspace).answers(list(synthetic["synthetic_id"]))
+    before = _originals(synthetic)
+    dataset = ReviewDataset.open(name, client, workspace)
+    answers = dataset.answers(synthetic["synthetic_id"], before)
     reviews = [[_review(answer) for answer in of_sample] for of_sample in answers]
     counted = [counting(of_sample) for of_sample in reviews]
 
@@ -159,7 +162,6 @@ def pull_samples(
             "accepted": (accepted, Value("bool")),
         },
     )
-    before = _originals(synthetic)
     wanted = [
         _agreed_text(text, of_sample) if keep else text
         for text, of_sample, keep in zip(before, counted, accepted, strict=True)

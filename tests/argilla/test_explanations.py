@@ -95,7 +95,7 @@ def test_reviewers_filter_by_rate_score_task_and_by_what_is_missing(
     assert found(("metadata.firing_rate", "<=", 0.02), ("metadata.task", "==", "Toxicity")) == ["0", "1"]
 
 
-# --- the whole loop --------------------------------------------------------------------------------------------------
+# --- what comes back -------------------------------------------------------------------------------------------------
 
 
 def test_answers_of_three_people_come_back_with_consensus_and_agreement(
@@ -111,9 +111,9 @@ def test_answers_of_three_people_come_back_with_consensus_and_agreement(
         "2": [("maybe", "yes"), ("probably", "yes"), ("no", "yes")],
     }
     for number, of_feature in given.items():
-        for person, (fits, relevant) in zip(annotators, of_feature, strict=True):
+        for who, (fits, relevant) in zip(annotators, of_feature, strict=True):
             extra = {"corrected": " warm  drinks", "misfits": ["2"]} if (number, fits) == ("1", "no") else {}
-            person.answer(records[number]["id"], fits=fits, relevant=relevant, **extra)
+            who.answer(records[number]["id"], fits=fits, relevant=relevant, **extra)
     annotators[0].answer(records["3"]["id"], "draft", fits="yes")
     annotators[1].answer(records["3"]["id"], "discarded")
 
@@ -200,13 +200,107 @@ def test_answers_about_an_earlier_name_are_kept_but_do_not_count(
     bob.answer(record, fits="no")
     reviewed = review.pull_explanations(renamed, name, client=client)
     assert {who: each["outdated"] for who, each in answers(reviewed, 0).items()} == {"ada": True, "bob": False}
-    assert reviewed["review_fits"] == ["no"]
+    assert reviewed["review_fits"] == [None], "one of two"
     assert review.summary(reviewed).outdated == 1
-    # Another push changes nothing of that, and an answer that is given anew counts.
+    # Another push changes nothing of that, and an answer that is given anew counts, be it the same.
     assert review.push_explanations(renamed, name, client=client, min_submitted=2).unchanged == 1
-    ada.answer(record, fits="no")
+    ada.answer(record, fits="yes")
+    bob.answer(record, fits="yes")
     reviewed = review.pull_explanations(renamed, name, client=client)
     assert not any(each["outdated"] for each in answers(reviewed, 0).values())
+    assert reviewed["review_fits"] == ["yes"]
+
+
+GIVEN = {"fits": "no", "corrected": "hot drinks", "misfits": ["2"], "comment": "see the second"}
+
+
+def test_whoever_answered_about_an_earlier_name_is_asked_again_with_the_answers_filled_in(
+    client: argilla.Argilla, annotators: People, name: str
+) -> None:
+    ada, bob, cyd = annotators
+    review.push_explanations(table_of(feature(1, "drinks")), name, client=client)
+    record = records_of(client, name)["1"]["id"]
+    ada.answer(record, **GIVEN)
+    bob.answer(record, "discarded", comment="unpleasant")
+    assert client.datasets(name).progress()["completed"] == 1
+    review.push_explanations(table_of(feature(1, "stones")), name, client=client)
+    assert client.datasets(name).progress()["completed"] == 0
+    dataset = client.datasets(name)
+    assert ada.queue(dataset, "draft") == ["1"] and cyd.queue(dataset, "pending") == ["1"]
+    found = {
+        response["status"]: {question: answer["value"] for question, answer in response["values"].items()}
+        for response in records_of(client, name)["1"]["responses"]
+    }
+    assert found == {"draft": GIVEN, "discarded": {"comment": "unpleasant"}}
+
+
+def test_a_push_that_is_killed_before_it_asks_again_does_so_the_next_time(
+    client: argilla.Argilla, annotators: People, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    review.push_explanations(table_of(feature(1, "drinks")), name, client=client)
+    annotators[0].answer(records_of(client, name)["1"]["id"], **GIVEN)
+    renamed = table_of(feature(1, "stones"))
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(ReviewDataset, "_ask_again", killed)
+        review.push_explanations(renamed, name, client=client)
+    for status in ("submitted", "draft"):
+        (answer,) = review.pull_explanations(renamed, name, client=client)[0]["reviews"]
+        assert (answer["status"], answer["outdated"], answer["corrected"]) == (status, True, "hot drinks")
+        review.push_explanations(renamed, name, client=client)
+
+
+def test_what_is_answered_during_a_push_is_not_overwritten(
+    client: argilla.Argilla, annotators: People, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    review.push_explanations(table_of(feature(1, "drinks")), name, client=client)
+    record = records_of(client, name)["1"]["id"]
+    annotators[0].answer(record, fits="yes")
+    send = ReviewDataset._send
+
+    def answered_meanwhile(*arguments: Any) -> int:
+        annotators[0].answer(record, **GIVEN)
+        return send(*arguments)
+
+    monkeypatch.setattr(ReviewDataset, "_send", answered_meanwhile)
+    review.push_explanations(table_of(feature(1, "stones")), name, client=client)
+    (response,) = records_of(client, name)["1"]["responses"]
+    assert response["values"]["corrected"]["value"] == "hot drinks"
+
+
+def test_answers_about_other_spans_do_not_count(client: argilla.Argilla, annotators: People, name: str) -> None:
+    table = table_of(feature(1))
+    review.push_explanations(table, name, client=client)
+    annotators[0].answer(records_of(client, name)["1"]["id"], fits="yes", misfits=["2"])
+    turned = table_of(feature(1, spans=feature(1)["spans"][::-1]))
+    for _ in ("before it is pushed", "and after"):
+        reviewed = review.pull_explanations(turned, name, client=client)
+        assert (answers(reviewed, 0)["ada"]["outdated"], reviewed["review_fits"]) == (True, [None])
+        review.push_explanations(turned, name, client=client)
+
+
+def test_a_consensus_needs_as_many_answers_as_the_push_asked_for(
+    client: argilla.Argilla, annotators: People, name: str
+) -> None:
+    table = table_of(feature(1))
+    review.push_explanations(table, name, client=client, guideline="toxicity", min_submitted=2)
+    record = records_of(client, name)["1"]["id"]
+    for who, consensus in zip(annotators, (None, "yes"), strict=False):
+        who.answer(record, fits="yes", relevant="yes")
+        reviewed = review.pull_explanations(table, name, client=client)
+        assert (reviewed["review_fits"], reviewed["review_relevant"]) == ([consensus], [consensus])
+        assert reviewed["evidence"] == [["review"] if consensus else []]
+
+
+def test_a_record_is_the_same_for_another_cut_off_and_new_for_another_layer(client: argilla.Argilla, name: str) -> None:
+    review.push_explanations(table_of(feature(1)), name, client=client)
+    cut_off = table_of(feature(1, feature_space=SPACE.replace(">0", ">q50")))
+    assert review.push_explanations(cut_off, name, client=client).unchanged == 1
+    layer = table_of(feature(1, feature_space=SPACE.replace("layer1", "layer2")))
+    assert review.push_explanations(layer, name, client=client).added == 1
 
 
 def test_people_overrule_the_model_until_they_change_their_minds(
