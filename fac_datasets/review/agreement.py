@@ -148,9 +148,10 @@ _ASIDE = ("reviewer", "status", "outdated", "comment", "corrected", "edited")
 """Parts of a review that are no choice."""
 
 
-def counting(reviews: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The reviews of a record that count: submitted, and of what the record is now."""
-    return [review for review in reviews if review["status"] == "submitted" and not review["outdated"]]
+def counting(reviews: Sequence[Mapping[str, Any]], needed: int = 0) -> list[Mapping[str, Any]]:
+    """The reviews of a record that count: submitted, and of what the record is now; none where more are needed."""
+    found = [review for review in reviews if review["status"] == "submitted" and not review["outdated"]]
+    return found if len(found) >= needed else []
 
 
 def _of_choice(counted: Sequence[Sequence[Mapping[str, Any]]], question: str) -> Agreement:

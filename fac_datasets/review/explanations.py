@@ -110,7 +110,8 @@ def pull_explanations(
         workspace: see `push_explanations`.
         consensus: `"majority"` (more than half of the reviewers), `"unanimous"`, or `"median"` (the middle answer from
             no to yes, of two the more doubtful; "cannot tell" is left out). Only submitted answers to the present
-            explanation count.
+            explanation and spans count, and there is no consensus before there are as many of them as `min_submitted`
+            of the push.
 
     Returns:
         The table with `reviews`, a list of each record's responses of every status: `reviewer`, `status`, `outdated`,
@@ -138,7 +139,7 @@ def pull_explanations(
     dataset = ReviewDataset.open(name, client, workspace)
     answers = dataset.answers(ids, map(_subject, table.select_columns(["explanation", "spans"])))
     reviews = [[_review(answer) for answer in of_feature] for of_feature in answers]
-    counted = [counting(of_feature) for of_feature in reviews]
+    counted = [counting(of_feature, dataset.min_submitted) for of_feature in reviews]
     fits = [rule([each["fits"] for each in of_feature if each["fits"]]) for of_feature in counted]
     relevant = [rule([each["relevant"] for each in of_feature if each["relevant"]]) for of_feature in counted]
     corrected = [

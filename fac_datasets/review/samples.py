@@ -107,7 +107,7 @@ def pull_samples(
         name: of the Argilla dataset.
         client: see `push_samples`.
         workspace: see `push_samples`.
-        consensus: see `pull_explanations`; decides on keeping or dropping.
+        consensus: see `pull_explanations`; decides on keeping or dropping, where as many have answered as are needed.
         extractor: measures edited texts; needed only where there are any.
 
     Returns:
@@ -139,7 +139,7 @@ def pull_samples(
     dataset = ReviewDataset.open(name, client, workspace)
     answers = dataset.answers(synthetic["synthetic_id"], before)
     reviews = [[_review(answer) for answer in of_sample] for of_sample in answers]
-    counted = [counting(of_sample) for of_sample in reviews]
+    counted = [counting(of_sample, dataset.min_submitted) for of_sample in reviews]
 
     def agreed(question: str) -> list[str | None]:
         return [rule([each[question] for each in of_sample if each[question]]) for of_sample in counted]
