@@ -9,9 +9,8 @@ import datasets
 import pytest
 
 from fac_datasets import review
-from tests.argilla.conftest import Annotator, feature, records_of, span, table_of
-from tests.argilla.screenshots import open_dataset, sign_in
-from tests.argilla.server import CHROMIUM, PASSWORD, ArgillaServer
+from tests.argilla.conftest import Annotator, feature, records_of, signed_in, span, table_of
+from tests.argilla.screenshots import open_dataset
 
 if TYPE_CHECKING:
     import argilla
@@ -34,30 +33,11 @@ MARKUP = [
 ]
 
 
-@pytest.fixture(scope="module")
-def browser(server: ArgillaServer) -> Iterator[Browser]:
-    """Chromium without a window."""
-    from playwright.sync_api import sync_playwright
-
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium: install it, or run `make argilla` as root on Debian")
-    with sync_playwright() as playwright:
-        # As root Chromium starts only without its sandbox.
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
 @pytest.fixture
-def page(browser: Browser, server: ArgillaServer, annotators: tuple[Annotator, ...]) -> Iterator[Page]:
+def page(annotators: tuple[Annotator, ...], browser: Browser) -> Iterator[Page]:
     """A page of Ada's, who has signed in."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1100})
-    opened = context.new_page()
-    # The UI asks for fonts from the internet.
-    context.route(lambda url: not url.startswith(("http://127.0.0.1", "data:")), lambda route: route.abort())
-    sign_in(opened, server.url, annotators[0].name, PASSWORD)
-    yield opened
-    context.close()
+    with signed_in(browser, annotators[0]) as opened:
+        yield opened
 
 
 def test_a_reviewer_reads_a_feature_and_answers(client: argilla.Argilla, page: Page, name: str) -> None:
@@ -142,19 +122,61 @@ def test_markup_in_data_is_shown_as_text_and_does_nothing(
     page.on("request", lambda request: asked.append(request.url) if request.url.startswith(NOWHERE) else None)
     if workflow == "explanations":
         spans = [span(f"{text} tea", "tea") for text in MARKUP]
-        row = feature(1, f"drinks {MARKUP[0]}{MARKUP[2]}", spans=spans, silent_spans=spans, explainer=MARKUP[1])
-        review.push_explanations(table_of(row), name, client=client, guideline="toxicity")
+        rows = [
+            feature(number, f"drinks {MARKUP[0]}{MARKUP[2]}", spans=spans, silent_spans=spans, explainer=MARKUP[1])
+            for number in range(2)
+        ]
+        review.push_explanations(table_of(*rows), name, client=client, guideline="toxicity")
     else:
-        row = synthetic[0] | {"text": "\n".join(MARKUP), "target_name": MARKUP[0] + MARKUP[2], "generator": MARKUP[1]}
-        odd = datasets.Dataset.from_list([row], features=synthetic.features).add_column("label", [MARKUP[2]])
+        odd_parts = {"text": "\n".join(MARKUP), "target_name": MARKUP[0] + MARKUP[2], "generator": MARKUP[1]}
+        rows = [synthetic[number] | odd_parts for number in range(2)]
+        odd = datasets.Dataset.from_list(rows, features=synthetic.features).add_column("label", [MARKUP[2]] * 2)
         review.push_samples(odd, name, client=client, label_column="label")
     open_dataset(page, client, name)
-    # Also while it is edited, and in the list of several records.
     page.locator("[contenteditable=true]").first.click()
     page.keyboard.type("x")
-    shown = page.locator("body").inner_text()
-    for text in MARKUP:
-        assert "".join(text.split()) in "".join(shown.split())
-    page.wait_for_timeout(500)
-    assert asked == []
-    assert page.locator("iframe, svg[onload], h1:has-text('a heading')").count() == 0
+    for view in ("while it is edited", "in the list of several records"):
+        if view == "in the list of several records":
+            page.get_by_label("Switch to Bulk Mode").click()
+            page.get_by_text("- 2", exact=True).wait_for()
+        page.wait_for_timeout(1000)
+        seen = "".join(page.locator("body").inner_text().split())
+        for text in MARKUP:
+            assert "".join(text.split()) in seen, view
+        assert asked == [], view
+        assert page.locator("iframe, svg[onload], h1:has-text('a heading')").count() == 0, view
+
+
+def test_markup_that_is_not_escaped_would_be_noticed(client: argilla.Argilla, page: Page, name: str) -> None:
+    import argilla
+
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.url.startswith(NOWHERE) else None)
+    settings = argilla.Settings(
+        fields=[argilla.TextField("text", use_markdown=True, client=client)],
+        questions=[argilla.LabelQuestion("label", ["a", "b"], client=client)],
+    )
+    raw = argilla.Dataset(name, workspace="argilla", settings=settings, client=client).create()
+    raw.records.log([argilla.Record(fields={"text": "\n\n".join(MARKUP)})])
+    open_dataset(page, client, name)
+    page.wait_for_timeout(1000)
+    assert {f"{NOWHERE}/image", f"{NOWHERE}/markdown"} <= {*asked}
+
+
+def test_answers_to_an_earlier_name_are_found_under_draft(
+    client: argilla.Argilla, annotators: tuple[Annotator, ...], page: Page, name: str
+) -> None:
+    review.push_explanations(table_of(feature(1, "drinks", fits=None)), name, client=client)
+    annotators[0].answer(records_of(client, name)["1"]["id"], fits="no", corrected="hot drinks")
+    renamed = table_of(feature(1, "beverages", fits=None))
+    review.push_explanations(renamed, name, client=client)
+    page.goto(f"{client.api_url}/dataset/{client.datasets(name).id}/annotation-mode")
+    page.locator("[data-title=Status]").click()
+    page.get_by_text("draft", exact=True).click()
+    page.get_by_text("beverages").wait_for()
+    assert page.get_by_text("hot drinks").is_visible()
+    with page.expect_response(lambda response: "/responses" in response.url and response.ok):
+        page.get_by_text("Submit", exact=True).click()
+    (answer,) = review.pull_explanations(renamed, name, client=client)[0]["reviews"]
+    assert (answer["status"], answer["outdated"]) == ("submitted", False)
+    assert (answer["fits"], answer["corrected"]) == ("no", "hot drinks")
