@@ -1,4 +1,6 @@
-"""Takes the README's pictures of a record of each review, from the reviews that `fac-datasets review demo` shows.
+"""Takes the README's pictures of a record of each review, of what `fac-datasets review demo` shows.
+
+The verdict on each name is made up, so that the picture has a suggestion: the demo has no model that could judge.
 
 python -m tests.argilla.screenshots --out tests/benchmarks/results
 """
@@ -10,9 +12,12 @@ import tempfile
 from pathlib import Path
 
 import argilla
+import datasets
 from playwright.sync_api import Page, ViewportSize, sync_playwright
 
-from fac_datasets.review.demo import push_example
+from fac_datasets import FeatureExtractor, review
+from fac_datasets.interpretation.table import add_columns
+from fac_datasets.review.demo import example
 from tests.argilla.server import API_KEY, CHROMIUM, OWNER, PASSWORD, ArgillaServer
 
 SIZE = ViewportSize(width=1500, height=1150)
@@ -43,7 +48,14 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         client = argilla.Argilla(api_url=server.url, api_key=API_KEY)
-        push_example(client)
+        extractor = FeatureExtractor(threshold=0)
+        table, report, synthetic = example(extractor)
+        named = table.filter(lambda row: row["explanation"] is not None)
+        made_up = {"fits": "probably", "verifier": "a-model-that-judges"}
+        text = datasets.Value("string")
+        judged = add_columns(named, {column: ([value] * len(named), text) for column, value in made_up.items()})
+        review.push_explanations(judged, "demo-features", client=client, guideline="helpfulness", report=report)
+        review.push_samples(synthetic, "demo-samples", client=client, extractor=extractor)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport=SIZE)
         sign_in(page, server.url, OWNER, PASSWORD)
