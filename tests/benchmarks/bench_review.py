@@ -10,6 +10,8 @@ before, sent 500 at a time by nothing but requests; the two take turns, each int
     ratio_to_bare = our records a second / those of bare requests
     memory_growth_mb = the most memory in the last nine tenths of the push - the most in the first tenth
     again_memory_growth_mb = the same of a second push, which changes nothing
+    load_average = processes that wanted to run, at the beginning and at the end; what is below 1 at the beginning is a
+        machine with nothing else to do
 
 Memory is what a process holds of its own, without pages of files that it has mapped. Both pushes are measured in new
 processes, which do nothing but open the table and push it: what another task has left free would hide a growth.
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import statistics
 import tempfile
 import threading
@@ -122,6 +125,7 @@ def main() -> None:
     files = sorted(map(str, (parser.parse_args().features / "data").glob("*.parquet")))
     with tempfile.TemporaryDirectory() as folder, ArgillaServer(Path(folder) / "server") as server:
         client = argilla.Argilla(api_url=server.url, api_key=API_KEY, retries=0)
+        load = [os.getloadavg()[0]]
         table = table_of(files, Path(folder))
         few = table.select(range(TURN))
         pushes, bares = [], []
@@ -136,7 +140,9 @@ def main() -> None:
         started = time.perf_counter()
         review.pull_explanations(table, "all", client=client)
         pull_seconds = time.perf_counter() - started
+        load.append(os.getloadavg()[0])
         figures = {
+            "load_average": load,
             "records": RECORDS,
             "seconds": seconds,
             "records_per_second": RECORDS / seconds,
