@@ -13,7 +13,7 @@ from fac_datasets.errors import ColumnError, DatasetError, OptionError
 from fac_datasets.feature_space import FeatureSpace, dataset_space, require_same_space
 from fac_datasets.interpretation.evidence import with_evidence
 from fac_datasets.interpretation.spans import require_all_activations
-from fac_datasets.interpretation.statistics import adjusted_p, two_sided_p
+from fac_datasets.interpretation.statistics import adjusted_p, permutation_p
 from fac_datasets.interpretation.table import add_columns, require_columns
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def contrast_relevance(
     """Compare each feature's activation in text of the task with that in other text.
 
     Longer texts activate more features, so rows are compared within groups of about the same number of own tokens: ten
-    of them where there are enough rows. A row of one group is never compared with a row of another.
+    of them where there are enough rows. A row of one group is never compared with a row of another. The p-values are
+    those of labels dealt out at random within the groups, also where few rows are positive or a feature fires in few.
 
     Args:
         table: a feature table.
@@ -133,7 +134,27 @@ def contrast(
     measure: str = "auroc",
     prefix: str = "",
 ) -> Contrast:
-    """Compare the activations of features in two sets of rows with feature columns; see `contrast_relevance`."""
+    """Compare the activations of features in two sets of rows; see `contrast_relevance`.
+
+    Args:
+        positive: rows of the task, with feature columns extracted at threshold 0.
+        background: other rows.
+        features: ids, [n_features].
+        measure: `"auroc"` or `"log_odds"`.
+        prefix: of the feature columns.
+
+    Returns:
+        Effects and p-values of these features, in their order.
+
+    Raises:
+        OptionError: the measure is unknown.
+        ColumnError: the columns do not hold every activation.
+        DatasetError: no row of one set is about as long as any of the other.
+
+    Example:
+        >>> contrast(*split_by_label(labelled, "toxic", 1), table["feature_id"]).effect.shape == (len(table),)
+        True
+    """
     if measure not in MEASURES:
         raise OptionError(f"measure={measure!r} is none of {MEASURES}")
     require_all_activations(dataset_space(positive, prefix))
@@ -147,9 +168,8 @@ def contrast(
         compare(sides[0].of(groups[0] == group), sides[1].of(groups[1] == group), size)
         for group in np.intersect1d(*groups)
     ]
-    effect, z = _combined(parts, measure, size)
-    p = two_sided_p(z[ids])
-    return Contrast(effect[ids], p, adjusted_p(p))
+    effect, p = _combined(parts, measure, size)
+    return Contrast(effect[ids], p[ids], adjusted_p(p[ids]))
 
 
 def distinct_features(
@@ -268,26 +288,45 @@ class _Compared(NamedTuple):
     difference: NDArray[np.float64]
     """Of what was observed from what is expected where nothing differs."""
     variance: NDArray[np.float64]
-    """Of the difference."""
+    """Of the difference, over all ways to deal out the labels within the group."""
+    third: NDArray[np.float64]
+    """Third central moment of the difference, over the same."""
+    step: NDArray[np.float64]
+    """How much the difference changes, at the least, where one more positive row fires."""
     effect: tuple[NDArray[np.float64], NDArray[np.float64]]
     """Of which the sums over the groups give the effect: part and whole, or the two products of an odds ratio."""
 
 
 def _combined(parts: Sequence[_Compared], measure: str, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Effect and z of each feature over all groups; 0 where no group holds rows of both sides."""
-    difference, variance, first, second = (np.zeros(size) for _ in range(4))
+    """Effect and p of each feature over all groups; 0 and 1 where no group holds rows of both sides."""
+    difference, variance, third, step, first, second = (np.zeros(size) for _ in range(6))
     for part in parts:
         difference += part.difference
         variance += part.variance
+        third += part.third
+        step = np.maximum(step, part.step)
         first += part.effect[0]
         second += part.effect[1]
-    z = np.zeros(size)
-    differs = variance > 0
-    z[differs] = difference[differs] / np.sqrt(variance[differs])
     if not parts:
-        return np.zeros(size), z
+        return np.zeros(size), np.ones(size)
     # Half a pair on each side, once, so that a feature that is silent on one side has a finite ratio.
-    return (first / second if measure == "auroc" else np.log((first + 0.5) / (second + 0.5))), z
+    effect = first / second if measure == "auroc" else np.log((first + 0.5) / (second + 0.5))
+    return effect, permutation_p(difference, variance, third, step)
+
+
+def _third_moment(n_positive: int, total: int, cubes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Third central moment of the sum of some of the scores, drawn without replacement.
+
+    Args:
+        n_positive: scores drawn.
+        total: scores.
+        cubes: sum of the cubed deviations of all scores from their mean.
+    """
+    n_background = total - n_positive
+    if total < 3:
+        return np.zeros_like(cubes)
+    share = n_positive * n_background * (n_background - n_positive) / (total * (total - 1) * (total - 2))
+    return share * cubes
 
 
 def _auroc(positive: _Activations, background: _Activations, size: int) -> _Compared:
@@ -316,8 +355,16 @@ def _auroc(positive: _Activations, background: _Activations, size: int) -> _Comp
     half = n_positive * n_background / 2
     difference = rank_sum - n_positive * (n_positive + 1) / 2 - half
     variance = half / 6 * (total + 1 - ties / (total * (total - 1)))
+    middle = (total + 1) / 2
+    cubes = np.bincount(ids, weights=(ranks - middle) ** 3, minlength=size) + silent * ((silent + 1) / 2 - middle) ** 3
     weight = 1 / (total + 1)
-    return _Compared(weight * difference, weight**2 * variance, (weight * difference, np.full(size, weight * half)))
+    return _Compared(
+        weight * difference,
+        weight**2 * variance,
+        weight**3 * _third_moment(n_positive, total, cubes),
+        weight * (silent + 1) / 2,
+        (weight * difference, np.full(size, weight * half)),
+    )
 
 
 def _log_odds(positive: _Activations, background: _Activations, size: int) -> _Compared:
@@ -331,4 +378,11 @@ def _log_odds(positive: _Activations, background: _Activations, size: int) -> _C
         fired * (n_background - fired_there) / total,
         fired_there * (n_positive - fired) / total,
     )
-    return _Compared(fired - n_positive * firing / total, variance, ratio)
+    cubes = firing * (1 - firing / total) ** 3 - (total - firing) * (firing / total) ** 3
+    return _Compared(
+        fired - n_positive * firing / total,
+        variance,
+        _third_moment(n_positive, total, cubes),
+        np.ones(size),
+        ratio,
+    )

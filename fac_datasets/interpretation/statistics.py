@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 _Z = 1.959963984540054
 """Standard normal quantile of a 95 % interval."""
 
+_NO_SKEWNESS = 1e-4
+"""Below it a distribution is as good as normal."""
+
 
 class Interval(NamedTuple):
     """A share with its 95 % interval."""
@@ -95,6 +98,53 @@ def student_quantile(degrees: int) -> float:
 def two_sided_p(z: NDArray[np.float64]) -> NDArray[np.float64]:
     """Chance of a standard normal value at least as far from 0."""
     return np.array([math.erfc(abs(value) / math.sqrt(2)) for value in z.tolist()])
+
+
+def permutation_p(
+    difference: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    third: NDArray[np.float64],
+    step: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Chance that labels dealt out at random would give a difference at least as large, in either direction.
+
+    Where few rows have one of the labels or few rows count, the differences that chance gives are skewed, and a normal
+    distribution calls far too much significant. Pearson's type III distribution has their first three moments (Mielke,
+    Berry and Johnson 1976, "Multi-response permutation procedures for a priori classifications"). Beside exact tests of
+    counts it is rather too large than too small: by a tenth around 0.1, tenfold around 1e-4 where five rows count.
+
+    Args:
+        difference: from what is expected, [n].
+        variance: of the difference under such labels, [n]; where it is 0, p is 1.
+        third: third central moment of the difference under such labels, [n].
+        step: between neighbouring values of the difference, of which half is the correction for continuity, [n].
+
+    Returns:
+        p-values, [n].
+
+    Example:
+        >>> permutation_p(np.array([9.8, 0.0]), np.array([25.0, 25.0]), np.zeros(2), np.zeros(2)).round(2)
+        array([0.05, 1.  ])
+    """
+    import torch
+
+    p = np.ones_like(difference)
+    varies = variance > 0
+    error = np.sqrt(variance[varies])
+    nearer = np.maximum(np.abs(difference[varies]) - step[varies] / 2, 0.0)
+    z = nearer / error
+    # Skewness in the direction of the difference, at which a gamma distribution has this shape.
+    skewness = np.sign(difference[varies]) * third[varies] / error**3
+    shape = 4 / np.maximum(np.abs(skewness), _NO_SKEWNESS) ** 2
+    towards, against = (torch.from_numpy(np.maximum(shape + sign * z * np.sqrt(shape), 0.0)) for sign in (1, -1))
+    shapes = torch.from_numpy(shape)
+    tail = np.where(
+        skewness > 0, torch.special.gammaincc(shapes, towards).numpy(), torch.special.gammainc(shapes, against).numpy()
+    )
+    symmetric = np.abs(skewness) < _NO_SKEWNESS
+    tail[symmetric] = two_sided_p(z[symmetric]) / 2
+    p[varies] = np.where(nearer > 0, np.minimum(1.0, 2 * tail), 1.0)
+    return p
 
 
 def adjusted_p(p: NDArray[np.float64]) -> NDArray[np.float64]:
