@@ -19,6 +19,7 @@ from fac_datasets.feature_space import (
     format_threshold,
     parse_threshold,
     require_same_space,
+    require_table_space,
 )
 from fac_datasets.identity import DatasetIdentity, identify
 from fac_datasets.sae.calibration import thresholds_of
@@ -253,7 +254,7 @@ def coverage(
     anchor: datasets.Dataset,
     *,
     threshold: Threshold = "q90",
-    features: Sequence[int] | NDArray[np.int64] | None = None,
+    features: Sequence[int] | NDArray[np.int64] | datasets.Dataset | None = None,
     prefix: str = "",
     seed: int = 0,
     names: tuple[str, str] | None = None,
@@ -268,14 +269,15 @@ def coverage(
         dataset: rows with feature columns.
         anchor: rows with feature columns of the same space, which stand for the target task.
         threshold: a number in the SAE's units, or a quantile such as `"q90"`.
-        features: only these ids count, such as the task-relevant ones.
+        features: only these ids count, such as the task-relevant ones; or a judged feature table, whose relevant
+            features count. Ids alone do not say of which space they are; a table does, and it is checked.
         prefix: of the feature columns, such as `"chosen_"`.
         seed: of the bootstrap.
         names: of dataset and anchor, for the report.
 
     Raises:
         DatasetError: the dataset or the anchor has no rows, or the anchor activates no feature.
-        FeatureSpaceMismatch: the two are of different spaces.
+        FeatureSpaceMismatch: the two, or they and the table, are of different spaces.
         ThresholdBelowStored: the threshold lies below the columns' cut-off.
         CalibrationMissing: the threshold is a quantile and the SAE has no calibration.
 
@@ -290,6 +292,11 @@ def coverage(
             raise DatasetError(f"the {role} has no rows; coverage needs at least one")
     space = dataset_space(dataset, prefix)
     require_same_space(space, dataset_space(anchor, prefix))
+    if features is not None and hasattr(features, "column_names"):
+        from fac_datasets.interpretation.evidence import relevant_features
+
+        require_table_space(features, space)
+        features = relevant_features(features)
     active, anchor_active = active_rows([dataset, anchor], space, threshold, prefix)
     return _report(
         active,

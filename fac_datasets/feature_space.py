@@ -115,6 +115,12 @@ def require_same_but_threshold(first: str | FeatureSpace, second: str | FeatureS
     require_same_space(*(replace(space, threshold=0.0) for space in spaces))
 
 
+def require_table_space(table: datasets.Dataset, space: FeatureSpace) -> None:
+    """Raise FeatureSpaceMismatch unless a feature table is of this space, whatever the cut-off of either."""
+    for of_feature in sorted(set(table["feature_space"])):
+        require_same_but_threshold(of_feature, space)
+
+
 def feature_columns(
     prefix: str = "", *, spans: bool = True, chat: bool = False, errors: bool = False
 ) -> dict[str, datasets.Value]:

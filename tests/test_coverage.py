@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fac_datasets import FeatureCoverage, coverage
+from fac_datasets import FeatureCoverage, FeatureExtractor, coverage
 from fac_datasets.coverage import coverage_of_ids, expected_coverage
 from fac_datasets.errors import (
     CalibrationMissing,
@@ -19,6 +19,7 @@ from fac_datasets.errors import (
     FeatureSpaceMismatch,
     ThresholdBelowStored,
 )
+from tests.cli import command
 
 D_SAE = 12
 DIGEST = "0123456789abcdef"
@@ -83,6 +84,40 @@ def test_missing_features_of_most_anchor_rows_come_first() -> None:
     report = coverage_of_ids([[0]], [[0, 5], [5, 7], [7, 2], [7]])
     assert report.missing.tolist() == [2, 5, 7]
     assert report.to_dict()["missing"] == [7, 5, 2]
+
+
+def judged(feature_space: str, *relevant: int) -> datasets.Dataset:
+    """A feature table of four features, of which some are relevant."""
+    evidence = [["contrast"] if feature in relevant else [] for feature in range(4)]
+    return datasets.Dataset.from_dict(
+        {"feature_id": range(4), "feature_space": [feature_space] * 4, "evidence": evidence}
+    )
+
+
+def test_the_relevant_features_of_a_table_count_whatever_its_cut_off() -> None:
+    rows, anchor = table([{1: 3.0}]), table([{1: 3.0, 2: 3.0, 3: 3.0}])
+    for cut_off in (0, 0.5):
+        report = coverage(rows, anchor, threshold=1, features=judged(space(threshold=str(cut_off)), 1, 2))
+        assert (report.fac, report.relevant.tolist()) == (0.5, [1, 2])
+
+
+def test_a_table_of_another_space_says_nothing_of_these_rows() -> None:
+    rows = table([{1: 3.0}])
+    with pytest.raises(FeatureSpaceMismatch):
+        coverage(rows, rows, threshold=1, features=judged(space(layer=4), 1))
+
+
+@pytest.mark.embedded
+def test_the_command_compares_a_table_with_the_columns_that_are_there(tmp_path: Path) -> None:
+    # Nothing is extracted, so what the command line could extract does not matter.
+    for name, rows in (("seed", table([{1: 3.0}])), ("anchor", table([{1: 3.0, 2: 3.0}]))):
+        rows.add_column("text", ["a"] * len(rows)).to_parquet(tmp_path / f"{name}.parquet")
+    measure = ["coverage", tmp_path / "seed.parquet", tmp_path / "anchor.parquet", "--threshold", 1]
+    judged(space(), 1, 2).to_parquet(tmp_path / "own.parquet")
+    assert "covers 1 of the 2 features" in command(*measure, "--features", tmp_path / "own.parquet")
+    judged(str(FeatureExtractor().feature_space), 1, 2).to_parquet(tmp_path / "other.parquet")
+    with pytest.raises(FeatureSpaceMismatch):
+        command(*measure, "--features", tmp_path / "other.parquet")
 
 
 def test_features_restrict_what_counts() -> None:

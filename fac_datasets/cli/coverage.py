@@ -46,8 +46,7 @@ def coverage(
     from fac_datasets.comparison import MOST_ROWS, compare, measures_table
     from fac_datasets.coverage import coverage as measure
     from fac_datasets.extraction import FeatureExtractor
-    from fac_datasets.feature_space import parse_threshold, require_same_but_threshold
-    from fac_datasets.interpretation.evidence import relevant_features
+    from fac_datasets.feature_space import dataset_space, parse_threshold, require_table_space
     from fac_datasets.loading import load_rows
 
     wanted = parse_threshold(threshold)
@@ -62,17 +61,16 @@ def coverage(
         device=device,
         other_backbone=other_backbone,
     )
-    if table is not None:
-        require_same_but_threshold(table[0]["feature_space"], extractor.feature_space)
     tables = []
     for name in (data, anchor):
         rows = load_rows(name, split)
         prefix = extractor.prefix(rows.features)
         there = f"{prefix}feature_ids" in rows.column_names
+        if table is not None:
+            require_table_space(table, dataset_space(rows, prefix) if there else extractor.feature_space)
         tables.append(rows if there else rows.map(extractor, batched=True))
     names = (dataset_name(data), dataset_name(anchor))
-    relevant = None if table is None else relevant_features(table)
-    report = measure(*tables, threshold=wanted, features=relevant, prefix=prefix, seed=seed, names=names)
+    report = measure(*tables, threshold=wanted, features=table, prefix=prefix, seed=seed, names=names)
     print(
         f"FAC {report.fac:.3f} [{report.low:.3f}, {report.high:.3f}]: {names[0]} covers {len(report.covered):,} of the "
         f"{len(report.relevant):,} features of {names[1]} at {threshold}"
