@@ -7,11 +7,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import regex
+
 MARK = "**"
 """Stands on both sides of the token where a feature peaks; no chat template has it in a token."""
 
-_INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ue000-\uf8ff]")
-"""Control characters, and those that change the direction or look of others."""
+_INVISIBLE = regex.compile(
+    r"(?![\t\n]|(?<=[\p{L}\p{M}\p{S}])[\u200c\u200d](?=[\p{L}\p{M}\p{S}])|(?<=\p{S})\ufe0f)"
+    r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]"
+)
+"""Characters that nobody sees, in which a text for models alone can be hidden. Joiners between letters or symbols, and
+the selector behind a symbol that makes it an emoji, stay: scripts and emoji need them."""
 
 _TEMPLATE = re.compile(r"<\||\|>|<(?=[^<>\s]{1,40}>)|\[(?=/?[A-Z_]{2,40}\])")
 """Where something begins or ends that looks like a token of a chat template: all in angle brackets, or in capitals in
@@ -38,7 +44,7 @@ def listed(excerpts: Sequence[str]) -> str:
 
 
 def harmless(text: str) -> str:
-    """A text without control characters, marks of ours, and tokens of chat templates."""
+    """A text without invisible characters, marks of ours, and tokens of chat templates."""
     text = _INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
     text = re.sub(r"\*(?=\*)", "* ", text)
     return _TEMPLATE.sub(lambda found: " ".join(found[0]) if len(found[0]) > 1 else f"{found[0]} ", text)
