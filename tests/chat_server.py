@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+
+JSON = {"Content-Type": "application/json"}
+
+
+def completion(content: str) -> bytes:
+    """The body of a chat completion, with no word of the tokens that it took."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
+    body = {"id": "0", "created": 0, "model": "m", "system_fingerprint": "", "object": "chat.completion"}
+    return json.dumps({**body, "choices": [choice]}).encode()
 
 
 @dataclass
@@ -28,13 +38,20 @@ class Fault:
     """The connection ends in the middle of the answer."""
     through: bool = False
     """The request reaches the server, and its answer the client."""
+    drip: float = 0.0
+    """Seconds between pieces of 20 bytes of the answer."""
 
 
 class FaultyProxy:
-    """Passes requests on, but for those that a fault was asked for."""
+    """Passes requests on, but for those that a fault was asked for.
 
-    def __init__(self, upstream: str) -> None:
-        self.upstream = urlsplit(upstream)
+    Args:
+        upstream: address of the server.
+        answer: of a prompt, in place of the server's.
+    """
+
+    def __init__(self, upstream: str = "", answer: Callable[[str], str] | None = None) -> None:
+        self.upstream, self.answer = urlsplit(upstream), answer
         self.faults: list[Fault] = []
         self.requests: list[tuple[float, dict[str, str], bytes]] = []
         """Time, headers and body of each request."""
@@ -77,32 +94,39 @@ class FaultyProxy:
                 with proxy._counted() as fault:
                     if fault is not None and not fault.through:
                         time.sleep(fault.seconds)
-                        self._answer(fault.status, fault.headers, fault.body, cut=fault.cut)
+                        self._answer(fault.status, fault.headers, fault.body, fault)
                         return
                     status, headers, answer = self._pass_on(body)
                     if fault is not None:
                         time.sleep(fault.seconds)
-                    self._answer(status, headers, answer, cut=False)
+                    self._answer(status, headers, answer, fault or Fault())
 
             def _pass_on(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+                if proxy.answer is not None:
+                    prompt = "\n".join(message["content"] for message in json.loads(body)["messages"])
+                    return 200, JSON, completion(proxy.answer(prompt))
                 connection = http.client.HTTPConnection(proxy.upstream.hostname or "", proxy.upstream.port, timeout=120)
                 connection.request("POST", self.path, body, {"Content-Type": "application/json"})
                 response = connection.getresponse()
                 content = response.read()
                 connection.close()
-                return response.status, {"Content-Type": "application/json"}, content
+                return response.status, JSON, content
 
-            def _answer(self, status: int, headers: dict[str, str], body: bytes, *, cut: bool) -> None:
+            def _answer(self, status: int, headers: dict[str, str], body: bytes, fault: Fault) -> None:
+                piece = 20 if fault.drip else max(1, len(body))
                 try:
                     self.send_response(status)
                     for name, value in headers.items():
                         self.send_header(name, value)
-                    self.send_header("Content-Length", str(len(body) + (100 if cut else 0)))
+                    self.send_header("Content-Length", str(len(body) + (100 if fault.cut else 0)))
                     self.end_headers()
-                    self.wfile.write(body)
+                    for begin in range(0, len(body), piece):
+                        self.wfile.write(body[begin : begin + piece])
+                        self.wfile.flush()
+                        time.sleep(fault.drip)
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
-                if cut:
+                if fault.cut:
                     self.close_connection = True
 
             def log_message(self, format: str, *args: Any) -> None:

@@ -9,16 +9,26 @@ from contextlib import suppress
 from email.utils import formatdate
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from fac_datasets import EndpointGenerator
+from fac_datasets import (
+    EndpointGenerator,
+    LLMExplainer,
+    TopTokensExplainer,
+    explain,
+    judge_relevance,
+    score_explanations,
+    verify_explanations,
+)
 from fac_datasets.errors import GenerationError, OptionError, OutputError
 from fac_datasets.generation import Completion, Journal, Limits, Request, Steering
-from tests.chat_server import Fault, FaultyProxy
+from fac_datasets.interpretation import questions
+from fac_datasets.interpretation.questions import VERDICTS
+from tests.chat_server import JSON, Fault, FaultyProxy, completion
 from tests.chat_server import chat_server as chat_server
 from tests.chat_server import llama_server as llama_server
+from tests.test_interpretation import COFFEE, RAIN, table_of
 from tests.tiny import TINY_WIDTH
 
 pytestmark = pytest.mark.embedded
@@ -64,11 +74,11 @@ def test_a_text_that_the_limit_cut_off_is_not_finished(generator: EndpointGenera
         Fault(429, {"Retry-After": "0"}),
         Fault(500, body=b"out of order"),
         Fault(503),
-        Fault(200, {"Content-Type": "application/json"}, b'{"choices": [{"mess', cut=True),
-        Fault(200, {"Content-Type": "application/json"}, b""),
-        Fault(200, {"Content-Type": "application/json"}, b"<html>no JSON</html>"),
-        Fault(200, {"Content-Type": "application/json"}, b'{"choices": []}'),
-        Fault(200, {"Content-Type": "application/json"}, b'["a list"]'),
+        Fault(200, JSON, b'{"choices": [{"mess', cut=True),
+        Fault(200, JSON, b""),
+        Fault(200, JSON, b"<html>no JSON</html>"),
+        Fault(200, JSON, b'{"choices": []}'),
+        Fault(200, JSON, b'["a list"]'),
     ],
     ids=["429", "500", "503", "cut", "empty", "no JSON", "no choice", "a list"],
 )
@@ -79,10 +89,31 @@ def test_a_passing_fault_is_got_past(generator: EndpointGenerator, chat_server: 
 
 
 def test_a_slow_answer_is_asked_for_again(chat_server: FaultyProxy) -> None:
+    chat_server.answer = lambda _prompt: "yes"
     chat_server.fail(Fault(seconds=3, through=True))
     generator = EndpointGenerator("smollm2", base_url=chat_server.address, timeout=1.5)
     assert ask(generator)[0].text
     assert len(chat_server.requests) == 2
+
+
+def test_an_answer_that_drips_in_is_late_as_a_whole(chat_server: FaultyProxy) -> None:
+    chat_server.fail(Fault(200, JSON, completion("slowly " * 10), drip=0.5))
+    generator = EndpointGenerator("smollm2", base_url=chat_server.address, timeout=1.5, retries=0)
+    started = time.monotonic()
+    with pytest.raises(GenerationError, match=r"no answer within 1\.5 seconds"):
+        ask(generator)
+    assert time.monotonic() - started < 3
+
+
+def test_a_longer_wait_that_is_asked_for_meanwhile_is_kept_too(chat_server: FaultyProxy) -> None:
+    # One request is told to wait 1 s, another one a little later 3 s: the third must wait until both are over.
+    chat_server.answer = lambda _prompt: "yes"
+    chat_server.faults = [Fault(429, {"Retry-After": "1"}), Fault(429, {"Retry-After": "3"}, seconds=0.6)]
+    generator = EndpointGenerator("smollm2", base_url=chat_server.address, concurrency=2)
+    ask(generator, 4)
+    times = sorted(at for at, _, _ in chat_server.requests)
+    assert len(times) == 6
+    assert times[2] - times[0] > 3.4
 
 
 @pytest.mark.parametrize("in_seconds", [True, False], ids=["seconds", "date"])
@@ -117,12 +148,42 @@ def test_a_fault_that_stays_is_an_error_without_the_token(chat_server: FaultyPro
     assert chat_server.requests[0][1]["authorization"] == f"Bearer {TOKEN}"
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 422])
-def test_a_refusal_is_not_tried_again(generator: EndpointGenerator, chat_server: FaultyProxy, status: int) -> None:
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_server_that_does_not_let_one_in_is_not_tried_again(
+    generator: EndpointGenerator, chat_server: FaultyProxy, status: int
+) -> None:
     chat_server.fail(Fault(status, body=b"no"))
     with pytest.raises(GenerationError, match=str(status)):
         ask(generator)
     assert len(chat_server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_refused_prompt_is_an_answer_that_is_kept(
+    generator: EndpointGenerator, chat_server: FaultyProxy, tmp_path: Path, status: int
+) -> None:
+    chat_server.answer = lambda _prompt: "yes"
+    chat_server.faults = [Fault(through=True), Fault(status, body=f"filtered {TOKEN}".encode())]
+    generator.concurrency = 1
+    for _ in range(2):
+        journal = Journal(tmp_path / "journal.jsonl")
+        found = journal.generate(generator, requests(8), max_new_tokens=6, temperature=0.8)
+        journal.close()
+        assert sorted(completion.text for _, completion in found) == [""] + ["yes"] * 7
+        (refusal,) = (completion.refusal for _, completion in found if completion.refusal)
+        assert f"HTTP {status}" in refusal
+        assert TOKEN not in refusal
+    assert len(chat_server.requests) == 8
+
+
+def test_a_server_that_refuses_everything_stops_the_run_and_nothing_is_kept(
+    generator: EndpointGenerator, chat_server: FaultyProxy
+) -> None:
+    chat_server.fail(Fault(400, body=b"unknown field"), times=8)
+    journal = Journal()
+    with pytest.raises(GenerationError, match="refuses all of 8 requests: HTTP 400"):
+        journal.generate(generator, requests(8), max_new_tokens=6, temperature=0.8)
+    assert not journal.completions
 
 
 def test_a_server_that_is_down_is_an_error() -> None:
@@ -141,7 +202,7 @@ def test_answers_before_a_failure_are_kept_and_not_paid_for_again(
     generator: EndpointGenerator, chat_server: FaultyProxy, tmp_path: Path
 ) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
-    chat_server.faults = [Fault(through=True)] * 5 + [Fault(400)]
+    chat_server.faults = [Fault(through=True)] * 5 + [Fault(401)]
     with pytest.raises(GenerationError):
         journal.generate(generator, requests(10), max_new_tokens=6, temperature=0.8)
     journal.close()
@@ -159,6 +220,7 @@ def test_a_journal_is_kept_answer_by_answer(
     generator: EndpointGenerator, chat_server: FaultyProxy, tmp_path: Path
 ) -> None:
     path = tmp_path / "journal.jsonl"
+    chat_server.answer = lambda _prompt: "yes"
     chat_server.faults = [Fault(through=True), Fault(seconds=3, through=True)]
     generator.concurrency = 2
     thread = threading.Thread(
@@ -238,19 +300,40 @@ def test_completions_of_a_journal_without_prompt_tokens_still_read(tmp_path: Pat
     journal.close()
 
 
+def test_a_real_server_names_verifies_scores_and_judges(
+    chat_server: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The model is weak, so its answers may be unparsable, which is then what is recorded.
+    monkeypatch.setattr(questions, "MAX_NEW_TOKENS", 40)
+    generator = EndpointGenerator("smollm2", base_url=chat_server.address, concurrency=4)
+    journal = tmp_path / "journal.jsonl"
+    table = table_of(COFFEE, RAIN)
+    explained = explain(table, LLMExplainer(generator, journal))
+    for row in explained:
+        assert bool(row["explanation"]) == (row["fits"] is None)
+        assert row["fits"] in (None, "cannot tell", "unparsable")
+    named = verify_explanations(explain(table, TopTokensExplainer()), generator, journal)
+    assert {*named["fits"]} <= {*VERDICTS, "unparsable"}
+    scored = score_explanations(named, generator=generator, journal=journal)
+    assert all(value is None or 0 <= value <= 1 for value in scored["detection"])
+    judged = judge_relevance(scored, "toxicity", generator, journal)
+    assert {*judged["relevant"]} <= {*VERDICTS, "unparsable"}
+    asked = len(chat_server.requests)
+    assert asked == len(journal.read_text().splitlines())
+    assert judge_relevance(scored, "toxicity", generator, journal).to_list() == judged.to_list()
+    assert len(chat_server.requests) == asked
+
+
 # --- what servers and users get wrong --------------------------------------------------------------------------------
 
 
 def test_an_answer_without_usage_is_taken_and_its_tokens_are_estimated(
     generator: EndpointGenerator, chat_server: FaultyProxy
 ) -> None:
-    message = {"role": "assistant", "content": "a cup of tea"}
-    body: dict[str, Any] = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
-    body |= {"id": "0", "created": 0, "model": "m", "system_fingerprint": "", "object": "chat.completion"}
-    chat_server.fail(Fault(200, {"Content-Type": "application/json"}, json.dumps(body).encode()))
-    (completion,) = ask(generator)
-    assert (completion.text, completion.n_tokens, len(chat_server.requests)) == ("a cup of tea", 4, 1)
-    assert completion.prompt_tokens > 0
+    chat_server.fail(Fault(200, JSON, completion("a cup of tea")))
+    (found,) = ask(generator)
+    assert (found.text, found.n_tokens, len(chat_server.requests)) == ("a cup of tea", 4, 1)
+    assert found.prompt_tokens > 0
 
 
 @pytest.mark.parametrize("header", ["Mon, 23 Nov 2020 10:00:00 -0000", "Mon, 23 Nov 2020 10:00:00", "soon"])
@@ -290,6 +373,42 @@ def test_a_provider_that_there_is_not_is_an_error(monkeypatch: pytest.MonkeyPatc
 )
 def test_servers_have_names_of_their_own(address: str, name: str) -> None:
     assert EndpointGenerator("m", base_url=address).name == name
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "alike"),
+    [
+        ((None, "http://127.0.0.1:1/v1"), (None, "http://127.0.0.1:2/v1"), False),
+        (("m", "http://127.0.0.1:1/v1"), ("m", "http://127.0.0.1:2/v1"), True),
+        (("m", "http://127.0.0.1:1/v1"), ("n", "http://127.0.0.1:1/v1"), False),
+        (("m", "http://far:1/v1"), ("m", "http://far:2/v1"), False),
+        (("m", "http://far/a/v1"), ("m", "http://far/b/v1"), False),
+        (("m", "http://far/v1"), ("m", "http://me:secret@far/v1?k=secret"), True),
+        (("m", None, "a"), ("m", None, "b"), False),
+        (("m", None, "a"), ("m", None), False),
+        (("m", "http://a/v1"), ("m", None, "a"), False),
+    ],
+)
+def test_answers_of_one_server_are_not_those_of_another(
+    first: tuple[str | None, ...], second: tuple[str | None, ...], alike: bool
+) -> None:
+    keys = []
+    for model, address, *provider in (first, second):
+        keys.append(EndpointGenerator(model, base_url=address, provider=provider[0] if provider else None).key)
+    assert (keys[0] == keys[1]) == alike
+    assert "secret" not in str(keys)
+
+
+def test_two_servers_without_a_named_model_are_both_asked() -> None:
+    servers = [FaultyProxy(answer=lambda _prompt, text=text: text) for text in ("I am one", "I am another")]  # type: ignore[misc]
+    journal = Journal()
+    found = [
+        journal.generate(EndpointGenerator(base_url=server.address), requests(1), max_new_tokens=6, temperature=0)
+        for server in servers
+    ]
+    assert [answers[0][1].text for answers in found] == ["I am one", "I am another"]
+    for server in servers:
+        server.close()
 
 
 # --- journals --------------------------------------------------------------------------------------------------------

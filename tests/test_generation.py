@@ -43,6 +43,13 @@ def test_a_text_depends_on_its_request_alone(generator: LocalGenerator) -> None:
     assert len({completion.text for completion in together[:5]}) > 1
 
 
+def test_what_changes_a_text_is_part_of_its_key(generator: LocalGenerator, tiny_backbone: str) -> None:
+    others = [LocalGenerator(tiny_backbone, top_k=5), LocalGenerator(tiny_backbone, dtype="bfloat16")]
+    assert len({generator.key, *(other.key for other in others)}) == 3
+    assert LocalGenerator(tiny_backbone, batch_size=1).key == generator.key
+    assert {other.name for other in others} == {generator.name}
+
+
 def test_no_text_is_longer_than_asked_for(generator: LocalGenerator) -> None:
     completions = generator.generate([request("The cat", seed) for seed in range(8)], max_new_tokens=3, temperature=1)
     assert all(completion.n_tokens <= 3 for completion in completions)

@@ -247,6 +247,26 @@ def test_what_is_no_name_is_unparsable(name: Any) -> None:
     assert (table["explanation"], table["fits"]) == ([None], [UNPARSABLE])
 
 
+def test_what_a_server_refuses_is_recorded_with_its_reason_and_not_asked_again() -> None:
+    class Refusing(Scripted):
+        def complete(self, *arguments: Any, **options: Any) -> Iterator[tuple[int, Completion]]:
+            for place, completion in super().complete(*arguments, **options):
+                refused = "coffee" in completion.text
+                yield place, Completion("", 0, False, refusal="HTTP 400,\nfiltered") if refused else completion
+
+    def echo(prompt: str, _seed: int) -> str:
+        return "coffee" if "coffee" in prompt else json.dumps({"reason": "r", "answer": "yes"})
+
+    table = explain(table_of(COFFEE, RAIN), TopTokensExplainer())
+    verified = verify_explanations(table, Refusing(echo))
+    assert (verified["fits"], verified["fits_reason"]) == (["refused", "yes"], ["HTTP 400, filtered", "r"])
+    generator = Refusing(echo)
+    judged = judge_relevance(verified, "toxicity", generator)
+    assert (judged["relevant"], judged["evidence"]) == (["refused", "yes"], [[], ["llm"]])
+    assert generator.asked == 2
+    assert score_explanations(table, generator=Refusing(echo))["detection"][0] is None
+
+
 def test_verification_judges_names_and_leaves_the_others() -> None:
     generator = always({"reason": "most do", "answer": "probably"})
     table = verify_explanations(explain(table_of(COFFEE, []), TopTokensExplainer()), generator)
@@ -275,6 +295,23 @@ def test_nothing_is_asked_twice(tmp_path: Path) -> None:
     assert generator.asked == 2
     assert explain(table, LLMExplainer(generator, path))["explanation"] == ["n", "n"]
     assert generator.asked == 2
+
+
+def test_answers_that_no_journal_kept_are_said_to_be_lost(tmp_path: Path) -> None:
+    class Failing(Scripted):
+        batch_size = 1
+
+        def complete(self, *arguments: Any, **options: Any) -> Iterator[tuple[int, Completion]]:
+            if self.asked == 1:
+                raise GenerationError("the server is down")
+            return super().complete(*arguments, **options)
+
+    generator = Failing(lambda _prompt, _seed: '{"reason": "r", "name": "n"}')
+    with pytest.raises(GenerationError, match=r"down\. 1 answers are lost, .*pass journal=PATH"):
+        explain(table_of(COFFEE, RAIN), LLMExplainer(generator))
+    generator.asked = 0
+    with pytest.raises(GenerationError, match=r"down$"):
+        explain(table_of(COFFEE, RAIN), LLMExplainer(generator, tmp_path / "journal.jsonl"))
 
 
 # --- relevance -------------------------------------------------------------------------------------------------------

@@ -51,6 +51,8 @@ class Completion(NamedTuple):
     """Whether the model ended the text itself, instead of the token limit."""
     prompt_tokens: int = 0
     """Tokens of the prompt."""
+    refusal: str = ""
+    """Why a server will not answer this request, however often it is asked; empty where it did."""
 
 
 def estimated_tokens(text: str) -> int:
@@ -72,6 +74,11 @@ class TextGenerator(ABC):
     """Requests that are best sent together."""
     can_steer: bool = False
     """Whether requests may carry a steering."""
+
+    @property
+    def key(self) -> str:
+        """What tells its texts from those of others, for journals: the name, with all else that changes a text."""
+        return self.name
 
     @abstractmethod
     def complete(

@@ -21,12 +21,25 @@ from fac_datasets.errors import GenerationError, OptionError
 from fac_datasets.generation.base import Completion, Request, TextGenerator, estimated_tokens
 from fac_datasets.retrying import growing_wait, wait_after
 
+_OWN_HOSTS = ("localhost", "127.0.0.1", "::1")
+"""Names of one's own machine."""
+
+_REFUSED = (400, 413, 422)
+"""Statuses of a request that a server will not answer for what it says or how long it is."""
+
+_ALL_REFUSED = 5
+"""As many requests, all refused, are refused for another reason than what they say."""
+
 
 class EndpointGenerator(TextGenerator):
     """Asks a chat endpoint, several requests at a time.
 
     What fails for a passing reason (busy, broken connection, time-out, an answer that is no completion) is tried again,
-    after a growing wait or the one that the server asks for. Steering is not possible.
+    after a growing wait or the one that the server asks for. A prompt that the server refuses (HTTP 400, 413, 422: too
+    long, or caught by a filter) is a completion with its `refusal`, and not asked again. Steering is not possible.
+
+    A journal keeps the answers of different servers, models and providers apart. On one's own machine the port counts
+    only where no model is named: there it changes from run to run.
 
     Args:
         model: id of the model on the Hub or on the server; servers of one model need none.
@@ -35,7 +48,7 @@ class EndpointGenerator(TextGenerator):
         token: by default that of `huggingface_hub`, or the environment's `OPENAI_API_KEY` for other servers.
         concurrency: requests under way at once.
         retries: tries of a request after the first.
-        timeout: seconds that an answer may take.
+        timeout: seconds that a whole answer may take.
 
     Raises:
         OptionError: neither a model nor an address is given, or both an address and a provider.
@@ -77,6 +90,17 @@ class EndpointGenerator(TextGenerator):
         self.timeout = timeout
         self.name = f"{model or 'model'}@{_place(base_url) if base_url is not None else provider or 'auto'}"
         self._token = token or (os.environ.get("OPENAI_API_KEY") if base_url else None)
+        self._has_answered = False
+
+    @property
+    def key(self) -> str:
+        """See `TextGenerator.key`."""
+        where = f"provider {self.provider or 'auto'}" if self.base_url is None else self.base_url
+        if self.base_url is not None:
+            parts = urlsplit(self.base_url)
+            port = "" if parts.hostname in _OWN_HOSTS and self.model is not None else f":{parts.port}"
+            where = f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"
+        return f"{self.model or 'model'}@{where}"
 
     def complete(
         self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float
@@ -85,7 +109,8 @@ class EndpointGenerator(TextGenerator):
 
         Raises:
             OptionError: a request is steered.
-            GenerationError: a request failed for good; those that were under way are finished first.
+            GenerationError: a request failed for good, and those that were under way are finished first; or the server
+                has answered nothing yet and refuses all of several requests, which is hardly for what they say.
         """
         if any(request.steering is not None for request in requests):
             raise OptionError(f"{self.name} cannot be steered; use LocalGenerator")
@@ -115,11 +140,19 @@ class EndpointGenerator(TextGenerator):
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=_run, args=(loop, ask_all(), found), name="endpoint", daemon=True)
         thread.start()
+        refused: list[tuple[int, Completion]] = []
         try:
             while (item := found.get()) is not None:
                 if isinstance(item, BaseException):
                     raise item
+                if item[1].refusal and not self._has_answered:
+                    refused.append(item)
+                    continue
+                self._has_answered = True
                 yield item
+            if len(refused) >= _ALL_REFUSED and not self._has_answered:
+                raise GenerationError(f"{self.name} refuses all of {len(refused)} requests: {refused[0][1].refusal}")
+            yield from refused
         finally:
             # Where the reader has lost interest (Ctrl-C), nobody waits for what is under way.
             with suppress(RuntimeError):
@@ -139,19 +172,24 @@ class EndpointGenerator(TextGenerator):
         for attempt in range(self.retries + 1):
             await pause.over()
             try:
-                answer = await client.chat_completion(
-                    messages,
-                    model=self.model,
-                    max_tokens=max_new_tokens,
-                    temperature=temperature,
-                    seed=request.seed,
-                )
+                # The client's own time-out is one of each piece of an answer.
+                async with asyncio.timeout(self.timeout):
+                    answer = await client.chat_completion(
+                        messages,
+                        model=self.model,
+                        max_tokens=max_new_tokens,
+                        temperature=temperature,
+                        seed=request.seed,
+                    )
                 return _completion(answer, request)
             except OfflineModeIsEnabled as error:
                 raise GenerationError(f"{self.name} is not asked: {error}") from None
             except _FAILURES as error:
                 status = f"HTTP {error.response.status_code}, " if isinstance(error, HfHubHTTPError) else ""
-                reason = self._without_token(f"{status}{error}")
+                late = f"no answer within {self.timeout:g} seconds" if isinstance(error, TimeoutError) else ""
+                reason = self._without_token(f"{status}{late or error}")
+                if isinstance(error, HfHubHTTPError) and error.response.status_code in _REFUSED:
+                    return Completion("", 0, False, refusal=reason)
                 wait = _wait(error, attempt)
                 if wait is None or attempt == self.retries:
                     raise GenerationError(
@@ -178,8 +216,7 @@ def _place(base_url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise OptionError(f"base_url={_without_secrets(base_url)!r} is no address such as http://localhost:8000/v1")
     # On one's own machine the port differs from run to run.
-    own = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    port = "" if own or parts.port is None else f":{parts.port}"
+    port = "" if parts.hostname in _OWN_HOSTS or parts.port is None else f":{parts.port}"
     return f"{parts.hostname}{port}{parts.path.rstrip('/').removesuffix('/v1')}"
 
 
@@ -212,12 +249,12 @@ class _Pause:
             self._end = max(self._end, asyncio.get_running_loop().time() + seconds)
 
     async def over(self) -> None:
-        left = self._end - asyncio.get_running_loop().time()
-        if left > 0:
+        # Another request may have been told to wait longer meanwhile.
+        while (left := self._end - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(left)
 
 
-_FAILURES = (HfHubHTTPError, TransportError, InferenceTimeoutError, JSONDecodeError, _NoCompletion)
+_FAILURES = (HfHubHTTPError, TransportError, InferenceTimeoutError, TimeoutError, JSONDecodeError, _NoCompletion)
 """What asking an endpoint may end with."""
 
 

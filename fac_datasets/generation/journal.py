@@ -30,9 +30,13 @@ class Plan(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may ask for, besides what its journal holds already."""
+    """What a run may ask for, besides what its journal holds already.
+
+    Tries that a server failed are not counted, for it does not say what they cost.
+    """
 
     max_calls: int | None = None
+    """Requests that are answered or refused."""
     max_tokens: int | None = None
     """Of prompts and answers together."""
 
@@ -65,6 +69,12 @@ class Journal:
         """What these requests would cost."""
         new = self._new(_keys(requests, generator, max_new_tokens, temperature))
         return Plan(len(new), sum(_prompt_tokens(requests[i]) for i in new.values()), max_new_tokens * len(new))
+
+    def find(
+        self, generator: TextGenerator, request: Request, *, max_new_tokens: int, temperature: float
+    ) -> Completion | None:
+        """What was answered to a request; None where it was not asked."""
+        return self.completions.get(_key(request, generator.key, max_new_tokens, temperature))
 
     def generate(
         self, generator: TextGenerator, requests: Sequence[Request], *, max_new_tokens: int, temperature: float
@@ -174,7 +184,7 @@ def _prompt_tokens(request: Request) -> int:
 
 
 def _keys(requests: Sequence[Request], generator: TextGenerator, max_new_tokens: int, temperature: float) -> list[str]:
-    return [_key(request, generator.name, max_new_tokens, temperature) for request in requests]
+    return [_key(request, generator.key, max_new_tokens, temperature) for request in requests]
 
 
 def _key(request: Request, generator: str, max_new_tokens: int, temperature: float) -> str:

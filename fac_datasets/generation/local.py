@@ -53,9 +53,15 @@ class LocalGenerator(TextGenerator):
         self.name = f"{self.info.name}@{self.info.digest}"
         self.batch_size = batch_size
         self.top_k = top_k
+        self.dtype = dtype
         self.tokenizer = load_tokenizer(self.info.path)
         self.model = load_model(AutoModelForCausalLM, self.info.path, dtype).to(torch_device(device))
         self.end_tokens = self._end_tokens()
+
+    @property
+    def key(self) -> str:
+        """See `TextGenerator.key`."""
+        return f"{self.name}/top{self.top_k}/{self.dtype}"
 
     def complete(
         self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +14,7 @@ from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.generation.journal import Journal
 from fac_datasets.interpretation.evidence import with_evidence
 from fac_datasets.interpretation.excerpts import excerpt, harmless, listed, quoted
-from fac_datasets.interpretation.questions import UNPARSABLE, Prompt, ask, opened, read_verdict, values_of
+from fac_datasets.interpretation.questions import Prompt, Unanswered, ask, known, opened, read_verdict, values_of
 from fac_datasets.interpretation.table import add_columns, require_columns
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Explanation(NamedTuple):
     name: str | None
     """The name; None where there is none."""
     problem: str | None = None
-    """Why there is none: `"cannot tell"` or `"unparsable"`."""
+    """Why there is none: `"cannot tell"`, `"unparsable"` or `"refused"`."""
 
 
 class Explainer(ABC):
@@ -93,7 +93,8 @@ class LLMExplainer(Explainer):
 
     Args:
         generator: any.
-        journal: keeps the answers, so that none is asked for twice; a path or a Journal.
+        journal: keeps the answers, so that none is asked for twice; a path or a Journal. Without one, a failure
+            loses them.
 
     Example:
         >>> from fac_datasets import LocalGenerator
@@ -109,7 +110,7 @@ class LLMExplainer(Explainer):
         """See `Explainer.explain`.
 
         Raises:
-            GenerationError: the generator gives no answers; those until then are in the journal.
+            GenerationError: the generator gives no answers; those until then are in the journal, if there is one.
         """
         shown = [place for place, of_feature in enumerate(spans) if of_feature]
         result = [Explanation(None, CANNOT_TELL)] * len(spans)
@@ -118,7 +119,7 @@ class LLMExplainer(Explainer):
                 self.generator, journal, self.requests([spans[i] for i in shown]), _read_name, what="name features"
             )
         for place, answer in zip(shown, answers, strict=True):
-            result[place] = answer or Explanation(None, UNPARSABLE)
+            result[place] = Explanation(None, answer.problem) if isinstance(answer, Unanswered) else answer
         return result
 
     @staticmethod
@@ -137,11 +138,11 @@ def explain(table: datasets.Dataset, explainer: Explainer) -> datasets.Dataset:
 
     Returns:
         The table with `explanation` (null where there is no name), `explainer`, and in `fits` why there is none:
-        `cannot tell` or `unparsable`. Verdicts and scores of earlier names are removed.
+        `cannot tell`, `unparsable` or `refused`. Verdicts and scores of earlier names are removed.
 
     Raises:
         ColumnError: this is no feature table.
-        GenerationError: the explainer's generator gives no answers; those until then are in its journal.
+        GenerationError: the explainer's generator gives no answers; its journal, if any, holds those until then.
 
     Example:
         >>> explain(table, TopTokensExplainer())[0]["explainer"]
@@ -172,15 +173,21 @@ def verify_explanations(
     Args:
         table: a feature table with names.
         generator: judges.
-        journal: keeps the answers.
+        journal: keeps the answers, so that none is asked for twice; a path or a Journal. Without one, a failure
+            loses them.
 
     Returns:
-        The table with `fits` (`yes`, `probably`, `maybe`, `no` or `unparsable`; as it was where there is no name),
-        `fits_reason` and `verifier`.
+        The table with `fits` (`yes`, `probably`, `maybe`, `no`, `unparsable` or `refused`; as it was where there is no
+        name), `fits_reason` and `verifier`.
 
     Raises:
         ColumnError: the table has no names.
-        GenerationError: the generator gives no answers; those until then are in the journal.
+        GenerationError: the generator gives no answers; those until then are in the journal, if there is one.
+
+    Example:
+        >>> verified = verify_explanations(table.select(range(1)), generator)
+        >>> set(verified["fits"]) <= {"yes", "probably", "maybe", "no", "unparsable", "cannot tell"}
+        True
     """
     from datasets import Value
 
@@ -191,7 +198,7 @@ def verify_explanations(
     fits: list[str | None] = list(table["fits"])
     reasons: list[str | None] = [None] * len(table)
     for place, answer in zip(named, answers, strict=True):
-        fits[place], reasons[place] = answer or (UNPARSABLE, None)
+        fits[place], reasons[place] = answer
     return add_columns(
         table,
         {
@@ -202,7 +209,7 @@ def verify_explanations(
     )
 
 
-def verification_requests(table: datasets.Dataset) -> list[Request]:
+def verification_requests(table: Iterable[Mapping[str, Any]]) -> list[Request]:
     """The questions that `verify_explanations` asks, one for each name."""
     prompt = Prompt.load("verify")
     return [
@@ -210,6 +217,33 @@ def verification_requests(table: datasets.Dataset) -> list[Request]:
         for row in table
         if row["explanation"]
     ]
+
+
+def naming_requests(table: datasets.Dataset, generator: TextGenerator, journal: Journal) -> list[Request]:
+    """The questions of naming all features and of verifying the names.
+
+    Names are those that the journal holds; where the generator was not asked yet, peak tokens stand in for them.
+
+    Args:
+        table: a feature table.
+        generator: names and verifies.
+        journal: holds earlier answers.
+    """
+    spans = [of_feature for of_feature in table["spans"] if of_feature]
+    requests = LLMExplainer.requests(spans)
+    named = []
+    for of_feature, request, stand_in in zip(spans, requests, TopTokensExplainer().explain(spans), strict=True):
+        found = known(generator, journal, request, _read_name)
+        explanation = stand_in if found is None else found
+        name = None if isinstance(explanation, Unanswered) else explanation.name
+        named.append({"explanation": name, "spans": of_feature})
+    return [*requests, *verification_requests(named)]
+
+
+def unverified(table: datasets.Dataset) -> int:
+    """How many names were never verified."""
+    require_columns(table, "explanation", "fits")
+    return sum(bool(name) and fits is None for name, fits in zip(table["explanation"], table["fits"], strict=True))
 
 
 def excerpts_of(spans: Sequence[Span]) -> str:

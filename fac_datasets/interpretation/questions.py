@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from fac_datasets.generation.base import Request, TextGenerator
+from fac_datasets.errors import GenerationError
+from fac_datasets.generation.base import Completion, Request, TextGenerator
 from fac_datasets.generation.journal import Journal, Plan
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,9 @@ VERDICTS = ("yes", "probably", "maybe", "no")
 
 UNPARSABLE = "unparsable"
 """Stands in place of a verdict where no answer could be read."""
+
+REFUSED = "refused"
+"""Stands in place of a verdict where the server will not answer, such as for what a span says."""
 
 _RETRY_TEMPERATURE = 0.7
 """The first try takes the likeliest answer, which would only come again."""
@@ -56,6 +60,15 @@ class Prompt:
         return Request(messages, seed=0)
 
 
+class Unanswered(NamedTuple):
+    """What stands in place of an answer that there is none to a question."""
+
+    problem: str
+    """`"unparsable"` or `"refused"`."""
+    reason: str | None = None
+    """What the server says about its refusal."""
+
+
 def ask(
     generator: TextGenerator,
     journal: Journal,
@@ -64,8 +77,9 @@ def ask(
     *,
     what: str,
     answers_it: Callable[[T, int], bool] = lambda _found, _place: True,
-) -> list[T | None]:
-    """What is read from each answer; None where it could not be read, nor those to the same question asked again.
+) -> list[T | Unanswered]:
+    """What is read from each answer, or why there is none: it could not be read, nor those to the same question asked
+    again, or the server refused the question, which is not asked again.
 
     Args:
         generator: answers.
@@ -81,7 +95,7 @@ def ask(
     import datasets
     from tqdm.auto import tqdm
 
-    found: list[T | None] = [None] * len(requests)
+    found: list[T | Unanswered] = [Unanswered(UNPARSABLE)] * len(requests)
     waiting = list(range(len(requests)))
     quiet = datasets.utils.are_progress_bars_disabled()
     with tqdm(total=len(requests), unit="answer", desc=what, disable=quiet) as bar:
@@ -93,20 +107,19 @@ def ask(
                     generator,
                     [replace(requests[place], seed=attempt) for place in places],
                     max_new_tokens=MAX_NEW_TOKENS,
-                    temperature=_RETRY_TEMPERATURE if attempt else 0.0,
+                    temperature=_temperature(attempt),
                 )
                 for place, (_, completion) in zip(places, answers, strict=True):
-                    try:
-                        value = read(json_object(completion.text))
-                    except ValueError:
+                    value = _read(completion, read)
+                    if value is None or not (isinstance(value, Unanswered) or answers_it(value, place)):
                         unread.append(place)
-                        continue
-                    if answers_it(value, place):
+                    else:
                         found[place] = value
                         bar.update()
-                    else:
-                        unread.append(place)
             waiting = unread
+    refused = sum(isinstance(value, Unanswered) and value.problem == REFUSED for value in found)
+    if refused:
+        logger.warning("%s: %d of %d questions are refused by %s", what, refused, len(requests), generator.name)
     if waiting:
         logger.warning(
             "%s: %d of %d questions have no answer that could be read, after %d tries",
@@ -115,20 +128,63 @@ def ask(
     return found
 
 
+def known(
+    generator: TextGenerator, journal: Journal, request: Request, read: Callable[[dict[str, Any]], T]
+) -> T | Unanswered | None:
+    """What `ask` would give for a question without asking; None where it would have to ask."""
+    for attempt in range(TRIES):
+        completion = journal.find(
+            generator,
+            replace(request, seed=attempt),
+            max_new_tokens=MAX_NEW_TOKENS,
+            temperature=_temperature(attempt),
+        )
+        if completion is None:
+            return None
+        value = _read(completion, read)
+        if value is not None:
+            return value
+    return Unanswered(UNPARSABLE)
+
+
 def plan(generator: TextGenerator, journal: Journal, requests: Sequence[Request]) -> Plan:
     """What `ask` would cost if every answer could be read at once."""
-    return journal.plan(generator, requests, max_new_tokens=MAX_NEW_TOKENS, temperature=0.0)
+    return journal.plan(generator, requests, max_new_tokens=MAX_NEW_TOKENS, temperature=_temperature(0))
+
+
+def _temperature(attempt: int) -> float:
+    return _RETRY_TEMPERATURE if attempt else 0.0
+
+
+def _read(completion: Completion, read: Callable[[dict[str, Any]], T]) -> T | Unanswered | None:
+    """What a completion says; None where it cannot be read."""
+    if completion.refusal:
+        return Unanswered(REFUSED, " ".join(completion.refusal.split()))
+    try:
+        return read(json_object(completion.text))
+    except ValueError:
+        return None
 
 
 @contextmanager
 def opened(journal: str | Path | Journal | None) -> Iterator[Journal]:
-    """A journal, or the one at a path, which is closed at the end."""
+    """A journal, or the one at a path, which is closed at the end; without a path, one that is lost at the end.
+
+    Raises:
+        GenerationError: the generator gives no answers; it says so where those until then are lost.
+    """
     if isinstance(journal, Journal):
         yield journal
         return
     book = Journal(journal)
     try:
         yield book
+    except GenerationError as error:
+        if journal is None and book.completions:
+            raise GenerationError(
+                f"{error}. {len(book.completions):,} answers are lost, since no journal kept them: pass journal=PATH"
+            ) from error
+        raise
     finally:
         book.close()
 

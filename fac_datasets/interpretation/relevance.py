@@ -14,8 +14,8 @@ from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.generation.journal import Journal
 from fac_datasets.interpretation.evidence import with_evidence
 from fac_datasets.interpretation.excerpts import quoted
-from fac_datasets.interpretation.explain import excerpts_of
-from fac_datasets.interpretation.questions import UNPARSABLE, Prompt, ask, opened, read_verdict
+from fac_datasets.interpretation.explain import excerpts_of, unverified
+from fac_datasets.interpretation.questions import Prompt, ask, opened, read_verdict
 from fac_datasets.interpretation.table import add_columns, require_columns
 
 if TYPE_CHECKING:
@@ -83,17 +83,18 @@ def judge_relevance(
         table: a feature table with names.
         guideline: a Guideline, or what `Guideline.load` reads.
         generator: judges.
-        journal: keeps the answers, so that none is asked for twice; a path or a Journal.
+        journal: keeps the answers, so that none is asked for twice; a path or a Journal. Without one, a failure
+            loses them.
 
     Returns:
-        The table with `relevant` (`yes`, `probably`, `maybe`, `no` or `unparsable`; null where there is no name),
-        `relevance_reason`, `guideline`, `judge`, and `llm` among the `evidence` of features whose `fits` and `relevant`
-        are both yes or probably.
+        The table with `relevant` (`yes`, `probably`, `maybe`, `no`, `unparsable` or `refused`; null where there is no
+        name), `relevance_reason`, `guideline`, `judge`, and `llm` among the `evidence` of features whose `fits` and
+        `relevant` are both yes or probably.
 
     Raises:
         OptionError: the guideline cannot be used.
         ColumnError: the table has no names.
-        GenerationError: the generator gives no answers; those until then are in the journal.
+        GenerationError: the generator gives no answers; those until then are in the journal, if there is one.
 
     Example:
         >>> judged = judge_relevance(table.select(range(1)), "toxicity", generator)
@@ -104,18 +105,15 @@ def judge_relevance(
 
     require_columns(table, "spans", "explanation", "fits")
     rules = guideline if isinstance(guideline, Guideline) else Guideline.load(guideline)
-    unverified = sum(
-        bool(name) and fits is None for name, fits in zip(table["explanation"], table["fits"], strict=True)
-    )
-    if unverified:
+    if unverified(table):
         logger.warning(
             "%d names were never verified, and what is judged of them is no evidence: call verify_explanations first",
-            unverified,
+            unverified(table),
         )
     with opened(journal) as book:
         answers = ask(generator, book, relevance_requests(table, rules), read_verdict, what="judge relevance")
     of_named = iter(answers)
-    verdicts = [(next(of_named) or (UNPARSABLE, None)) if name else (None, None) for name in table["explanation"]]
+    verdicts = [next(of_named) if name else (None, None) for name in table["explanation"]]
     table = add_columns(
         table,
         {

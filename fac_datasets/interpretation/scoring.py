@@ -20,7 +20,7 @@ from fac_datasets.feature_space import FeatureSpace, dataset_space, require_same
 from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.generation.journal import Journal
 from fac_datasets.interpretation.excerpts import excerpt, listed, quoted
-from fac_datasets.interpretation.questions import Prompt, ask, opened, values_of
+from fac_datasets.interpretation.questions import Prompt, Unanswered, ask, opened, values_of
 from fac_datasets.interpretation.statistics import auroc, balanced_accuracy
 from fac_datasets.interpretation.table import add_columns, feature_table, require_columns
 
@@ -72,18 +72,19 @@ def score_explanations(
             a sentence-transformers model, such as `"all-MiniLM-L6-v2"`.
         column: of the texts of the dataset; by default the one known name that is present.
         seed: decides which spans are shown in which order.
-        journal: keeps the answers, so that none is asked for twice; a path or a Journal.
+        journal: keeps the answers, so that none is asked for twice; a path or a Journal. Without one, a failure
+            loses them.
 
     Returns:
         The table with `auroc` (chance that a span where the feature fires ranks above one where it does not) and, with
         a generator, `detection` and `fuzzing` (balanced accuracy; 0.5 is chance), with 95 % intervals in
         `detection_low`, `detection_high`, `fuzzing_low`, `fuzzing_high`. Null where there is no name, where no such
-        spans are held out, or where no answer could be read.
+        spans are held out, or where no answer could be read or the server refused to give one.
 
     Raises:
         ColumnError: the table has no names or no held-out spans.
         FeatureSpaceMismatch: the dataset is of another space than the table.
-        GenerationError: the generator gives no answers; those until then are in the journal.
+        GenerationError: the generator gives no answers; those until then are in the journal, if there is one.
 
     Example:
         >>> scored = score_explanations(explain(table, TopTokensExplainer()))
@@ -229,13 +230,13 @@ def _read_marks(answer: dict[str, Any]) -> tuple[bool, ...]:
 
 
 def _accuracies(
-    n_features: int, asked: Sequence[Question], answers: Sequence[tuple[bool, ...] | None]
+    n_features: int, asked: Sequence[Question], answers: Sequence[tuple[bool, ...] | Unanswered]
 ) -> list[list[float | None]]:
     """Balanced accuracy of each feature, and the ends of its interval."""
     # Of each feature: positives told right, positives, negatives told right, negatives.
     counts = np.zeros((n_features, 4), dtype=np.int64)
     for question, answer in zip(asked, answers, strict=True):
-        if answer is None:
+        if isinstance(answer, Unanswered):
             continue
         for told, right in zip(answer, question.right, strict=True):
             counts[question.feature, 0 if right else 2] += told == right
