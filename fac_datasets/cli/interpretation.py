@@ -92,7 +92,7 @@ def explain(
     from fac_datasets.interpretation.explain import (
         LLMExplainer,
         TopTokensExplainer,
-        verification_requests,
+        naming_requests,
         verify_explanations,
     )
     from fac_datasets.interpretation.explain import explain as name_features
@@ -100,10 +100,7 @@ def explain(
     source = _rows(table_name, None)
     generator = text_generator(model, endpoint, provider, concurrency, device)
     if dry_run:
-        # Verification asks about names that are not known yet.
-        named = name_features(source, TopTokensExplainer())
-        requests = LLMExplainer.requests([spans for spans in source["spans"] if spans])
-        _say_plan(generator, out, [*requests, *verification_requests(named)])
+        _say_plan(generator, out, lambda judge, journal: naming_requests(source, judge, journal))
         return
 
     def make(journal: Journal) -> datasets.Dataset:
@@ -111,7 +108,7 @@ def explain(
             return name_features(source, TopTokensExplainer())
         return verify_explanations(name_features(source, LLMExplainer(generator, journal)), generator, journal)
 
-    identity = {"table": content_fingerprint(source), "generator": generator.name if generator else None}
+    identity = {"table": content_fingerprint(source), "generator": generator.key if generator else None}
     found = _finish(out, "explain", identity, make, overwrite, max_calls, max_tokens)
     named = sum(bool(name) for name in found["explanation"])
     print(f"{out}: {named:,} of {len(found):,} features have a name; fits: {_counts(found['fits'])}")
@@ -150,12 +147,16 @@ def relevance(
     device: Device = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Judge which features matter for a task: by a guideline, by contrast, by ablation, or by several of them."""
+    """Judge which features matter for a task: by a guideline, by contrast, by ablation, or by several of them.
+
+    Names that were never verified, such as those from peak tokens, are verified before the guideline is asked about.
+    """
     from fac_datasets.errors import OptionError
     from fac_datasets.identity import content_fingerprint
     from fac_datasets.interpretation.ablation import Question, ablation_relevance
     from fac_datasets.interpretation.contrast import contrast_relevance, split_by_label
     from fac_datasets.interpretation.evidence import relevant_features
+    from fac_datasets.interpretation.explain import unverified, verification_requests, verify_explanations
     from fac_datasets.interpretation.relevance import Guideline, judge_relevance, relevance_requests
 
     generator = text_generator(model, endpoint, provider, concurrency, device)
@@ -170,7 +171,9 @@ def relevance(
     source = _rows(table_name, None)
     rules = Guideline.load(guideline) if guideline else None
     if dry_run:
-        _say_plan(generator, out, relevance_requests(source, rules) if rules else [])
+        verification = verification_requests(source) if rules and unverified(source) else []
+        judgement = relevance_requests(source, rules) if rules else []
+        _say_plan(generator, out, lambda _judge, _journal: [*verification, *judgement])
         return
     extractor = row_extractor(backbone, sae, layer, column, other_backbone, device)
     given = {name: _rows(data, split) for name, data in (("contrast", contrast), ("background", background)) if data}
@@ -193,12 +196,14 @@ def relevance(
             asked = Question(question, label_column, label) if question and label_column else None
             found = ablation_relevance(found, given["effect"], extractor, question=asked, most=most, column=column)
         if rules and generator:
+            if unverified(found):
+                found = verify_explanations(found, generator, journal)
             found = judge_relevance(found, rules, generator, journal)
         return found
 
     identity = {
         "table": content_fingerprint(source),
-        "generator": generator.name if generator else None,
+        "generator": generator.key if generator else None,
         "guideline": [rules.name, rules.text] if rules else None,
         "rows": {name: _identity_of(rows, extractor) for name, rows in given.items()},
         "options": [label_column, label, measure, alpha, question, most, column],
@@ -246,7 +251,7 @@ def score(
     if dry_run:
         tested = source if rows is None else held_out_spans(source, with_features(rows, extractor), column)
         asked = [scoring_questions(source["explanation"], tested, kind, seed) for kind in KINDS]
-        _say_plan(generator, out, [question.request for kind in asked for question in kind])
+        _say_plan(generator, out, lambda _judge, _journal: [question.request for kind in asked for question in kind])
         return
 
     def make(journal: Journal) -> datasets.Dataset:
@@ -262,7 +267,7 @@ def score(
 
     identity = {
         "table": content_fingerprint(source),
-        "generator": generator.name if generator else None,
+        "generator": generator.key if generator else None,
         "rows": None if rows is None else _identity_of(rows, extractor),
         "options": [embedding_model, column, seed],
     }
@@ -327,7 +332,9 @@ def _finish(
     return found
 
 
-def _say_plan(generator: TextGenerator | None, out: Path, requests: Sequence[Request]) -> None:
+def _say_plan(
+    generator: TextGenerator | None, out: Path, requests: Callable[[TextGenerator, Journal], Sequence[Request]]
+) -> None:
     """Say what requests would cost, without those that a journal in the folder holds."""
     from fac_datasets.errors import OptionError
     from fac_datasets.generation.journal import Journal
@@ -336,7 +343,7 @@ def _say_plan(generator: TextGenerator | None, out: Path, requests: Sequence[Req
     if generator is None:
         raise OptionError("there is nothing to plan without a model: give --model, --endpoint or --provider")
     journal = Journal(out / JOURNAL, read_only=True)
-    found = plan(generator, journal, requests)
+    found = plan(generator, journal, requests(generator, journal))
     journal.close()
     print(
         f"{generator.name}: {found.calls:,} calls with about {found.prompt_tokens:,} tokens of prompts, and at most "

@@ -54,8 +54,12 @@ Endpoint = Annotated[str | None, typer.Option("--endpoint", help="Address of an 
 Provider = Annotated[str | None, typer.Option("--provider", help="Of Inference Providers, or 'auto'.")]
 Concurrency = Annotated[int, typer.Option("--concurrency", help="Requests to an endpoint at once.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many calls and tokens it would take.")]
-MaxCalls = Annotated[int | None, typer.Option("--max-calls", help="Stop before more calls than this.")]
-MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Stop before more tokens than this.")]
+MaxCalls = Annotated[
+    int | None, typer.Option("--max-calls", help="Stop before more answers than this; failed tries are not counted.")
+]
+MaxTokens = Annotated[
+    int | None, typer.Option("--max-tokens", help="Stop before more tokens than this, of prompts and answers.")
+]
 
 
 def text_generator(
