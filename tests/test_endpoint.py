@@ -28,7 +28,7 @@ from fac_datasets.interpretation.questions import VERDICTS
 from tests.chat_server import JSON, Fault, FaultyProxy, completion
 from tests.chat_server import chat_server as chat_server
 from tests.chat_server import llama_server as llama_server
-from tests.test_interpretation import COFFEE, RAIN, table_of
+from tests.test_interpretation import COFFEE, table_of
 from tests.tiny import TINY_WIDTH
 
 pytestmark = pytest.mark.embedded
@@ -305,9 +305,10 @@ def test_a_real_server_names_verifies_scores_and_judges(
 ) -> None:
     # The model is weak, so its answers may be unparsable, which is then what is recorded.
     monkeypatch.setattr(questions, "MAX_NEW_TOKENS", 40)
-    generator = EndpointGenerator("smollm2", base_url=chat_server.address, concurrency=4)
+    monkeypatch.setattr(questions, "TRIES", 1)
+    generator = EndpointGenerator("smollm2", base_url=chat_server.address)
     journal = tmp_path / "journal.jsonl"
-    table = table_of(COFFEE, RAIN)
+    table = table_of(COFFEE)
     explained = explain(table, LLMExplainer(generator, journal))
     for row in explained:
         assert bool(row["explanation"]) == (row["fits"] is None)

@@ -31,7 +31,7 @@ from fac_datasets.interpretation.excerpts import excerpt, harmless, listed
 from fac_datasets.interpretation.explain import Explanation
 from fac_datasets.interpretation.questions import UNPARSABLE, json_object, read_verdict
 from fac_datasets.interpretation.relevance import Guideline
-from fac_datasets.interpretation.scoring import _fuzzing, scoring_questions
+from fac_datasets.interpretation.scoring import _by_words, _fuzzing, scoring_questions
 
 Answer = Callable[[str, int], str]
 
@@ -218,6 +218,14 @@ def test_peak_tokens_name_a_feature_without_a_model() -> None:
     assert table["explanation"] == ['"coffee", "tea" after "of"', '"rain", "snow" after "the"', None]
     assert table["fits"] == [None, None, "cannot tell"]
     assert set(table["explainer"]) == {"top tokens"}
+
+
+def test_a_quotation_mark_in_a_name_is_no_end_of_a_word_of_it() -> None:
+    quotes = [span('he said "', '"'), span('they shout "', '"')]
+    (name,) = explain(table_of(quotes), TopTokensExplainer())["explanation"]
+    assert name == "'\"'"
+    texts = ['she wrote "yes"', "stones", "it's a peak"]
+    assert _by_words([name, "the speaker's \"tea\", it's"], [texts, ["tea", "s tea it"]]) == [[1, 0, 0], [1, 1]]
 
 
 def test_peaks_without_any_visible_token_have_no_name() -> None:
@@ -426,6 +434,20 @@ def test_the_place_of_a_mark_says_nothing_of_whether_it_is_right() -> None:
             assert shown and all(text.endswith("**") for text in shown)
             before[right] += [len(text.split()) for text in shown]
     assert np.mean(before[True]) == pytest.approx(np.mean(before[False]), abs=0.2)
+
+
+def test_no_mark_tells_by_its_cut_off_word_that_it_is_right(tiny_extractor: FeatureExtractor) -> None:
+    # A byte of "naïve" or of a Chinese character is a token of the tiny backbone, and often a peak.
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(["naïve", "coffee", "quiet", "rain", "Madrid"], size=8)) for _ in range(60)]
+    table = feature_table(datasets.Dataset.from_dict({"text": texts}).map(tiny_extractor, batched=True))
+    words = {"naïve", "coffee", "quiet", "rain", "Madrid"}
+    held_out = [one for row in table for one in row["held_out_spans"]]
+    assert any(one["cut"] for one in held_out)
+    assert all(one["cut"] == (one["text"].split()[-1] not in words) for one in held_out if one["text"].strip())
+    for row in table:
+        for shown in _fuzzing(row, rng):
+            assert all(text.rstrip("*").rpartition("**")[2] in words for text in shown)
 
 
 def test_a_peak_within_a_word_is_marked_as_the_word() -> None:

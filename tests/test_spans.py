@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,30 @@ def test_a_text_that_stands_in_many_rows_counts_once_among_the_spans(
         others = {rows[i]["text"] for i in fired[row["feature_id"]]}
         assert len(row["spans"]) >= min(len(others), 10) - 3
         assert row["firing_rate"] == pytest.approx(len(fired[row["feature_id"]]) / len(many))
+
+
+def test_a_feature_with_one_span_in_its_strongest_rows_still_shows_others(rows: datasets.Dataset) -> None:
+    # In the 60 strongest rows the peak is the first word; in 100 weaker ones it stands behind different words.
+    texts = [f"coffee {i}" for i in range(60)] + [f"{i} cups of coffee" for i in range(100)]
+    starts = [[text.index("coffee")] for text in texts]
+    columns = {
+        "text": texts,
+        "feature_ids": [[3]] * 160,
+        "feature_activations": [[5.0]] * 60 + [[1.0 + i / 100] for i in range(100)],
+        "feature_starts": starts,
+        "feature_ends": [[start + len("coffee")] for (start,) in starts],
+        "feature_token_starts": [[match.start() for match in re.finditer(r"\S+", text)] for text in texts],
+        "feature_tokens": [len(text.split()) for text in texts],
+        "feature_space": [rows[0]["feature_space"]] * 160,
+    }
+    kinds = datasets.Features({name: rows.features[name] for name in columns})
+    (row,) = feature_table(datasets.Dataset.from_dict(columns, features=kinds))
+    assert row["spans"][0]["text"] == "coffee"
+    assert len({one["text"] for one in row["spans"]}) == 10
+    activations = [one["activation"] for one in row["spans"]]
+    assert activations == sorted(activations, reverse=True)
+    assert len(row["held_out_spans"]) == LOWER
+    assert not {one["text"] for one in row["spans"]} & {one["text"] for one in row["held_out_spans"]}
 
 
 def test_chats_give_spans_of_the_message_where_the_feature_peaks(tiny_backbone: str, tiny_sae: str) -> None:

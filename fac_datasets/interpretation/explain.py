@@ -79,12 +79,12 @@ class TopTokensExplainer(Explainer):
 
     def _explain(self, spans: Sequence[Span]) -> Explanation:
         tokens = Counter(harmless(span["text"][span["start"] : span["end"]]).strip() for span in spans)
-        words = [f'"{token}"' for token, _ in tokens.most_common(_NAME_TOKENS) if token]
+        words = [_in_quotes(token) for token, _ in tokens.most_common(_NAME_TOKENS) if token]
         if not words:
             return Explanation(None, CANNOT_TELL)
         before = Counter((harmless(span["text"][: span["start"]]).split() or [""])[-1] for span in spans)
         word, count = before.most_common(1)[0]
-        after = f' after "{word}"' if word and len(spans) > 1 and 2 * count > len(spans) else ""
+        after = f" after {_in_quotes(word)}" if word and len(spans) > 1 and 2 * count > len(spans) else ""
         return Explanation(", ".join(words) + after)
 
 
@@ -249,6 +249,10 @@ def unverified(table: datasets.Dataset) -> int:
 def excerpts_of(spans: Sequence[Span]) -> str:
     """Spans with their peaks marked, for a prompt."""
     return listed([excerpt(span, marked=True) for span in spans])
+
+
+def _in_quotes(word: str) -> str:
+    return f"'{word}'" if '"' in word else f'"{word}"'
 
 
 def _read_name(answer: dict[str, Any]) -> Explanation:

@@ -36,7 +36,8 @@ QUESTIONS = 2
 _FEWEST_WORDS = 2
 """Before the peak, of a span in which another word can be marked."""
 
-_QUOTED = re.compile(r'"([^"]+)"')
+_QUOTED = re.compile(r"""(?<!\w)'([^']*"[^']*)'(?!\w)|"([^"]+)\"""")
+"""A part of a name in quotation marks: in single ones where it holds double ones."""
 
 Span = Mapping[str, Any]
 
@@ -159,10 +160,11 @@ def _fuzzing(row: Mapping[str, Any], generator: np.random.Generator) -> tuple[li
     """Excerpts with the word of the peak marked, and others with another word marked.
 
     Each ends with its mark, as spans end with their peak, and has as many words before it in the one kind as in the
-    other, so that the place of the mark tells nothing.
+    other, so that the place of the mark tells nothing. Spans that end within a word are left out: only a right mark
+    could end there.
     """
     wanted = QUESTIONS * EXCERPTS // 2
-    spans = [span for span in row["held_out_spans"] if len(_words(span)) > _FEWEST_WORDS]
+    spans = [span for span in row["held_out_spans"] if not span.get("cut") and len(_words(span)) > _FEWEST_WORDS]
     spans = _spread(spans, 2 * wanted, generator)
     moved = {int(i) for i in generator.permutation(len(spans))[: min(wanted, (len(spans) + 1) // 2)]}
     shown: tuple[list[str], list[str]] = ([], [])
@@ -266,7 +268,7 @@ def _by_words(names: Sequence[str], texts: Sequence[Sequence[str]]) -> list[list
     """The share of a name's terms that occur in each text: of its quoted parts, or of its words where it has none."""
     found = []
     for name, of_name in zip(names, texts, strict=True):
-        quoted = _QUOTED.findall(name.lower())
+        quoted = [single or double for single, double in _QUOTED.findall(name.lower())]
         terms = {term for term in quoted or re.findall(r"\w{3,}", name.lower()) if term.strip()}
         found.append([sum(term in text.lower() for term in terms) / max(1, len(terms)) for text in of_name])
     return found

@@ -59,10 +59,11 @@ def feature_table(
     Returns:
         A dataset with `feature_id, feature_space, firing_rate` (share of rows), `max_activation, quantiles` (10, 25,
         50, 75, 90 % of the activation over the rows where the feature fires; estimated from 64 of them where there are
-        more), and three lists of spans (`text`, the peak's `start` and `end` in it, `activation`, `row`), in which
-        equal spans stand once: `spans`, the strongest; `held_out_spans`, the next strongest up to 32 and up to 16 drawn
-        from all activations, for scoring what was learnt from `spans`; `silent_spans`, up to 32 from rows where the
-        feature does not fire.
+        more), and three lists of spans, in which equal spans stand once: `spans`, the strongest, and where these are
+        fewer than `top` different ones among 48 rows, others of 64 random rows; `held_out_spans`, the next strongest up
+        to 32 and up to 16 drawn from all activations, for scoring what was learnt from `spans`; `silent_spans`, up to
+        32 from rows where the feature does not fire. A span has `text`, the peak's `start` and `end` in it,
+        `activation`, `row`, and `cut`, which says whether the text goes on within the word of the peak.
 
     Raises:
         ColumnError: the dataset has no feature columns with spans, or they do not hold every activation.
@@ -118,11 +119,17 @@ def spans_table(
     strong = _once(texts.spans(strongest))
     strong = strong.at(ranks(strong.ids) < KEPT)
     rank = ranks(strong.ids)
-    lower = texts.spans(_weaker(sample, strongest))
-    lower = _once(lower.at(~np.isin(lower.pairs, strong.pairs)))
-    joined: list[Any] = [np.concatenate([*pair]) for pair in zip(strong.at(rank >= top), lower, strict=True)]
-    both = _Spans(*joined)
-    held_out = both.at(np.lexsort((both.rows, -both.values, both.ids)))
+    # A feature that always fires on the same words has few different spans among its strongest rows.
+    missing = np.maximum(0, top - np.bincount(strong.ids, minlength=int(sample.ids.max(initial=-1)) + 1))
+    others = _others(sample, strongest)
+    weak = texts.spans(others.at((missing[others.ids] > 0) | _evenly(others.ids, LOWER)))
+    weak = _once(weak.at(~np.isin(weak.pairs, strong.pairs)))
+    # At most half of them is shown, so that some are held out.
+    is_shown = ranks(weak.ids) < np.minimum(missing[weak.ids], (np.bincount(weak.ids)[weak.ids] + 1) // 2)
+    lower = weak.at(~is_shown)
+    lower = lower.at(_evenly(lower.ids, LOWER))
+    shown = _together(strong.at(rank < top), weak.at(is_shown))
+    held_out = _together(strong.at(rank >= top), lower)
     counts = np.zeros(int(ids.max(initial=-1)) + 1, np.int64)
     counts[: len(state.counts)] = state.counts[: len(counts)]
     highest = np.zeros(len(counts), np.float32)
@@ -133,7 +140,7 @@ def spans_table(
         "firing_rate": pa.array((counts[ids] / max(1, state.n_rows)).astype(np.float32)),
         "max_activation": pa.array(highest[ids]),
         "quantiles": _quantiles(sample, ids),
-        "spans": _listed(strong.at(rank < top), ids),
+        "spans": _listed(shown, ids),
         "held_out_spans": _listed(held_out, ids),
         "silent_spans": _listed(_silent_spans(texts, silent, ids), ids),
     }
@@ -150,6 +157,7 @@ def _dataset(columns: dict[str, Any]) -> datasets.Dataset:
         "end": Value("int32"),
         "activation": Value("float32"),
         "row": Value("int64"),
+        "cut": Value("bool"),
     }
     features = Features(
         {
@@ -175,6 +183,8 @@ class _Spans(NamedTuple):
     starts: NDArray[np.int32]
     ends: NDArray[np.int32]
     texts: NDArray[np.object_]
+    cut: NDArray[np.bool_]
+    """Whether the text goes on within the word that a span ends with."""
 
     def at(self, index: NDArray[Any]) -> _Spans:
         """Some of the spans, by mask or by index."""
@@ -271,7 +281,15 @@ class _Texts:
         texts = np.empty(len(begins), dtype=object)
         joined = self._joined
         texts[:] = [joined[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-        return _Spans(ids, values, rows, (peaks - begins).astype(np.int32), (ends - begins).astype(np.int32), texts)
+        cut = np.array(
+            [
+                joined[end - 1 : end].isalnum() and joined[end : min(end + 1, last)].isalnum()
+                for end, last in zip(ends.tolist(), self._begins[self._token_texts[tokens] + 1].tolist(), strict=True)
+            ],
+            dtype=bool,
+        )
+        starts, stops = ((part - begins).astype(np.int32) for part in (peaks, ends))
+        return _Spans(ids, values, rows, starts, stops, texts, cut)
 
 
 def _messages(content: Any, row: int) -> list[str]:
@@ -283,16 +301,28 @@ def _once(spans: _Spans) -> _Spans:
     return spans.at(np.sort(np.unique(spans.pairs, return_index=True)[1]))
 
 
-def _weaker(sample: Places, strongest: Places) -> Places:
-    """Of each feature some sampled places that are not among the strongest, evenly over its activations."""
+def _together(first: _Spans, second: _Spans) -> _Spans:
+    """Spans of both, by feature and falling activation."""
+    joined: list[Any] = [np.concatenate([*pair]) for pair in zip(first, second, strict=True)]
+    both = _Spans(*joined)
+    return both.at(np.lexsort((both.rows, -both.values, both.ids)))
+
+
+def _others(sample: Places, strongest: Places) -> Places:
+    """The sampled places that are not among the strongest, by feature and falling activation."""
     rows = np.uint64(1 + max(sample.rows.max(initial=0), strongest.rows.max(initial=0)))
     drawn, known = (part.ids.astype(np.uint64) * rows + part.rows.astype(np.uint64) for part in (sample, strongest))
     others = sample.at(~np.isin(drawn, known))
-    others = others.at(np.lexsort((others.rows, -others.values, others.ids)))
-    rank = ranks(others.ids)
-    counts = np.bincount(others.ids)[others.ids] if len(rank) else rank
-    taken = np.minimum(counts, LOWER)
-    return others.at(((rank + 1) * taken // np.maximum(counts, 1)) > (rank * taken // np.maximum(counts, 1)))
+    return others.at(np.lexsort((others.rows, -others.values, others.ids)))
+
+
+def _evenly(ids: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
+    """Which entries to take of each id, sorted by it, so that at most so many are evenly spread over its entries."""
+    rank = ranks(ids)
+    counts = np.bincount(ids)[ids] if len(ids) else rank
+    taken = np.minimum(counts, most)
+    chosen: NDArray[np.bool_] = (rank + 1) * taken // np.maximum(counts, 1) > rank * taken // np.maximum(counts, 1)
+    return chosen
 
 
 def _listed(spans: _Spans, ids: NDArray[np.int64]) -> pa.Array:
@@ -301,9 +331,9 @@ def _listed(spans: _Spans, ids: NDArray[np.int64]) -> pa.Array:
     structs = pa.StructArray.from_arrays(
         [
             pa.array(spans.texts, pa.string()),
-            *(pa.array(part) for part in (spans.starts, spans.ends, spans.values, spans.rows)),
+            *(pa.array(part) for part in (spans.starts, spans.ends, spans.values, spans.rows, spans.cut)),
         ],
-        ["text", "start", "end", "activation", "row"],
+        ["text", "start", "end", "activation", "row", "cut"],
     )
     offsets = np.concatenate([places[0], places[1][-1:] if len(ids) else [0]]).astype(np.int32)
     return pa.ListArray.from_arrays(offsets, structs)
