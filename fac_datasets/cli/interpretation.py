@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from fac_datasets.generation.base import Request, TextGenerator
     from fac_datasets.generation.journal import Journal
 
-RECORD, JOURNAL, LOCK = "table.json", "journal.jsonl", ".lock"
+RECORD, JOURNAL, ABLATION, LOCK = "table.json", "journal.jsonl", "ablation.jsonl", ".lock"
 
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="Feature table: a folder of one of these commands.")]
 
@@ -182,7 +182,8 @@ def relevance(
 
     def make(journal: Journal) -> datasets.Dataset:
         found = source
-        # What costs nothing comes first, so that what is wrong with it costs nothing either.
+        # What costs nothing comes first, so that what is wrong with it costs nothing either; ablation comes last, for
+        # its candidates are those of the others.
         if contrast:
             rows = {name: with_features(given[name], extractor) for name in given if name != "effect"}
             sides = (
@@ -192,13 +193,15 @@ def relevance(
             )
             prefix = extractor.prefix(rows["contrast"].features)
             found = contrast_relevance(found, *sides, measure=measure, alpha=alpha, prefix=prefix)
-        if effect:
-            asked = Question(question, label_column, label) if question and label_column else None
-            found = ablation_relevance(found, given["effect"], extractor, question=asked, most=most, column=column)
         if rules and generator:
             if unverified(found):
                 found = verify_explanations(found, generator, journal)
             found = judge_relevance(found, rules, generator, journal)
+        if effect:
+            asked = Question(question, label_column, label) if question and label_column else None
+            found = ablation_relevance(
+                found, given["effect"], extractor, question=asked, most=most, column=column, journal=out / ABLATION
+            )
         return found
 
     identity = {
@@ -313,7 +316,7 @@ def _finish(
 
     identity = {"command": command, "version": __version__, **identity}
     # Answers belong to their questions, not to a run: what was paid for serves the next one too.
-    kept = (JOURNAL, LOCK)
+    kept = (JOURNAL, ABLATION, LOCK)
     claimed = claim(out, RECORD, identity, parts=("data",), kept=kept, overwrite=overwrite)
     if (out / TABLE).exists():
         print(f"{out} holds this finished run")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fac_datasets.backbone import backbone_info, torch_device
+from fac_datasets.caching import write_atomically
 from fac_datasets.columns import as_text, read_rows, resolve_column
-from fac_datasets.errors import DatasetError, FeatureSpaceMismatch, OptionError
+from fac_datasets.errors import DatasetError, FeatureSpaceMismatch, OptionError, OutputError
 from fac_datasets.feature_space import FeatureSpace
+from fac_datasets.identity import content_fingerprint
 from fac_datasets.interpretation.contrast import split_by_label
 from fac_datasets.interpretation.evidence import with_evidence
 from fac_datasets.interpretation.statistics import adjusted_p, student_quantile, student_z, two_sided_p
@@ -59,6 +63,7 @@ def ablation_relevance(
     most: int = 50,
     alpha: float = 0.05,
     column: str | None = None,
+    journal: str | Path | None = None,
 ) -> datasets.Dataset:
     """Measure how much the task suffers when a feature is ablated.
 
@@ -75,6 +80,7 @@ def ablation_relevance(
         most: candidates measured.
         alpha: false discovery rate across the features measured (Benjamini and Hochberg).
         column: of the texts; by default the one known name that is present.
+        journal: a file that keeps what was measured, so that a killed run goes on from its last batch of rows.
 
     Returns:
         The table with `effect` (mean over the rows where the feature fires, above 0 where ablation harms the task; null
@@ -87,6 +93,12 @@ def ablation_relevance(
         OptionError: nothing says which features are candidates, or the two answers start with the same token.
         FeatureSpaceMismatch: table and extractor are of different spaces.
         DatasetError: the rows hold no tokens to predict.
+        OutputError: the journal cannot be written.
+
+    Example:
+        >>> found = ablation_relevance(table, texts, extractor, features=table["feature_id"][:2])
+        >>> found["effect_measure"][0]
+        'loss'
     """
     from datasets import Value
 
@@ -99,7 +111,8 @@ def ablation_relevance(
         # Rows without a label have no right answer.
         dataset = _labelled(dataset, question)
     wanted = _candidates(table, features)[:most]
-    found = _Ablation(extractor, dataset, column, question).effects(wanted)
+    identity = [wanted, str(extractor.feature_space), content_fingerprint(dataset), column, question, _BATCH_TOKENS]
+    found = _Ablation(extractor, dataset, column, question).effects(wanted, _Measured(journal, identity))
     effects = {feature: _effect(values) for feature, values in zip(wanted, found, strict=True)}
     adjusted = _adjusted(effects)
     ids = list(table["feature_id"])
@@ -179,6 +192,41 @@ def _adjusted(effects: Mapping[int, _Effect]) -> dict[int, float]:
     return dict(zip(known, adjusted.tolist(), strict=True))
 
 
+class _Measured:
+    """What was measured of each batch of rows, in memory and in a file of JSON lines that says of what it is.
+
+    Args:
+        path: of the file; what it holds of something else is replaced.
+        identity: what decides the measurements.
+    """
+
+    def __init__(self, path: str | Path | None, identity: object) -> None:
+        self.batches: list[list[tuple[int, int, float, float]]] = []
+        """Of each batch: place of the feature, row, summed harm and weight."""
+        self.path = None if path is None else Path(path)
+        if self.path is None:
+            return
+        first = json.dumps(identity).encode() + b"\n"
+        try:
+            content = self.path.read_bytes() if self.path.exists() else b""
+            # A kill can cut the last line off.
+            whole = content[: content.rfind(b"\n") + 1] if content.startswith(first) else first
+            self.batches = [[tuple(one) for one in json.loads(line)] for line in whole.splitlines()[1:]]
+            write_atomically(self.path, whole)
+        except (OSError, ValueError) as error:
+            raise OutputError(f"the journal {path} cannot be used: {error}; remove it to start anew") from error
+
+    def add(self, batch: list[tuple[int, int, float, float]]) -> None:
+        """Keep what was measured of the next batch."""
+        self.batches.append(batch)
+        if self.path is not None:
+            try:
+                with self.path.open("ab") as stream:
+                    stream.write(json.dumps(batch).encode() + b"\n")
+            except OSError as error:
+                raise OutputError(f"the journal {self.path} cannot be written: {error}; make room and go on") from error
+
+
 class _Ablation:
     """A whole backbone, the rows of a task, and what is measured of them."""
 
@@ -207,15 +255,21 @@ class _Ablation:
         if not self.windows:
             raise DatasetError("the rows hold no tokens to measure an effect on")
 
-    def effects(self, features: Sequence[int]) -> list[NDArray[np.float64]]:
+    def effects(self, features: Sequence[int], measured: _Measured) -> list[NDArray[np.float64]]:
         """For each feature, how much worse each row gets in which it fires."""
+        import datasets
         import torch
+        from tqdm.auto import tqdm
 
         found: list[dict[int, list[tuple[float, float]]]] = [{} for _ in features]
-        with torch.inference_mode():
-            for batch in batches_by_tokens(self.windows, _BATCH_TOKENS, share_heads=False):
-                for place, row, total, weight in self._of_batch(batch.indices, features):
+        quiet = datasets.utils.are_progress_bars_disabled()
+        with torch.inference_mode(), tqdm(total=len(self.windows), unit="row", desc="ablate", disable=quiet) as bar:
+            for number, batch in enumerate(batches_by_tokens(self.windows, _BATCH_TOKENS, share_heads=False)):
+                if number == len(measured.batches):
+                    measured.add(list(self._of_batch(batch.indices, features)))
+                for place, row, total, weight in measured.batches[number]:
                     found[place].setdefault(row, []).append((total, weight))
+                bar.update(len(batch.indices))
         return [
             np.array([sum(t for t, _ in parts) / sum(w for _, w in parts) for parts in rows.values()]) for rows in found
         ]

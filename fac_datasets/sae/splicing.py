@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from fac_datasets.backbone import decoder_blocks, load_model
@@ -27,6 +29,8 @@ class SplicedModel:
         self._model = load_model(AutoModelForCausalLM, path, dtype).to(device)
         # A block's output is what the next one reads; layer 0 is what the first one reads.
         blocks = decoder_blocks(self._model)
+        self._before = list(blocks[:layer])
+        self._blocks_give_tuples = False
         if layer:
             blocks[layer - 1].register_forward_hook(self._on_output)
         else:
@@ -45,13 +49,30 @@ class SplicedModel:
 
         Args:
             token_ids: padded on the right.
-            replacement: stands in for the residual stream, [n, n_tokens, d_model].
+            replacement: stands in for the residual stream, [n, n_tokens, d_model]; what comes before it does not run.
         """
         self._replacement = None if replacement is None else replacement.to(self._model.dtype)
-        logits: Tensor = self._model(input_ids=token_ids, use_cache=False).logits
+        with nullcontext() if replacement is None else self._skipping():
+            logits: Tensor = self._model(input_ids=token_ids, use_cache=False).logits
         return logits
 
+    @contextmanager
+    def _skipping(self) -> Iterator[None]:
+        """While open, the blocks before the residual stream hand on what they get."""
+
+        def hand_on(hidden: Tensor, *_arguments: Any, **_named: Any) -> Any:
+            return (hidden, None) if self._blocks_give_tuples else hidden
+
+        for block in self._before:
+            block.forward = hand_on
+        try:
+            yield
+        finally:
+            for block in self._before:
+                del block.forward
+
     def _on_output(self, _module: Any, _inputs: Any, output: Any) -> Any:
+        self._blocks_give_tuples = isinstance(output, tuple)
         hidden = output[0] if isinstance(output, tuple) else output
         self._seen = hidden
         if self._replacement is None:
