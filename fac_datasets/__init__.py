@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fac_datasets.generation.endpoint import EndpointGenerator
     from fac_datasets.generation.local import LocalGenerator
     from fac_datasets.interpretation.ablation import ablation_relevance
-    from fac_datasets.interpretation.contrast import contrast_relevance
+    from fac_datasets.interpretation.contrast import contrast_relevance, distinct_features
     from fac_datasets.interpretation.evidence import relevant_features
     from fac_datasets.interpretation.explain import LLMExplainer, TopTokensExplainer, explain, verify_explanations
     from fac_datasets.interpretation.relevance import judge_relevance
@@ -58,6 +58,7 @@ _HOME = {
     "augment": "synthesis.augment",
     "calibrate_sae": "sae.calibration",
     "contrast_relevance": "interpretation.contrast",
+    "distinct_features": "interpretation.contrast",
     "evaluate_sae": "sae.evaluation",
     "explain": "interpretation.explain",
     "feature_table": "interpretation.table",
@@ -94,6 +95,7 @@ __all__ = [
     "calibrate_sae",
     "contrast_relevance",
     "coverage",
+    "distinct_features",
     "evaluate_sae",
     "explain",
     "feature_table",

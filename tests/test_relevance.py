@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -23,9 +24,11 @@ from fac_datasets import (
     relevant_features,
 )
 from fac_datasets.errors import ColumnError, DatasetError, FeatureSpaceMismatch, OptionError
+from fac_datasets.interpretation import ablation
 from fac_datasets.interpretation.ablation import Question, _effect
 from fac_datasets.interpretation.contrast import contrast, distinct_features, split_by_label
 from fac_datasets.interpretation.statistics import adjusted_p, auroc, balanced_accuracy, wilson
+from fac_datasets.sae.splicing import SplicedModel
 
 SPACE = f"m@{1:016x}/layer1/raw/s@{2:016x}/sae/max/>0/cut512"
 
@@ -222,10 +225,18 @@ def test_rows_without_any_of_their_length_on_the_other_side_are_not_left_out_in_
 def test_features_that_fire_alike_are_taken_once() -> None:
     values = sample(100, 4, 0)
     values[:, 2] = values[:, 0] * 2
-    rows = rows_of(values)
-    assert distinct_features(rows, [2, 0, 1, 3], 4).tolist() == [2, 1, 3]
-    assert distinct_features(rows, [2, 0, 1, 3], 2).tolist() == [2, 1]
-    assert distinct_features(rows, [2, 0, 1, 3], 4, alike=1.01).tolist() == [2, 0, 1, 3]
+    rows, judged = rows_of(values), table_of(4).add_column("contrast", [0.5, -0.4, -0.6, 0.1])
+    assert distinct_features(judged, rows, 4).tolist() == [2, 1, 3]
+    assert distinct_features(judged, rows, 2).tolist() == [2, 1]
+    assert distinct_features(judged, rows, 4, alike=1.01).tolist() == [2, 0, 1, 3]
+    assert distinct_features(judged.select([3, 0]), rows, 4).tolist() == [0, 3]
+    with pytest.raises(ColumnError, match="'contrast', which contrast_relevance makes"):
+        distinct_features(table_of(4), rows, 2)
+    foreign = judged.remove_columns("feature_space").add_column(
+        "feature_space", [SPACE.replace("layer1", "layer2")] * 4
+    )
+    with pytest.raises(FeatureSpaceMismatch):
+        distinct_features(foreign, rows, 2)
 
 
 @settings(max_examples=25)
@@ -419,6 +430,50 @@ def test_with_a_question_the_effect_is_the_loss_of_log_odds(
         effects.append(odds[0] - odds[1])
     (row,) = [row for row in found if row["feature_id"] == feature]
     assert row["effect"] == pytest.approx(np.mean(effects), abs=1e-4)
+
+
+def test_a_killed_ablation_goes_on_from_its_last_batch(
+    extractor: FeatureExtractor, table: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablation, "_BATCH_TOKENS", 16)
+    rows = datasets.Dataset.from_dict({"text": TASK * 3})
+    chosen, journal = table["feature_id"][:5], tmp_path / "ablation.jsonl"
+    expected = ablation_relevance(table, rows, extractor, features=chosen, journal=journal)
+    whole = journal.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    assert len(lines) > 6
+    # Killed in the middle of the fifth batch.
+    journal.write_bytes(b"".join(lines[:5]) + lines[5][:3])
+    measure, measured = ablation._Ablation._of_batch, []
+
+    def counting(self: Any, indices: list[int], features: Any) -> Any:
+        measured.append(indices)
+        return measure(self, indices, features)
+
+    monkeypatch.setattr(ablation._Ablation, "_of_batch", counting)
+    found = ablation_relevance(table, rows, extractor, features=chosen, journal=journal)
+    assert len(measured) == len(lines) - 5
+    assert found.to_list() == expected.to_list()
+    assert journal.read_bytes() == whole
+    # What was measured of other features, or of other rows, is of no use.
+    measured.clear()
+    ablation_relevance(table, rows, extractor, features=chosen[1:], journal=journal)
+    assert len(measured) == len(lines) - 1
+
+
+def test_an_ablated_pass_runs_only_what_comes_behind(extractor: FeatureExtractor, tiny_backbone: str) -> None:
+    spliced = SplicedModel(tiny_backbone, extractor.feature_space.layer, device=torch.device("cpu"))
+    tokens = torch.arange(8)[None]
+    ran: list[int] = []
+    for number, block in enumerate(spliced._model.model.layers):
+        block.mlp.register_forward_hook(lambda *_, number=number: ran.append(number))
+    plain = spliced.logits(tokens)
+    residual = spliced.residual.clone()
+    assert ran == [0, 1, 2]
+    ran.clear()
+    assert torch.equal(spliced.logits(tokens, residual), plain)
+    assert ran == [2]
+    assert torch.equal(spliced.logits(tokens), plain)
 
 
 def test_rows_without_a_label_are_asked_nothing(

@@ -10,7 +10,7 @@ import numpy as np
 
 from fac_datasets.coverage import flatten
 from fac_datasets.errors import ColumnError, DatasetError, OptionError
-from fac_datasets.feature_space import FeatureSpace, dataset_space, require_same_space
+from fac_datasets.feature_space import FeatureSpace, dataset_space, require_same_space, require_table_space
 from fac_datasets.interpretation.evidence import with_evidence
 from fac_datasets.interpretation.spans import require_all_activations
 from fac_datasets.interpretation.statistics import adjusted_p, permutation_p
@@ -173,29 +173,40 @@ def contrast(
 
 
 def distinct_features(
+    table: datasets.Dataset,
     rows: datasets.Dataset,
-    features: Sequence[int] | NDArray[np.int64],
     most: int,
     *,
     alike: float = 0.5,
     prefix: str = "",
 ) -> NDArray[np.int64]:
-    """The first features of a ranking, without those that fire much like one before them.
+    """The few features that tell the task's rows from others best, none of which fires much like another.
+
+    Those of the largest contrast are taken in turn, also those that fire less in the task, since they tell as much.
 
     Args:
-        rows: with feature columns.
-        features: the best first, such as by falling contrast.
+        table: a feature table that `contrast_relevance` has judged.
+        rows: with feature columns; the rows that were compared, or others of their kind.
         most: features that are taken.
         alike: a feature whose activation over the rows correlates by at least this much (Pearson, either sign) with one
             that was taken is left out.
         prefix: of the feature columns.
 
+    Returns:
+        Ids, the largest contrast first, [at most `most`].
+
+    Raises:
+        ColumnError: the table has no contrast.
+        FeatureSpaceMismatch: table and rows are of different spaces.
+
     Example:
-        >>> ranked = [row["feature_id"] for row in judged.sort("contrast", reverse=True)]
-        >>> len(distinct_features(labelled, ranked, 3)) <= 3
+        >>> len(distinct_features(judged, labelled, 3)) <= 3
         True
     """
-    ids = np.asarray(features, dtype=np.int64)
+    require_columns(table, "feature_id", "feature_space", "contrast")
+    require_table_space(table, dataset_space(rows, prefix))
+    order = np.argsort(-np.abs(np.asarray(table["contrast"], dtype=np.float64)), kind="stable")
+    ids = np.asarray(table["feature_id"], dtype=np.int64)[order]
     found = _activations(rows, prefix, int(ids.max(initial=-1)) + 1)
     order = np.argsort(found.ids, kind="stable")
     begins = np.searchsorted(found.ids, ids, sorter=order)

@@ -381,7 +381,12 @@ def reviewed_name(row: Mapping[str, Any]) -> str | None:
 
 def require_columns(table: datasets.Dataset, *names: str) -> None:
     """Raise ColumnError unless a feature table has these columns."""
-    makers = {"explanation": "explain", "fits": "explain", "evidence": "judge_relevance or contrast_relevance"}
+    makers = {
+        "explanation": "explain",
+        "fits": "explain",
+        "evidence": "judge_relevance or contrast_relevance",
+        "contrast": "contrast_relevance",
+    }
     for name in names:
         if name not in table.column_names:
             raise ColumnError(

@@ -3,11 +3,17 @@
     FAC_DATASETS_DATA=FOLDER python -m tests.benchmarks.study_relevance --cache FOLDER
 
 writes `results/relevance.json` and `relevance.png`. The 1,680 human-labelled prompts of `toxicity` (522 with a harm)
-are halved at random ten times. On one half features are chosen and a plain logistic regression on their standardised
-activations is fitted; the other half is scored once. Chosen are the features with the largest contrast, less those
-whose activation correlates by 0.5 or more with a better one. Beside them stand the same without that, random features,
-all features, and the same choice among the features of a random SAE. Stability is the overlap (Jaccard) of the 50
-features chosen on one half with those chosen on the other.
+are halved at random ten times; prompts that repeat another but for case and spaces stay in its half. On one half
+features are chosen and a plain logistic regression on their standardised activations is fitted; the other half is
+scored once. Chosen is by the library's own functions:
+
+- `distinct`: `contrast_relevance`, then `distinct_features`: largest contrast in either direction, none alike;
+- `with_alike`: largest contrast in either direction;
+- `firing_more`: largest contrast above 0, the order of the features that `relevant_features` gives as evidence.
+
+Beside them stand random features, all features, and `distinct` among the features of a random SAE. Stability is the
+overlap (Jaccard) of the 50 features that `distinct` chooses on one half with those on the other. What counts as alike,
+a correlation of 0.5, was not chosen on other data; `alike` in the result says what other values give.
 """
 
 from __future__ import annotations
@@ -24,9 +30,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from fac_datasets import FeatureExtractor, load_sae
+from fac_datasets import FeatureExtractor, contrast_relevance, distinct_features, load_sae
 from fac_datasets.coverage import flatten
-from fac_datasets.interpretation.contrast import contrast, distinct_features
 from fac_datasets.sae.random import random_sae
 from tests.benchmarks.data import TOXICITY
 from tests.benchmarks.record import RESULTS, write_result
@@ -34,7 +39,7 @@ from tests.benchmarks.record import RESULTS, write_result
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SPLITS, SIZES, STABLE = 10, (5, 10, 20, 50, 100, 200, 500), 50
+SPLITS, SIZES, STABLE, ALIKE = 10, (5, 10, 20, 50, 100, 200, 500), 50, (0.3, 0.5, 0.7, 0.9)
 
 
 class Rows(NamedTuple):
@@ -45,6 +50,8 @@ class Rows(NamedTuple):
     """[n_rows, d_sae]"""
     labels: NDArray[np.int64]
     """1 for a harm, [n_rows]."""
+    texts: NDArray[np.int64]
+    """Number of each row's text, equal for texts that differ in case and spaces alone, [n_rows]."""
 
 
 def extracted(cache: Path, name: str) -> Rows:
@@ -68,15 +75,27 @@ def extracted(cache: Path, name: str) -> Rows:
     shape = (len(kept), load_sae("embedded").config.d_sae)
     matrix = scipy.sparse.csr_matrix((values, ids, np.concatenate([[0], lengths.cumsum()])), shape=shape)
     names = [column for column in kept.column_names if column.startswith("feature_")]
-    return Rows(kept.select_columns(names), matrix.toarray(), np.array(kept["toxic"]))
+    texts = np.unique([" ".join(text.lower().split()) for text in kept["text"]], return_inverse=True)[1]
+    return Rows(kept.select_columns(names), matrix.toarray(), np.array(kept["toxic"]), texts)
 
 
-def ranking(rows: Rows, half: NDArray[np.int64]) -> NDArray[np.int64]:
-    """All features by falling contrast, of either direction, on some rows."""
+def halves(rows: Rows, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Two random halves of the rows, without a text that stands in both."""
+    order = generator.permutation(rows.texts.max() + 1)[rows.texts]
+    sorted_rows = np.argsort(order, kind="stable")
+    middle = len(order) // 2
+    while order[sorted_rows[middle]] == order[sorted_rows[middle - 1]]:
+        middle += 1
+    return sorted_rows[:middle], sorted_rows[middle:]
+
+
+def judged(rows: Rows, half: NDArray[np.int64]) -> datasets.Dataset:
+    """A table of all features with their contrast on some rows."""
     labels = rows.labels[half]
     positive, background = (rows.columns.select(half[labels == label]) for label in (1, 0))
-    found = contrast(positive, background, np.arange(rows.activations.shape[1]))
-    return np.argsort(-np.abs(found.effect), kind="stable")
+    n = rows.activations.shape[1]
+    table = {"feature_id": range(n), "feature_space": [rows.columns[0]["feature_space"]] * n}
+    return contrast_relevance(datasets.Dataset.from_dict(table), positive, background)
 
 
 def scores(rows: Rows, fit: NDArray[np.int64], test: NDArray[np.int64], features: NDArray[np.int64]) -> list[float]:
@@ -91,22 +110,31 @@ def scores(rows: Rows, fit: NDArray[np.int64], test: NDArray[np.int64], features
 def split(trained: Rows, random: Rows, seed: int) -> dict[str, Any]:
     """Everything measured on one pair of halves."""
     generator = np.random.default_rng(seed)
-    order = generator.permutation(len(trained.labels))
-    fit, test = order[: len(order) // 2], order[len(order) // 2 :]
+    fit, test = halves(trained, generator)
     d_sae = trained.activations.shape[1]
     found: dict[str, Any] = {}
-    for name, rows in (("trained", trained), ("random_sae", random)):
-        ranked = ranking(rows, fit)
-        distinct = distinct_features(rows.columns.select(fit), ranked, max(SIZES))
-        found[name] = {size: scores(rows, fit, test, distinct[:size]) for size in SIZES}
+
+    def measure(rows: Rows, features: NDArray[np.int64]) -> dict[int, list[float]]:
+        return {size: scores(rows, fit, test, features[:size]) for size in SIZES}
+
+    for name, rows in (("distinct", trained), ("random_sae", random)):
+        table, fitted = judged(rows, fit), rows.columns.select(fit)
+        distinct = distinct_features(table, fitted, max(SIZES))
+        found[name] = measure(rows, distinct)
         found[f"{name}_all"] = scores(rows, fit, test, np.arange(d_sae))
-        if name == "trained":
-            found["with_alike"] = {size: scores(rows, fit, test, ranked[:size]) for size in SIZES}
-            there = distinct_features(rows.columns.select(test), ranking(rows, test), STABLE)
-            shared = len(np.intersect1d(distinct[:STABLE], there))
-            found["stability"] = shared / (2 * STABLE - shared)
-    drawn = generator.permutation(d_sae)
-    found["random_features"] = {size: scores(trained, fit, test, drawn[:size]) for size in SIZES}
+        if name == "random_sae":
+            continue
+        effect = np.asarray(table["contrast"])
+        found["with_alike"] = measure(rows, np.argsort(-np.abs(effect), kind="stable"))
+        found["firing_more"] = measure(rows, np.argsort(-effect, kind="stable"))
+        found["relevant"] = sum("contrast" in kinds for kinds in table["evidence"])
+        found["alike"] = {
+            alike: scores(rows, fit, test, distinct_features(table, fitted, STABLE, alike=alike)) for alike in ALIKE
+        }
+        there = distinct_features(judged(rows, test), rows.columns.select(test), STABLE)
+        shared = len(np.intersect1d(distinct[:STABLE], there))
+        found["stability"] = shared / (2 * STABLE - shared)
+    found["random_features"] = measure(trained, generator.permutation(d_sae))
     return found
 
 
@@ -122,10 +150,11 @@ def plot(figures: dict[str, Any], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     labels = {
-        "trained": "chosen by contrast, none alike",
-        "with_alike": "chosen by contrast, alike ones too",
+        "distinct": "largest contrast, none alike",
+        "with_alike": "largest contrast, alike ones too",
+        "firing_more": "firing more in harmful prompts, alike ones too",
         "random_features": "random features",
-        "random_sae": "chosen by contrast, random SAE",
+        "random_sae": "largest contrast, none alike, random SAE",
     }
     figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for name, label in labels.items():
@@ -156,42 +185,47 @@ def main() -> None:
     for seed in range(SPLITS):
         found.append(split(trained, random, seed))
         print(
-            f"split {seed + 1} of {SPLITS}: 50 features {found[-1]['trained'][STABLE][0]:.3f}, all "
-            f"{found[-1]['trained_all'][0]:.3f}",
+            f"split {seed + 1} of {SPLITS}: 50 features {found[-1]['distinct'][STABLE][0]:.3f}, all "
+            f"{found[-1]['distinct_all'][0]:.3f}",
             flush=True,
         )
-    groups = ("trained", "with_alike", "random_features", "random_sae")
-    measures = {
-        measure: {
+    groups = ("distinct", "with_alike", "firing_more", "random_features", "random_sae")
+    measures: dict[str, Any] = {}
+    for place, measure in enumerate(("auroc", "average_precision")):
+        of_all = [one["distinct_all"][place] for one in found]
+        measures[measure] = {
             **{
                 name: {str(size): summary([one[name][size][place] for one in found]) for size in SIZES}
                 for name in groups
             },
-            **{name: summary([one[name][place] for one in found]) for name in ("trained_all", "random_sae_all")},
+            "all": summary(of_all),
+            "random_sae_all": summary([one["random_sae_all"][place] for one in found]),
+            "alike": {str(alike): summary([one["alike"][alike][place] for one in found]) for alike in ALIKE},
+            "share_of_all": {
+                name: summary([one[name][STABLE][place] / whole for one, whole in zip(found, of_all, strict=True)])
+                for name in groups
+            },
         }
-        for place, measure in enumerate(("auroc", "average_precision"))
-    }
-    top, everything = (
-        [one["trained"][STABLE][0] for one in found],
-        [one["trained_all"][0] for one in found],
-    )
     figures = {
         "rows": len(trained.labels),
         "positive_rows": int(trained.labels.sum()),
+        "repeated_rows": len(trained.labels) - int(trained.texts.max()) - 1,
         "splits": SPLITS,
-        "alike": 0.5,
-        "auroc_top50": float(np.mean(top)),
+        "auroc_top50": measures["auroc"]["distinct"]["50"]["mean"],
         "auroc_random50": measures["auroc"]["random_features"]["50"]["mean"],
-        "auroc_all": float(np.mean(everything)),
-        "share_of_all": summary([one / other for one, other in zip(top, everything, strict=True)]),
+        "auroc_all": measures["auroc"]["all"]["mean"],
         "stability": float(np.mean([one["stability"] for one in found])),
         "stability_splits": [one["stability"] for one in found],
+        "relevant_splits": [one["relevant"] for one in found],
         **measures,
     }
     plot(figures, RESULTS / "relevance.png")
     print(write_result("relevance", figures))
     for name in ("auroc_top50", "auroc_random50", "auroc_all", "stability"):
         print(f"{name}: {figures[name]:.3f}")
+    for measure in ("auroc", "average_precision"):
+        for name, share in measures[measure]["share_of_all"].items():
+            print(f"{measure} of 50 over all, {name}: {share['mean']:.3f} [{share['low']:.3f}, {share['high']:.3f}]")
 
 
 if __name__ == "__main__":
