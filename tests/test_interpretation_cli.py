@@ -292,6 +292,18 @@ def test_names_verdicts_scores_and_evidence_come_over_http(few: Path, server: Fa
     assert len(server.requests) == len(set(prompts(server)))
 
 
+def test_what_a_guideline_finds_is_ablated(
+    few: Path, data: Path, pair: list[str], server: FaultyProxy, tmp_path: Path
+) -> None:
+    endpoint = ["--model", "m", "--endpoint", server.address]
+    command("explain", few, "--out", tmp_path / "a")
+    judged = ["relevance", tmp_path / "a", "--out", tmp_path / "b", "--guideline", "toxicity", *endpoint]
+    command(*judged, "--effect", data, "--most", 2, *pair)
+    found = rows_of(tmp_path / "b")
+    assert {*found["fits"]} == {*found["relevant"]} == {"yes"}
+    assert sum(rows is not None for rows in found["effect_rows"]) == 2
+
+
 def test_a_server_that_goes_down_loses_nothing_that_was_answered(
     few: Path, server: FaultyProxy, tmp_path: Path
 ) -> None:
