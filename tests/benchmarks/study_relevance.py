@@ -219,8 +219,9 @@ def main() -> None:
         "relevant_splits": [one["relevant"] for one in found],
         **measures,
     }
-    plot(figures, RESULTS / "relevance.png")
+    # The record first: it says whether anything was changed before.
     print(write_result("relevance", figures))
+    plot(figures, RESULTS / "relevance.png")
     for name in ("auroc_top50", "auroc_random50", "auroc_all", "stability"):
         print(f"{name}: {figures[name]:.3f}")
     for measure in ("auroc", "average_precision"):
