@@ -39,7 +39,9 @@ def with_evidence(table: datasets.Dataset, kind: str, holds: NDArray[np.bool_]) 
 def relevant_features(
     table: datasets.Dataset, *, evidence: Sequence[str] = EVIDENCE, together: bool = False
 ) -> NDArray[np.int64]:
-    """Ids of the features that are relevant for the task, for `coverage(features=...)`.
+    """Ids of the features that are relevant for the task.
+
+    `coverage(features=...)` takes them, or the table itself, of which it also checks the feature space.
 
     Args:
         table: a feature table that was judged.
