@@ -274,6 +274,7 @@ class _Run:
                 "aimed_at": targets.tolist(),
                 "covered": reached.tolist(),
                 "not_reached": np.setdiff1d(targets, reached).tolist(),
+                "names": {str(row["feature_id"]): row["explanation"] for row in table},
             },
             "still_missing": still_missing.tolist(),
             "samples": {name: dict(journal.outcomes().most_common()) for name, journal in journals.items()},
@@ -301,7 +302,7 @@ class _Run:
         }
         for journal in journals.values():
             journal.close()
-        self._write(result, synthetic, table, before, after)
+        self._write(result, synthetic, before, after)
         return result
 
     def _extract(self, name: str, rows: datasets.Dataset) -> datasets.Dataset:
@@ -410,7 +411,6 @@ class _Run:
         self,
         result: dict[str, Any],
         synthetic: datasets.Dataset,
-        table: datasets.Dataset,
         before: dict[str, CoverageReport],
         after: dict[str, dict[str, CoverageReport]],
     ) -> None:
@@ -427,7 +427,7 @@ class _Run:
             license_link=self.settings.license_link,
             language=self.settings.language,
             not_for_all_audiences=self.settings.not_for_all_audiences,
-            names={row["feature_id"]: row["explanation"] for row in table if row["explanation"]},
+            names={int(feature): name for feature, name in result["targets"]["names"].items() if name},
             plots=[PLOT],
         )
         card = merge_card(None, dataset_card(result, augmented, header, facts))

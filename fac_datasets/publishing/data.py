@@ -117,22 +117,10 @@ def publish(
     leaks = _leaks(augmented, known, anchor, allow_leaks, column)
     extra = _extra_tables(augmented, str(known["feature_space"]), features, feature_table)
     tables: Tables = {**augmented.tables(), **extra}
-    own, hits = known_token(token, dry_run), []
-    for config, splits in tables.items():
-        for split, rows in splits.items():
-            # The rows of `train` are those of the two others.
-            if (config, split) != ("default", "train"):
-                hits += secrets_in_rows(rows, f"config {config!r}, split {split!r}", own)
-    require_none(hits)
+    _require_no_keys(tables, known_token(token, dry_run))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        try:
-            header = write_tables(tables, folder, shard_bytes=shard_bytes)
-        except OSError as error:
-            raise PublishError(
-                f"the files to publish cannot be written to {temporary}: {error}; make room, or name another folder by "
-                f"TMPDIR"
-            ) from error
+        header = _written(tables, folder, shard_bytes)
         contents: dict[str, Content] = {
             path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
         }
@@ -149,7 +137,7 @@ def publish(
             leaks=leaks,
             review=None if reviewed is None else _summary(reviewed),
             n_not_accepted=0 if reviewed is None else _not_accepted(augmented, reviewed),
-            names={} if feature_table is None else _names(feature_table),
+            names=_names(known, feature_table),
             extra_rows={config: len(splits["train"]) for config, splits in extra.items()},
             plots=[name for name in others if name.endswith((".png", ".jpg", ".svg"))],
         )
@@ -235,10 +223,32 @@ def _extra_tables(
     return extra
 
 
-def _names(table: datasets.Dataset) -> dict[int, str]:
-    if "explanation" not in table.column_names:
-        return {}
-    names = {row["feature_id"]: reviewed_name(row) for row in table}
+def _require_no_keys(tables: Tables, own: str | None) -> None:
+    hits: list[str] = []
+    for config, splits in tables.items():
+        for split, rows in splits.items():
+            # The rows of `train` are those of the two others.
+            if (config, split) != ("default", "train"):
+                hits += secrets_in_rows(rows, f"config {config!r}, split {split!r}", own)
+    require_none(hits)
+
+
+def _written(tables: Tables, folder: Path, shard_bytes: int) -> dict[str, Any]:
+    """Write the tables; what the header says of them."""
+    try:
+        return write_tables(tables, folder, shard_bytes=shard_bytes)
+    except OSError as error:
+        raise PublishError(
+            f"the files to publish cannot be written to {folder}: {error}; make room, or name another folder by TMPDIR"
+        ) from error
+
+
+def _names(report: Mapping[str, Any], table: datasets.Dataset | None) -> dict[int, str]:
+    """Names of features: those of the run's targets, and those of the table."""
+    targets = (report.get("targets") or {}).get("names") or {}
+    names: dict[int, str | None] = {int(feature): name for feature, name in targets.items()}
+    if table is not None and "explanation" in table.column_names:
+        names |= {row["feature_id"]: reviewed_name(row) for row in table}
     return {feature: name for feature, name in names.items() if name}
 
 
