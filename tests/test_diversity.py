@@ -176,6 +176,7 @@ def test_vendi_score_of_features_weighs_sets_of_ids() -> None:
     assert values["vendi_score"] == pytest.approx(math.exp(-(2 / 3 * math.log(2 / 3) + 1 / 3 * math.log(1 / 3))))
 
 
+@pytest.mark.slow
 def test_an_estimated_vendi_score_lies_within_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     # Features as real ones are: some in most rows, most in few.

@@ -261,6 +261,7 @@ def test_every_form_of_data_runs_through(form: str, settings: Settings, tmp_path
         assert filled if isinstance(filled, str) else filled[0].get("content") or filled[0]["value"]
 
 
+@pytest.mark.slow
 def test_a_threshold_in_the_sae_s_units_runs(
     seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ def test_a_checkpoint_of_another_run_is_refused(
         train_sae(backbone, texts, TrainingConfig(d_sae=64, k=5, n_tokens=6_000), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_returned_and_other_texts_are_refused(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path
 ) -> None:
@@ -465,6 +466,7 @@ def test_the_report_tells_what_every_chunk_measured(
     assert (tmp_path / training.PLOT).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_trackers_of_accelerate_log_every_chunk(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path) -> None:
     class Memory(GeneralTracker):  # type: ignore[misc]
         name = "memory"
@@ -543,6 +545,7 @@ def test_a_full_disk_stops_with_the_last_checkpoint_kept(
     assert_equal_weights(whole, train_sae(backbone, texts, SMALL, tmp_path / "full"))
 
 
+@pytest.mark.slow
 def test_a_write_that_fails_keeps_the_checkpoint_before(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -560,6 +563,7 @@ def test_a_write_that_fails_keeps_the_checkpoint_before(
     assert_goes_on_as_if_nothing_had_happened(backbone, texts, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_loss_that_becomes_nan_keeps_the_last_checkpoint(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -595,6 +599,7 @@ def test_a_gradient_that_is_no_number_never_reaches_a_checkpoint(
     assert_goes_on_as_if_nothing_had_happened(backbone, texts, tmp_path)
 
 
+@pytest.mark.slow
 def test_starting_anew_leaves_nothing_of_the_old_run(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

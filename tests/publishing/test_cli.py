@@ -17,6 +17,8 @@ from tests.hub_double import Hub
 from tests.hub_double.card_header import check
 from tests.tiny import TEXTS
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = "datasets/me/data"
 
 

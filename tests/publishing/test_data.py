@@ -24,6 +24,8 @@ from tests.hub_double import WRITE_TOKEN, Hub
 from tests.hub_double.card_header import SIZE_CATEGORIES
 from tests.publishing.conftest import NEW_TEXTS, Case, synthetic_rows
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = "datasets/me/data"
 
 
