@@ -139,6 +139,7 @@ def test_an_anchor_covers_itself(anchor: list[list[int]]) -> None:
     assert coverage_of_ids(anchor, anchor).fac == 1
 
 
+@pytest.mark.slow
 @given(rows_of_ids, rows_of_ids, rows_of_ids.filter(lambda rows: any(rows)))
 def test_more_rows_never_cover_less(dataset: list[list[int]], more: list[list[int]], anchor: list[list[int]]) -> None:
     assert coverage_of_ids(dataset + more, anchor).fac >= coverage_of_ids(dataset, anchor).fac

@@ -40,6 +40,7 @@ def test_features_equal_the_dense_definition(tiny_backbone: str, tiny_sae: str, 
     render=sampled_from(["chat", "raw"]),
     backwards=booleans(),
 )
+@pytest.mark.slow
 def test_features_do_not_depend_on_batch_order_padding_or_shared_heads(
     tiny_backbone: str, tiny_sae: str, texts: list[str], batch_tokens: int, render: str, backwards: bool
 ) -> None:

@@ -140,6 +140,7 @@ def test_a_finished_run_prints_its_report_and_changes_nothing(
     assert files(finished) == before
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_result(
     finished: Path,
     seed_rows: datasets.Dataset,

@@ -67,6 +67,7 @@ def test_training_reduces_the_unexplained_variance(backbone: Backbone, texts: da
     assert not (tmp_path / training.CHECKPOINT).exists()
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_weights(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_stopped_run_ends_with_the_same_weights(
         torch.testing.assert_close(resumed.state_dict()[name], tensor, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_run_is_refused(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -439,12 +441,14 @@ def test_what_a_longer_run_left_in_the_cache_does_not_change_a_shorter_one(
     assert_equal_weights(alone, train_sae(backbone, texts, short, tmp_path / "short", cache_dir=tmp_path / "cache"))
 
 
+@pytest.mark.slow
 def test_a_cache_of_other_text_is_refused(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path) -> None:
     train_sae(backbone, texts, SMALL, tmp_path / "sae", cache_dir=tmp_path / "cache")
     with pytest.raises(TrainingError, match="of other texts"):
         train_sae(backbone, texts.select(range(9)), SMALL, tmp_path / "other", cache_dir=tmp_path / "cache")
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_an_error(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path) -> None:
     train_sae(backbone, texts, SMALL, tmp_path / "sae", cache_dir=tmp_path / "cache")
     (tmp_path / "cache" / "chunk-00001.safetensors").write_bytes(b"half")
@@ -455,6 +459,7 @@ def test_a_damaged_cache_is_an_error(backbone: Backbone, texts: datasets.Dataset
 # --- reports --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_report_tells_what_every_chunk_measured(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path
 ) -> None:
@@ -673,6 +678,7 @@ def test_two_processes_train_one_sae(tiny_backbone: str, tmp_path: Path) -> None
     assert_equal_weights(load_sae(tmp_path / "sae"), load_sae(tmp_path / "again"))
 
 
+@pytest.mark.slow
 def test_the_command_trains_from_several_streams(tiny_backbone: str, tmp_path: Path) -> None:
     for name, rows in (
         ("texts", [{"text": text} for text in TEXTS]),

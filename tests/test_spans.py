@@ -189,6 +189,7 @@ def test_memory_does_not_grow_with_the_rows(rows: datasets.Dataset, monkeypatch:
     assert len(state.strongest().ids) <= 96 * spans.STRONGEST
 
 
+@pytest.mark.slow
 def test_a_text_that_stands_in_many_rows_counts_once_among_the_spans(
     tiny_backbone: str, tiny_extractor: FeatureExtractor
 ) -> None:

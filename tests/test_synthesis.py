@@ -63,6 +63,7 @@ def test_every_claimed_feature_is_active_when_extracted_anew(case: Case, tiny_ba
     assert len(set(synthetic["text"])) == len(synthetic)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_rows_and_another_seed_others(case: Case) -> None:
     first = case.synthesize()
     assert case.synthesize().to_list() == first.to_list()
@@ -149,6 +150,7 @@ def test_measure_gives_activations_below_the_stored_cut_off(case: Case, tiny_bac
     assert set(stored) < set(found)
 
 
+@pytest.mark.slow
 def test_a_killed_run_repeats_nothing(case: Case, tmp_path: Path) -> None:
     whole = case.synthesize(journal=tmp_path / "whole.jsonl")
     lines = (tmp_path / "whole.jsonl").read_text().splitlines(keepends=True)

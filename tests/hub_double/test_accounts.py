@@ -12,6 +12,8 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from tests.hub_double import FINE_TOKEN, OTHER_TOKEN, READ_TOKEN, WRITE_TOKEN, Hub
 from tests.hub_double.conftest import CONFIG, WEIGHTS
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_token_tells_whose_it_is(hub: Hub) -> None:
     assert get_token() == WRITE_TOKEN

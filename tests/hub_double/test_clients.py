@@ -13,6 +13,8 @@ from huggingface_hub import HfApi, HfFileSystem, constants, hf_hub_download, sca
 from tests.hub_double import Hub, connect, drop_connections, setting_modules
 from tests.hub_double.conftest import CONFIG
 
+pytestmark = pytest.mark.slow
+
 
 def test_each_test_has_an_empty_hub_and_empty_caches(hub: Hub) -> None:
     assert not hub.repositories

@@ -9,6 +9,8 @@ from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 from tests.hub_double import OTHER_TOKEN, Hub
 from tests.hub_double.conftest import CONFIG
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_commit_on_an_outdated_parent_is_refused(hub: Hub) -> None:
     parent = hub.seed("me/sae", {"config.json": CONFIG})

@@ -13,6 +13,8 @@ from huggingface_hub.errors import HfHubHTTPError
 from tests.hub_double import Cut, Hub
 from tests.hub_double.conftest import CONFIG, WEIGHTS
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_passing_fault_before_the_commit_is_retried(hub: Hub) -> None:
     HfApi().create_repo("me/sae")

@@ -12,6 +12,8 @@ from huggingface_hub.hf_api import RepoFile
 from tests.hub_double import Hub
 from tests.hub_double.conftest import CONFIG, WEIGHTS
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_uploaded_folder_comes_back_at_the_revision_asked_for(hub: Hub, folder: Path) -> None:
     api = HfApi()

@@ -20,6 +20,8 @@ from tests.hub_double import OTHER_TOKEN, READ_TOKEN, Hub
 from tests.hub_double.conftest import CONFIG, WEIGHTS
 from tests.hub_double.repositories import Gate, Visibility
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_repository_is_created_once(hub: Hub) -> None:
     first = HfApi().create_repo("me/sae")
