@@ -26,7 +26,7 @@ setup:
 	@.ci/venv
 
 embedded: setup  ## fetch and convert the embedded backbone, once
-	@$(BIN)/python -m fac_datasets.embedded
+	@$(BIN)/python -m fac_datasets.backbone.bundled
 
 argilla: setup  ## install the server that reviews are tested against, once
 	@.ci/argilla

@@ -1,6 +1,8 @@
 """Dataset curation for the Hugging Face ecosystem by Feature Activation Coverage.
 
 Importing the package is quick: names load what they need on first use, and `evaluate.load("fac")` works from then on.
+What is not listed here comes from its own module, as in `from fac_datasets.coverage.budget import coverage_at_budget`:
+where a folder and a function share a name, as `coverage` does, the name is the function's.
 """
 
 from __future__ import annotations
@@ -10,21 +12,24 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 # Imported here, not on first use: module and function share a name, and the function has to win.
-from fac_datasets.coverage import CoverageReport, FeatureCoverage, coverage
-from fac_datasets.metric_registry import load_metric, register_metrics
+from fac_datasets.coverage.report import CoverageReport, coverage
+from fac_datasets.coverage.state import FeatureCoverage
+from fac_datasets.evaluate_modules.registry import load_metric, register_metrics
 
 if TYPE_CHECKING:
-    from fac_datasets.backbone import Backbone
+    from fac_datasets.backbone.model import Backbone
+    from fac_datasets.coverage.relevant import relevant_features
     from fac_datasets.errors import FacDatasetsError
-    from fac_datasets.extraction import FeatureExtractor
-    from fac_datasets.extraction_job import shard_coverage
     from fac_datasets.feature_space import FeatureSpace
+    from fac_datasets.features.extraction_job import shard_coverage
+    from fac_datasets.features.extractor import FeatureExtractor
     from fac_datasets.generation.endpoint import EndpointGenerator
     from fac_datasets.generation.local import LocalGenerator
     from fac_datasets.interpretation.ablation import ablation_relevance
-    from fac_datasets.interpretation.contrast import contrast_relevance, distinct_features
-    from fac_datasets.interpretation.evidence import relevant_features
-    from fac_datasets.interpretation.explain import LLMExplainer, TopTokensExplainer, explain, verify_explanations
+    from fac_datasets.interpretation.contrast import contrast_relevance, distinct_features, split_by_label
+    from fac_datasets.interpretation.explain import explain, verify_explanations
+    from fac_datasets.interpretation.explainers.llm import LLMExplainer
+    from fac_datasets.interpretation.explainers.top_tokens import TopTokensExplainer
     from fac_datasets.interpretation.relevance import judge_relevance
     from fac_datasets.interpretation.scoring import score_explanations
     from fac_datasets.interpretation.spans import FeatureSpans
@@ -34,26 +39,27 @@ if TYPE_CHECKING:
     from fac_datasets.publishing.spaces import publish_metrics, publish_space
     from fac_datasets.sae.calibration import calibrate_sae
     from fac_datasets.sae.evaluation import evaluate_sae
-    from fac_datasets.sae.formats import load_sae
+    from fac_datasets.sae.loading import load_sae
     from fac_datasets.sae.model import SparseAutoencoder
-    from fac_datasets.sae.training import TrainingConfig, train_sae
+    from fac_datasets.sae.training.config import TrainingConfig
+    from fac_datasets.sae.training.train import train_sae
     from fac_datasets.synthesis.augment import augment
     from fac_datasets.synthesis.synthesize import synthesize
 
 __version__ = version("fac-datasets")
 
 _HOME = {
-    "Backbone": "backbone",
+    "Backbone": "backbone.model",
     "EndpointGenerator": "generation.endpoint",
     "FacDatasetsError": "errors",
-    "FeatureExtractor": "extraction",
+    "FeatureExtractor": "features.extractor",
     "FeatureSpace": "feature_space",
     "FeatureSpans": "interpretation.spans",
-    "LLMExplainer": "interpretation.explain",
+    "LLMExplainer": "interpretation.explainers.llm",
     "LocalGenerator": "generation.local",
     "SparseAutoencoder": "sae.model",
-    "TopTokensExplainer": "interpretation.explain",
-    "TrainingConfig": "sae.training",
+    "TopTokensExplainer": "interpretation.explainers.top_tokens",
+    "TrainingConfig": "sae.training.config",
     "ablation_relevance": "interpretation.ablation",
     "augment": "synthesis.augment",
     "calibrate_sae": "sae.calibration",
@@ -63,18 +69,20 @@ _HOME = {
     "explain": "interpretation.explain",
     "feature_table": "interpretation.table",
     "judge_relevance": "interpretation.relevance",
-    "load_sae": "sae.formats",
+    "load_sae": "sae.loading",
     "publish": "publishing.data",
     "publish_metrics": "publishing.spaces",
     "publish_sae": "publishing.sae",
     "publish_space": "publishing.spaces",
-    "relevant_features": "interpretation.evidence",
+    "relevant_features": "coverage.relevant",
     "score_explanations": "interpretation.scoring",
-    "shard_coverage": "extraction_job",
+    "shard_coverage": "features.extraction_job",
+    "split_by_label": "interpretation.contrast",
     "synthesize": "synthesis.synthesize",
-    "train_sae": "sae.training",
+    "train_sae": "sae.training.train",
     "verify_explanations": "interpretation.explain",
 }
+"""Module of each name that is loaded on first use."""
 
 __all__ = [
     "Backbone",
@@ -110,6 +118,7 @@ __all__ = [
     "relevant_features",
     "score_explanations",
     "shard_coverage",
+    "split_by_label",
     "synthesize",
     "train_sae",
     "verify_explanations",
@@ -120,6 +129,10 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'fac_datasets' has no attribute {name!r}")
     return getattr(import_module(f"fac_datasets.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 register_metrics()

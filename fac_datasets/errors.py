@@ -1,7 +1,9 @@
 """The errors that fac-datasets raises: each says which value, which limit and what to do."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 
 class FacDatasetsError(Exception):
@@ -96,3 +98,12 @@ class ReviewError(FacDatasetsError, RuntimeError):
 
 class PublishError(FacDatasetsError, OSError):
     """Something that the Hub did not take."""
+
+
+def exit_with(command: Callable[[], Any]) -> None:
+    """Run a command; an expected error becomes one line and exit code 1."""
+    try:
+        command()
+    except FacDatasetsError as error:
+        print(f"fac-datasets: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -23,20 +23,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from fac_datasets import __version__
-from fac_datasets.backbone import EMBEDDED
-from fac_datasets.caching import write_atomically
-from fac_datasets.columns import dataset_of, holds_chats, resolve_column, row_texts
-from fac_datasets.comparison import compare
-from fac_datasets.coverage import CoverageReport, coverage
+from fac_datasets.backbone.identity import EMBEDDED
+from fac_datasets.coverage.report import CoverageReport, coverage
+from fac_datasets.diversity.all_measures import all_measures
 from fac_datasets.errors import DatasetError, FacDatasetsError, OptionError, OutputError
-from fac_datasets.extraction import FeatureExtractor
 from fac_datasets.feature_space import Threshold, feature_columns, format_threshold, parse_threshold
-from fac_datasets.identity import content_fingerprint, identify
-from fac_datasets.output import claim
+from fac_datasets.features.extractor import FeatureExtractor
+from fac_datasets.files.atomic import write_atomically
+from fac_datasets.files.output_folder import claim
+from fac_datasets.rows.dataset_identity import content_fingerprint, identify
+from fac_datasets.rows.tables import dataset_of
+from fac_datasets.rows.text_columns import holds_chats, resolve_column, row_texts
 from fac_datasets.sae.calibration import describe
 from fac_datasets.synthesis.augment import augment, row_maker
-from fac_datasets.synthesis.journal import SampleJournal
+from fac_datasets.synthesis.sample_journal import SampleJournal
 
 if TYPE_CHECKING:
     import datasets
@@ -216,7 +216,7 @@ class _Run:
     def identity(self) -> dict[str, Any]:
         """What decides the result; a folder belongs to one identity."""
         return {
-            "version": __version__,
+            "version": version("fac-datasets"),
             "settings": dataclasses.asdict(self.settings),
             "feature_space": str(self.feature_space),
             "seed": [self.names[0], content_fingerprint(self.seed_rows)],
@@ -225,7 +225,8 @@ class _Run:
 
     def finish(self) -> dict[str, Any]:
         """Do every step, then put the results in place, the report last."""
-        from fac_datasets.interpretation.explain import TopTokensExplainer, explain
+        from fac_datasets.interpretation.explain import explain
+        from fac_datasets.interpretation.explainers.top_tokens import TopTokensExplainer
         from fac_datasets.interpretation.table import feature_table
 
         say, settings = self.say, self.settings
@@ -281,7 +282,7 @@ class _Run:
             "decoded_tokens": {name: journal.decoded_tokens() for name, journal in journals.items()},
             "added_rows": {name: len(rows) for name, rows in additions.items()},
             "added_tokens": {name: int(sum(rows["feature_tokens"])) for name, rows in additions.items()},
-            "measures": compare(
+            "measures": all_measures(
                 {
                     "seed": texts,
                     **{f"seed + {name}": [*texts, *row_texts(rows)] for name, rows in additions.items()},
@@ -414,13 +415,13 @@ class _Run:
         before: dict[str, CoverageReport],
         after: dict[str, dict[str, CoverageReport]],
     ) -> None:
-        from fac_datasets.card import CardFacts, dataset_card
-        from fac_datasets.plots import plot_gain
+        from fac_datasets.plots import gain_png
+        from fac_datasets.publishing.dataset_card import CardFacts, dataset_card
         from fac_datasets.publishing.merging import merge_card
 
         augmented = augment(self.seed_rows, synthetic, column=self.settings.column)
         header = augmented.save(self.folder)
-        plot_gain(before, after, self.folder / PLOT)
+        write_atomically(self.folder / PLOT, gain_png(before, after))
         facts = CardFacts(
             license=self.settings.license,
             license_name=self.settings.license_name,

@@ -1,37 +1,48 @@
-"""Pictures of coverage."""
+"""Pictures of coverage and of training, as the bytes of a PNG; whoever asks for one decides where it goes."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from fac_datasets.caching import write_atomically
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fac_datasets.coverage import CoverageReport
+
+class Measured(Protocol):
+    """What a picture shows of a coverage; `CoverageReport` is one."""
+
+    @property
+    def fac(self) -> float:
+        """Coverage, in [0, 1]."""
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of its interval."""
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of its interval."""
+
+    def rarefaction(self) -> Sequence[tuple[int, float]]:
+        """Rows drawn, and the coverage expected of them."""
 
 
-def plot_rarefaction(reports: Mapping[str, CoverageReport], path: Path) -> None:
+def rarefaction_png(reports: Mapping[str, Measured]) -> bytes:
     """Expected coverage against the number of rows drawn, a curve a report."""
     figure = _figure(6.4)
     _rarefaction(figure.subplots(), reports)
-    _save(figure, path)
+    return _png(figure)
 
 
-def plot_gain(
-    before: Mapping[str, CoverageReport], after: Mapping[str, Mapping[str, CoverageReport]], path: Path
-) -> None:
+def gain_png(before: Mapping[str, Measured], after: Mapping[str, Mapping[str, Measured]]) -> bytes:
     """Coverage of several anchors before and after, with intervals, and rarefaction on the last anchor.
 
     Args:
         before: report of the seed, by anchor.
         after: by what was added, reports by anchor.
-        path: of the picture.
     """
     figure = _figure(11.0)
     bars, curves = figure.subplots(1, 2)
@@ -54,10 +65,10 @@ def plot_gain(
     last = list(before)[-1]
     _rarefaction(curves, {label: reports[last] for label, reports in series.items()})
     curves.set_title(f"rarefaction, anchor {last}", fontsize=10)
-    _save(figure, path)
+    return _png(figure)
 
 
-def plot_training(history: Sequence[Mapping[str, float]], path: Path) -> None:
+def training_png(history: Sequence[Mapping[str, float]]) -> bytes:
     """What each chunk of a training run measured, against the tokens trained on."""
     figure = _figure(9.6)
     panels = figure.subplots(1, 3)
@@ -67,10 +78,10 @@ def plot_training(history: Sequence[Mapping[str, float]], path: Path) -> None:
         axes.set_xlabel("tokens")
         axes.set_ylabel(label)
         axes.set_ylim(bottom=0)
-    _save(figure, path)
+    return _png(figure)
 
 
-def plot_evaluation(report: Mapping[str, Any], path: Path) -> None:
+def evaluation_png(report: Mapping[str, Any]) -> bytes:
     """FVU and loss recovered of each kind of text, and the histogram of firing rates, of an `evaluate_sae` report."""
     figure = _figure(11.0)
     fvu, recovered, density = figure.subplots(1, 3)
@@ -88,7 +99,7 @@ def plot_evaluation(report: Mapping[str, Any], path: Path) -> None:
     density.bar(edges[:-1], report["density"]["features"], width=edges[1] - edges[0], align="edge")
     density.set_xlabel("log10 of firing rate")
     density.set_ylabel("features")
-    _save(figure, path)
+    return _png(figure)
 
 
 def growth_figure(points: Sequence[tuple[int, float]], x: str, y: str) -> Figure:
@@ -106,10 +117,10 @@ def growth_figure(points: Sequence[tuple[int, float]], x: str, y: str) -> Figure
     return figure
 
 
-def _rarefaction(axes: Axes, reports: Mapping[str, CoverageReport]) -> None:
+def _rarefaction(axes: Axes, reports: Mapping[str, Measured]) -> None:
     for label, report in reports.items():
         points = report.rarefaction()
-        axes.plot([point.n_rows for point in points], [point.fac for point in points], label=label)
+        axes.plot([n_rows for n_rows, _ in points], [fac for _, fac in points], label=label)
     axes.set_xlabel("rows drawn at random")
     axes.set_ylabel("expected coverage")
     axes.set_ylim(bottom=0)
@@ -122,9 +133,9 @@ def _figure(width: float) -> Figure:
     return Figure(figsize=(width, 4.2), dpi=120, layout="constrained")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _png(figure: Figure) -> bytes:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()

@@ -140,7 +140,7 @@ def llama_server(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Address of llama.cpp's server with the embedded model."""
     import xllamacpp
 
-    from fac_datasets.embedded import write_embedded_gguf
+    from fac_datasets.backbone.bundled import write_embedded_gguf
 
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(write_embedded_gguf(tmp_path_factory.mktemp("gguf")))

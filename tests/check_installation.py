@@ -54,11 +54,11 @@ def check_metric() -> None:
 def check_files() -> None:
     """Metrics, cards, Spaces and the embedded SAE are there, and the SAE loads."""
     from fac_datasets import load_sae
-    from fac_datasets.embedded import EMBEDDED_SAE_FOLDER
-    from fac_datasets.resources import resource_folder
+    from fac_datasets.files.resources import resource_folder
+    from fac_datasets.sae.location import EMBEDDED_SAE_FOLDER
 
     folders = {CHECKOUT / kind: resource_folder(kind) for kind in ("metrics", "cards", "spaces")}
-    folders[CHECKOUT / "fac_datasets" / "embedded_sae"] = EMBEDDED_SAE_FOLDER
+    folders[CHECKOUT / "fac_datasets" / "sae" / "bundled"] = EMBEDDED_SAE_FOLDER
     for ours, installed in folders.items():
         wanted = [path.relative_to(ours) for path in ours.rglob("*") if path.is_file() and path.suffix != ".pyc"]
         missing = [str(path) for path in wanted if not (installed / path).is_file()]

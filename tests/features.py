@@ -21,7 +21,7 @@ def features_of(columns: Mapping[str, Any]) -> list[Features]:
 
 
 def dense_features(extractor: FeatureExtractor, text: str) -> Features:
-    """The definition: one text, no batch, no shared head, every pre-activation, the maximum over own tokens."""
+    """The definition: one text, no batch, no shared prefix, every pre-activation, the maximum over own tokens."""
     (window,) = extractor.windows([text])
     residual = extractor.backbone.residual([window])[0][torch.from_numpy(window.own)]
     sae = extractor.sae

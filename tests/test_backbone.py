@@ -8,9 +8,11 @@ import torch
 import transformers
 
 from fac_datasets import Backbone
-from fac_datasets.backbone import backbone_info, load_tokenizer
+from fac_datasets.backbone.identity import backbone_info
+from fac_datasets.backbone.pretrained import load_tokenizer
+from fac_datasets.backbone.rendering import Row
+from fac_datasets.backbone.windows import Window, row_windows
 from fac_datasets.errors import BackboneError, ColumnError
-from fac_datasets.windows import Row, Window, row_windows
 
 
 def own_text(backbone: str, row: Row, render: str = "chat", **options: object) -> list[str]:

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from fac_datasets import comparison, diversity
+from fac_datasets import diversity
 from fac_datasets.cli.main import app
-from fac_datasets.comparison import compare, measures_table
+from fac_datasets.diversity import all_measures as module
+from fac_datasets.diversity.all_measures import all_measures, measures_table
 from fac_datasets.errors import MissingExtra
 from tests.tiny import TEXTS
 
 
 @pytest.mark.slow
 def test_every_measure_has_its_usual_value() -> None:
-    values = compare({"seed": TEXTS, "other": TEXTS[:3]})
+    values = all_measures({"seed": TEXTS, "other": TEXTS[:3]})
     for measure in (diversity.distinct_n, diversity.compression_ratio, diversity.pair_cosdist, diversity.vendi_score):
         found = measure(TEXTS)
         assert {name: values["seed"][name] for name in found} == pytest.approx(found)
@@ -26,7 +27,7 @@ def test_every_measure_has_its_usual_value() -> None:
 
 
 def test_of_many_texts_some_are_drawn() -> None:
-    first, again = (compare({"seed": TEXTS}, most_rows=5)["seed"] for _ in range(2))
+    first, again = (all_measures({"seed": TEXTS}, most_rows=5)["seed"] for _ in range(2))
     assert first["n_rows"] == 5
     assert first == again
 
@@ -35,8 +36,8 @@ def test_what_is_not_installed_is_said_once(monkeypatch: pytest.MonkeyPatch) -> 
     def missing(*_: object, **__: object) -> None:
         raise MissingExtra("embeddings of texts need a library")
 
-    monkeypatch.setattr(comparison, "embeddings_of", missing)
-    values = compare({"seed": TEXTS, "train": TEXTS})
+    monkeypatch.setattr(module, "embeddings_of", missing)
+    values = all_measures({"seed": TEXTS, "train": TEXTS})
     assert values["seed"]["vendi_score"] == "embeddings of texts need a library"
     table = measures_table(values)
     assert table.count("embeddings of texts need a library") == 1

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fac_datasets import FeatureCoverage, FeatureExtractor, coverage
-from fac_datasets.coverage import coverage_of_ids, expected_coverage
+from fac_datasets.coverage.rarefaction import expected_coverage
+from fac_datasets.coverage.report import coverage_of_ids
 from fac_datasets.errors import (
     CalibrationMissing,
     ColumnError,

@@ -16,10 +16,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis.strategies import floats, integers, lists, permutations, text
 
-from fac_datasets import diversity, part_of_speech, spectrum
+from fac_datasets import diversity
+from fac_datasets.diversity import part_of_speech, spectral_entropy
+from fac_datasets.diversity.ngrams import words
 from fac_datasets.errors import ColumnError, DatasetError, FeatureSpaceMismatch, OptionError, RowError
-from fac_datasets.extraction import FeatureExtractor
-from fac_datasets.ngrams import words
+from fac_datasets.features.extractor import FeatureExtractor
 from tests.tiny import TEXTS, TINY_FEATURES
 
 nltk = pytest.importorskip("nltk")
@@ -106,7 +107,7 @@ def test_words_are_lower_cased_runs_of_letters_or_signs() -> None:
 
 
 def test_texts_are_read_in_parts_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fac_datasets import ngrams
+    from fac_datasets.diversity import ngrams
 
     whole = diversity.distinct_n(TEXTS, [1, 2, 3])
     monkeypatch.setattr(ngrams, "_TEXTS_AT_ONCE", 2)
@@ -182,7 +183,7 @@ def test_an_estimated_vendi_score_lies_within_its_error(monkeypatch: pytest.Monk
     # Features as real ones are: some in most rows, most in few.
     rows = [np.unique(generator.zipf(1.4, size=60) % 700).tolist() for _ in range(900)]
     exact = diversity.vendi_score(rows, kernel="features")["vendi_score"]
-    monkeypatch.setattr(spectrum, "EXACT_SIZE", 100)
+    monkeypatch.setattr(spectral_entropy, "EXACT_SIZE", 100)
     for seed in range(3):
         estimated = diversity.vendi_score(rows, kernel="features", seed=seed)
         assert 0 < estimated["vendi_score_error"] < 0.01 * exact

@@ -14,10 +14,10 @@ import pytest
 
 import fac_datasets
 from fac_datasets import review
+from fac_datasets.evaluate_modules.registry import load_metric, metric_names
+from fac_datasets.files.resources import resource_folder
 from fac_datasets.generation import Request
 from fac_datasets.interpretation.contrast import split_by_label
-from fac_datasets.metric_registry import load_metric, metric_names
-from fac_datasets.resources import resource_folder
 from fac_datasets.synthesis.synthesize import synthetic_features
 
 MODULES = sorted(module.name for module in pkgutil.walk_packages(fac_datasets.__path__, "fac_datasets."))

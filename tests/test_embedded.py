@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from fac_datasets import Backbone, FeatureExtractor, SparseAutoencoder, coverage, evaluate_sae
-from fac_datasets.demo import SEED_TOPICS, seed_and_anchor
-from fac_datasets.embedded import EMBEDDED_SAE_FOLDER
 from fac_datasets.pipeline import Settings, run
+from fac_datasets.rows.conversations import SEED_TOPICS, seed_and_anchor
 from fac_datasets.sae.calibration import Calibration
-from fac_datasets.sae.formats import find_sae
+from fac_datasets.sae.loading import find_sae
+from fac_datasets.sae.location import EMBEDDED_SAE_FOLDER
 from tests.features import assert_same_features, dense_features, features_of
 
 pytestmark = pytest.mark.embedded

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fac_datasets.embedded import EMBEDDED_SAE_FOLDER
+from fac_datasets.sae.location import EMBEDDED_SAE_FOLDER
 from tests.benchmarks.data import EVALUATION
 from tests.benchmarks.overlap import (
     FINGERPRINTS,

@@ -17,11 +17,12 @@ from datasets.fingerprint import Hasher
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import booleans, characters, integers, lists, sampled_from, text
 
-from fac_datasets import FeatureExtractor, SparseAutoencoder, windows
+from fac_datasets import FeatureExtractor, SparseAutoencoder
+from fac_datasets.backbone import batching
+from fac_datasets.backbone.batching import Batch
 from fac_datasets.errors import BackboneError, CalibrationMissing, ColumnError, OptionError, RowError, SAEMismatch
 from fac_datasets.feature_space import FeatureSpace
 from fac_datasets.sae.calibration import find_calibration
-from fac_datasets.windows import Batch
 from tests.features import assert_same_features, dense_features, features_of
 from tests.tiny import TEXTS, TINY_LAYER, make_tiny_backbone
 
@@ -41,14 +42,14 @@ def test_features_equal_the_dense_definition(tiny_backbone: str, tiny_sae: str, 
     backwards=booleans(),
 )
 @pytest.mark.slow
-def test_features_do_not_depend_on_batch_order_padding_or_shared_heads(
+def test_features_do_not_depend_on_batch_order_padding_or_shared_prefixes(
     tiny_backbone: str, tiny_sae: str, texts: list[str], batch_tokens: int, render: str, backwards: bool
 ) -> None:
     whole, alone = (extractor_of(tiny_backbone, tiny_sae, render, size) for size in (batch_tokens, 1))
     rows = [*texts, *TEXTS]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "WORTH_SHARING", 1)
-        assert all(batch.head for batch in whole.backbone.batches(whole.windows(rows), batch_tokens))
+        patch.setattr(batching, "WORTH_SHARING", 1)
+        assert all(batch.prefix for batch in whole.backbone.batches(whole.windows(rows), batch_tokens))
         found_there = whole.extract(rows[::-1] if backwards else rows)
     found = features_of(found_there)
     singly = [features_of(alone.extract([row]))[0] for row in rows]
@@ -60,7 +61,7 @@ def extractor_of(backbone: str, sae: str, render: str, batch_tokens: int) -> Fea
     return FeatureExtractor(backbone, sae, threshold=0, render=render, batch_tokens=batch_tokens)
 
 
-def test_a_head_that_rows_share_runs_once(tiny_backbone: str, tiny_sae: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prefix_that_rows_share_runs_once(tiny_backbone: str, tiny_sae: str, monkeypatch: pytest.MonkeyPatch) -> None:
     system = {"role": "system", "content": " ".join(TEXTS[:4])}
     chats = [[system, {"role": "user", "content": text}] for text in TEXTS]
     extractor = FeatureExtractor(tiny_backbone, tiny_sae, threshold=0)
@@ -75,22 +76,22 @@ def test_a_head_that_rows_share_runs_once(tiny_backbone: str, tiny_sae: str, mon
 
     monkeypatch.setattr(extractor.backbone.model, "forward", counting)
     found = features_of(extractor.extract(chats))
-    own = sum(len(window.token_ids) - window.head for window in of_chats)
-    assert run < 1.1 * (of_chats[0].head + own) < 0.6 * sum(len(window.token_ids) for window in of_chats)
+    own = sum(len(window.token_ids) - window.prefix for window in of_chats)
+    assert run < 1.1 * (of_chats[0].prefix + own) < 0.6 * sum(len(window.token_ids) for window in of_chats)
     assert_same_features(found, [features_of(extractor.extract([chat]))[0] for chat in chats])
 
 
-def test_a_backbone_with_a_sliding_window_shares_no_head(
+def test_a_backbone_with_a_sliding_window_shares_no_prefix(
     tmp_path: Path, tiny_sae: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(windows, "WORTH_SHARING", 1)
+    monkeypatch.setattr(batching, "WORTH_SHARING", 1)
     folder = make_tiny_backbone(tmp_path / "plain")
     config = transformers.MistralConfig.from_pretrained(folder, sliding_window=16)
     torch.manual_seed(0)
     transformers.MistralForCausalLM(config).save_pretrained(folder)
     extractor = FeatureExtractor(str(folder), tiny_sae, threshold=0, other_backbone=True)
     rows = ["a" * 50, *TEXTS * 3]
-    assert not any(batch.head for batch in extractor.backbone.batches(extractor.windows(rows), 4096))
+    assert not any(batch.prefix for batch in extractor.backbone.batches(extractor.windows(rows), 4096))
     singly = [features_of(extractor.extract([row]))[0] for row in rows]
     assert_same_features(features_of(extractor.extract(rows)), singly)
 
@@ -102,7 +103,7 @@ def test_memory_for_encoding_does_not_grow_with_the_tokens(architecture: str, ac
     program = f"""
 import torch
 from fac_datasets import SparseAutoencoder
-from fac_datasets.peaks import row_peaks
+from fac_datasets.features.max_pooling import row_peaks
 from fac_datasets.sae.model import SAEConfig
 from tests.memory import peak_mb
 k = 32 if {architecture!r} == "topk" else None

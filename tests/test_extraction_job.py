@@ -15,7 +15,7 @@ import pytest
 from fac_datasets import FeatureCoverage, FeatureExtractor
 from fac_datasets.cli.main import app
 from fac_datasets.errors import DatasetError, OptionError, OutputError, RowError
-from fac_datasets.extraction_job import parse_shard, shard_coverage
+from fac_datasets.features.extraction_job import parse_shard, shard_coverage
 from tests.features import assert_same_features, features_of
 from tests.tiny import TEXTS
 

@@ -28,7 +28,7 @@ from fac_datasets import (
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, GenerationError, OptionError
 from fac_datasets.generation import Completion, Journal, Limits, Request, TextGenerator
 from fac_datasets.interpretation.excerpts import excerpt, harmless, listed
-from fac_datasets.interpretation.explain import Explanation
+from fac_datasets.interpretation.explainers.base import Explanation
 from fac_datasets.interpretation.questions import UNPARSABLE, json_object, read_verdict
 from fac_datasets.interpretation.relevance import Guideline
 from fac_datasets.interpretation.scoring import _by_words, _fuzzing, scoring_questions

@@ -18,8 +18,8 @@ import yaml
 
 from fac_datasets import diversity, load_metric
 from fac_datasets.errors import ColumnError, DatasetError, RowError
-from fac_datasets.metric_registry import metric_names
-from fac_datasets.resources import resource_folder
+from fac_datasets.evaluate_modules.registry import metric_names
+from fac_datasets.files.resources import resource_folder
 from tests.tiny import TEXTS
 
 pytestmark = pytest.mark.slow

@@ -16,8 +16,8 @@ import pytest
 import fac_datasets
 from fac_datasets import load_metric, register_metrics
 from fac_datasets.errors import ColumnError, DatasetError, OptionError
-from fac_datasets.metric_registry import metric_names, modules_cache
-from fac_datasets.resources import resource_folder
+from fac_datasets.evaluate_modules.registry import metric_names, modules_cache
+from fac_datasets.files.resources import resource_folder
 from tests.tiny import TEXTS
 
 KEYS = {"fac", "low", "high", "n_covered", "n_relevant", "missing", "n_rows", "n_tokens"}

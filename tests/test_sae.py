@@ -12,17 +12,11 @@ import torch
 
 from fac_datasets import Backbone, SparseAutoencoder, calibrate_sae
 from fac_datasets.cli.main import app
-from fac_datasets.errors import (
-    CalibrationMissing,
-    DatasetError,
-    OptionError,
-    SAEFormatError,
-    SAEMismatch,
-)
+from fac_datasets.errors import CalibrationMissing, DatasetError, OptionError, SAEFormatError, SAEMismatch
 from fac_datasets.feature_space import QUANTILES
 from fac_datasets.sae.architectures import ARCHITECTURES, make_architecture
 from fac_datasets.sae.calibration import Calibration
-from fac_datasets.sae.formats import find_sae
+from fac_datasets.sae.loading import find_sae
 from fac_datasets.sae.model import SAEConfig
 from tests.tiny import TEXTS, TINY_FEATURES, TINY_WIDTH
 

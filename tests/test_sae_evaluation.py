@@ -15,7 +15,7 @@ import transformers
 from fac_datasets import Backbone, FeatureExtractor, SparseAutoencoder, evaluate_sae
 from fac_datasets.cli.main import app
 from fac_datasets.errors import ColumnError, DatasetError, OptionError, OutputError, SAEMismatch
-from fac_datasets.plots import plot_evaluation
+from fac_datasets.plots import evaluation_png
 from fac_datasets.sae.evaluation import misfit
 from fac_datasets.sae.model import SAEConfig
 from tests.tiny import TEXTS, TINY_LAYER, TINY_WIDTH
@@ -122,9 +122,9 @@ def test_an_sae_of_another_backbone_is_refused_unless_allowed(
     assert evaluate_sae(stripping_backbone, tiny_sae, texts, other_backbone=True)["tokens"]
 
 
-def test_the_plot_is_a_picture(tiny_backbone: str, tiny_sae: str, texts: datasets.Dataset, tmp_path: Path) -> None:
-    plot_evaluation(evaluate_sae(tiny_backbone, tiny_sae, texts, kind_column="kind"), tmp_path / "report.png")
-    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+def test_the_plot_is_a_picture(tiny_backbone: str, tiny_sae: str, texts: datasets.Dataset) -> None:
+    report = evaluate_sae(tiny_backbone, tiny_sae, texts, kind_column="kind")
+    assert evaluation_png(report).startswith(b"\x89PNG")
 
 
 def test_the_command_writes_report_and_plot_once(

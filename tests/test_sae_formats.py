@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 
 from fac_datasets import Backbone, FeatureExtractor, SparseAutoencoder, calibrate_sae, load_sae
 from fac_datasets.errors import OptionError, SAEFormatError, SAEMismatch
-from fac_datasets.sae.formats import FORMATS, find_sae
+from fac_datasets.sae.formats import FORMATS
 from fac_datasets.sae.formats.base import layer_of_hook
+from fac_datasets.sae.loading import find_sae
 from fac_datasets.sae.model import SAEConfig
 from tests.hub_double import Hub
 
@@ -196,7 +197,7 @@ def test_a_checkpoint_that_would_run_code_does_not(tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_is_an_error() -> None:
-    with pytest.raises(OptionError, match="known: native, sae_lens"):
+    with pytest.raises(OptionError, match="known: native, gemma_scope, reference, sae_lens"):
         load_sae("embedded", format="onnx")
 
 

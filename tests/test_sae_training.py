@@ -19,13 +19,14 @@ import torch
 from accelerate.tracking import GeneralTracker
 
 from fac_datasets import Backbone, SparseAutoencoder, TrainingConfig, load_sae, train_sae
+from fac_datasets.backbone.batching import Batch
 from fac_datasets.cli.main import app
 from fac_datasets.errors import OptionError, OutputError, TrainingError
-from fac_datasets.sae import training
 from fac_datasets.sae.activations import OUTLIER, ResidualStream, Rows
 from fac_datasets.sae.model import SAEConfig
-from fac_datasets.sae.objectives import OBJECTIVES, Reference, TopK, make_objective
-from fac_datasets.windows import Batch
+from fac_datasets.sae.training.objectives import OBJECTIVES, Reference, TopK, make_objective
+from fac_datasets.sae.training.run import TrainingRun
+from fac_datasets.sae.training.train import CHECKPOINT, PLOT, REPORT
 from tests.tiny import TEXTS
 
 SMALL = TrainingConfig(
@@ -64,7 +65,7 @@ def test_training_reduces_the_unexplained_variance(backbone: Backbone, texts: da
     assert record["tokens"] >= SMALL.n_tokens
     assert sae.config.backbone_digest == backbone.info.digest
     torch.testing.assert_close(sae.W_dec.norm(dim=-1), torch.ones(64))
-    assert not (tmp_path / training.CHECKPOINT).exists()
+    assert not (tmp_path / CHECKPOINT).exists()
 
 
 @pytest.mark.slow
@@ -73,16 +74,16 @@ def test_a_stopped_run_ends_with_the_same_weights(
 ) -> None:
     whole = train_sae(backbone, texts, SMALL, tmp_path / "whole")
     chunks = 0
-    train_chunk = training._Run.train_chunk
+    train_chunk = TrainingRun.train_chunk
 
-    def stop_in_the_third(run: training._Run) -> dict[str, float]:
+    def stop_in_the_third(run: TrainingRun) -> dict[str, float]:
         nonlocal chunks
         chunks += 1
         if chunks == 3:
             raise KeyboardInterrupt
         return train_chunk(run)
 
-    monkeypatch.setattr(training._Run, "train_chunk", stop_in_the_third)
+    monkeypatch.setattr(TrainingRun, "train_chunk", stop_in_the_third)
     with pytest.raises(KeyboardInterrupt):
         train_sae(backbone, texts, SMALL, tmp_path / "stopped")
     monkeypatch.undo()
@@ -95,7 +96,7 @@ def test_a_stopped_run_ends_with_the_same_weights(
 def test_a_checkpoint_of_another_run_is_refused(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training._Run, "finish", lambda _run: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(TrainingRun, "finish", lambda _run: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         train_sae(backbone, texts, SMALL, tmp_path)
     with pytest.raises(TrainingError, match="another run"):
@@ -240,7 +241,7 @@ def test_every_objective_trains_and_loads_again(
         SMALL, objective=objective, tied=tied, n_tokens=20_000, k_start=12, learning_rate=3e-3, l1_weight=0.1
     )
     sae = train_sae(backbone, texts, config, tmp_path)
-    history = json.loads((tmp_path / training.REPORT).read_text())["history"]
+    history = json.loads((tmp_path / REPORT).read_text())["history"]
     assert history[-1]["fvu"] < 0.7 * history[0]["fvu"]
     again = load_sae(tmp_path)
     assert again.config == sae.config
@@ -464,11 +465,11 @@ def test_the_report_tells_what_every_chunk_measured(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path
 ) -> None:
     train_sae(backbone, texts, SMALL, tmp_path)
-    report = json.loads((tmp_path / training.REPORT).read_text())
+    report = json.loads((tmp_path / REPORT).read_text())
     assert [chunk["tokens"] for chunk in report["history"]] == [1_024, 2_048, 3_072, 4_096, 5_120, 6_016]
     assert set(report["history"][0]) == {"tokens", "fvu", "l0", "dead_share", "learning_rate", "tokens_per_second"}
     assert report["settings"]["d_sae"] == 64
-    assert (tmp_path / training.PLOT).read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / PLOT).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
@@ -523,7 +524,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_weights(
     tiny_backbone: str, backbone: Backbone, texts: datasets.Dataset, tmp_path: Path
 ) -> None:
     whole = train_sae(backbone, texts, SMALL, tmp_path / "whole")
-    checkpoint = tmp_path / "killed" / training.CHECKPOINT
+    checkpoint = tmp_path / "killed" / CHECKPOINT
     process = run_elsewhere(tiny_backbone, tmp_path / "killed")
     while process.poll() is None and not checkpoint.exists():
         time.sleep(0.001)
@@ -554,14 +555,14 @@ def test_a_full_disk_stops_with_the_last_checkpoint_kept(
 def test_a_write_that_fails_keeps_the_checkpoint_before(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save, calls = training._Run.save, itertools.count()
+    save, calls = TrainingRun.save, itertools.count()
 
-    def full_at_the_third(run: training._Run, path: Path) -> None:
+    def full_at_the_third(run: TrainingRun, path: Path) -> None:
         if next(calls) == 2:
             raise OutputError("the disk is full")
         save(run, path)
 
-    monkeypatch.setattr(training._Run, "save", full_at_the_third)
+    monkeypatch.setattr(TrainingRun, "save", full_at_the_third)
     with pytest.raises(OutputError):
         train_sae(backbone, texts, SMALL, tmp_path)
     monkeypatch.undo()
@@ -609,14 +610,14 @@ def test_starting_anew_leaves_nothing_of_the_old_run(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_sae(backbone, texts, SMALL, tmp_path)
-    monkeypatch.setattr(training._Run, "train_chunk", lambda _run: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(TrainingRun, "train_chunk", lambda _run: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         train_sae(backbone, texts, SMALL, tmp_path, resume=False)
     assert not (tmp_path / "config.json").exists()
 
 
 def test_a_damaged_checkpoint_is_an_error(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path) -> None:
-    (tmp_path / training.CHECKPOINT).write_bytes(b"half")
+    (tmp_path / CHECKPOINT).write_bytes(b"half")
     with pytest.raises(TrainingError, match="resume=False"):
         train_sae(backbone, texts, SMALL, tmp_path)
 
@@ -626,7 +627,7 @@ def test_checkpoints_keep_their_distance(
     backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved = []
-    monkeypatch.setattr(training._Run, "save", lambda run, _path: saved.append(run.progress.trained))
+    monkeypatch.setattr(TrainingRun, "save", lambda run, _path: saved.append(run.progress.trained))
     train_sae(backbone, texts, dataclasses.replace(SMALL, checkpoint_seconds=3600), tmp_path)
     assert saved == [1_024, 6_016]
 
@@ -669,7 +670,7 @@ def test_two_processes_train_one_sae(tiny_backbone: str, tmp_path: Path) -> None
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
     launch(tiny_backbone, path, tmp_path / "sae", "--cache", str(tmp_path / "cache"), "--passes", "3")
-    report = json.loads((tmp_path / "sae" / training.REPORT).read_text())
+    report = json.loads((tmp_path / "sae" / REPORT).read_text())
     assert report["processes"] == 2
     assert report["tokens"] == 3 * 6_016
     assert report["history"][-1]["fvu"] < 0.8 * report["history"][0]["fvu"]

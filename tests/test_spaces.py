@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from fac_datasets.metric_registry import metric_names
-from fac_datasets.resources import resource_folder
+from fac_datasets.evaluate_modules.registry import metric_names
+from fac_datasets.files.resources import resource_folder
 
 pytest.importorskip("gradio")
 pytestmark = pytest.mark.slow

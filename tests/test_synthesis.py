@@ -12,11 +12,13 @@ import yaml
 from fac_datasets import CoverageReport, FeatureExtractor, LocalGenerator, augment, coverage, feature_table, synthesize
 from fac_datasets.errors import ColumnError, DatasetError, FeatureSpaceMismatch, OutputError, SynthesisError
 from fac_datasets.generation import Request, Steering
-from fac_datasets.interpretation.explain import TopTokensExplainer, explain
+from fac_datasets.interpretation.explain import explain
+from fac_datasets.interpretation.explainers.top_tokens import TopTokensExplainer
 from fac_datasets.synthesis.augment import AugmentedDataset, load_synthetic
 from fac_datasets.synthesis.filters import Filters
-from fac_datasets.synthesis.journal import SampleJournal, Verdict
-from fac_datasets.synthesis.kinds import data_kind, few_shot_messages
+from fac_datasets.synthesis.kinds import data_kind
+from fac_datasets.synthesis.kinds.base import few_shot_messages
+from fac_datasets.synthesis.sample_journal import SampleJournal, Verdict
 from fac_datasets.synthesis.synthesize import Round, _attempts, _contrastive_pair, _steering, _Target, measure
 from fac_datasets.synthesis.unguided import synthesize_unguided
 from tests.tiny import TEXTS, TINY_LAYER, TINY_WIDTH

@@ -41,13 +41,13 @@ def coverage(
     """Measure a dataset's coverage of an anchor; columns of an earlier extraction are used where they are there."""
     import json
 
-    from fac_datasets.caching import write_atomically
-    from fac_datasets.columns import row_texts
-    from fac_datasets.comparison import MOST_ROWS, compare, measures_table
-    from fac_datasets.coverage import coverage as measure
-    from fac_datasets.extraction import FeatureExtractor
+    from fac_datasets.coverage.report import coverage as measure
+    from fac_datasets.diversity.all_measures import MOST_ROWS, all_measures, measures_table
     from fac_datasets.feature_space import dataset_space, parse_threshold, require_table_space
-    from fac_datasets.loading import load_rows
+    from fac_datasets.features.extractor import FeatureExtractor
+    from fac_datasets.files.atomic import write_atomically
+    from fac_datasets.rows.loading import load_rows
+    from fac_datasets.rows.text_columns import row_texts
 
     wanted = parse_threshold(threshold)
     table = None if features is None else load_rows(features)
@@ -77,7 +77,7 @@ def coverage(
     )
     values: dict[str, Any] = report.to_dict()
     if all_metrics:
-        measures = compare(
+        measures = all_measures(
             {role: row_texts(table, column) for role, table in zip(("dataset", "anchor"), tables, strict=True)}
         )
         values["measures"] = {**measures, "dataset": {"fac": report.fac, **measures["dataset"]}}

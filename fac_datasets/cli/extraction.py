@@ -40,11 +40,11 @@ def extract(
     import datasets
     from tqdm.auto import tqdm
 
-    from fac_datasets.caching import write_atomically
     from fac_datasets.errors import OptionError
-    from fac_datasets.extraction import FeatureExtractor
-    from fac_datasets.extraction_job import ExtractionJob, parse_shard
     from fac_datasets.feature_space import parse_threshold
+    from fac_datasets.features.extraction_job import ExtractionJob, parse_shard
+    from fac_datasets.features.extractor import FeatureExtractor
+    from fac_datasets.files.atomic import write_atomically
 
     stored = parse_threshold(threshold)
     default = "q90" if stored in ("q50", "q75", "q90") else stored
@@ -71,7 +71,7 @@ def extract(
     missing = job.missing(parts)
     print(f"{out}: {len(parts) - len(missing)} of {len(parts)} parts are there")
     if engine == "ray" and missing:
-        from fac_datasets.ray_data import write_parts_with_ray
+        from fac_datasets.features.ray_data import write_parts_with_ray
 
         written = write_parts_with_ray(job, missing, address=address, workers=workers)
     else:

@@ -34,7 +34,7 @@ from fac_datasets.cli.options import (
 if TYPE_CHECKING:
     import datasets
 
-    from fac_datasets.extraction import FeatureExtractor
+    from fac_datasets.features.extractor import FeatureExtractor
     from fac_datasets.generation.base import Request, TextGenerator
     from fac_datasets.generation.journal import Journal
 
@@ -88,14 +88,11 @@ def explain(
     overwrite: Overwrite = False,
 ) -> None:
     """Name each feature: by its peak tokens, or by a model (--model, --endpoint, --provider) that checks itself."""
-    from fac_datasets.identity import content_fingerprint
-    from fac_datasets.interpretation.explain import (
-        LLMExplainer,
-        TopTokensExplainer,
-        naming_requests,
-        verify_explanations,
-    )
     from fac_datasets.interpretation.explain import explain as name_features
+    from fac_datasets.interpretation.explain import naming_requests, verify_explanations
+    from fac_datasets.interpretation.explainers.llm import LLMExplainer
+    from fac_datasets.interpretation.explainers.top_tokens import TopTokensExplainer
+    from fac_datasets.rows.dataset_identity import content_fingerprint
 
     source = _rows(table_name, None)
     generator = text_generator(model, endpoint, provider, concurrency, device)
@@ -151,13 +148,13 @@ def relevance(
 
     Names that were never verified, such as those from peak tokens, are verified before the guideline is asked about.
     """
+    from fac_datasets.coverage.relevant import relevant_features
     from fac_datasets.errors import OptionError
-    from fac_datasets.identity import content_fingerprint
     from fac_datasets.interpretation.ablation import Question, ablation_relevance
     from fac_datasets.interpretation.contrast import contrast_relevance, split_by_label
-    from fac_datasets.interpretation.evidence import relevant_features
     from fac_datasets.interpretation.explain import unverified, verification_requests, verify_explanations
     from fac_datasets.interpretation.relevance import Guideline, judge_relevance, relevance_requests
+    from fac_datasets.rows.dataset_identity import content_fingerprint
 
     generator = text_generator(model, endpoint, provider, concurrency, device)
     if not (guideline or contrast or effect):
@@ -244,8 +241,8 @@ def score(
     overwrite: Overwrite = False,
 ) -> None:
     """Score each name on spans that it was not made from: AUROC, and with a model detection and fuzzing."""
-    from fac_datasets.identity import content_fingerprint
     from fac_datasets.interpretation.scoring import KINDS, held_out_spans, score_explanations, scoring_questions
+    from fac_datasets.rows.dataset_identity import content_fingerprint
 
     source = _rows(table_name, None)
     generator = text_generator(model, endpoint, provider, concurrency, device)
@@ -280,7 +277,7 @@ def score(
 
 
 def _rows(name: str, split: str | None) -> datasets.Dataset:
-    from fac_datasets.loading import load_rows
+    from fac_datasets.rows.loading import load_rows
 
     return load_rows(name, split)
 
@@ -288,7 +285,7 @@ def _rows(name: str, split: str | None) -> datasets.Dataset:
 def _identity_of(rows: datasets.Dataset, extractor: FeatureExtractor) -> list[str]:
     """What decides the features of rows: their content, and the space that they are in or will be in."""
     from fac_datasets.feature_space import dataset_space
-    from fac_datasets.identity import content_fingerprint
+    from fac_datasets.rows.dataset_identity import content_fingerprint
 
     prefix = extractor.prefix(rows.features)
     there = f"{prefix}feature_space" in rows.column_names
@@ -306,15 +303,15 @@ def _finish(
 ) -> datasets.Dataset:
     """Make a table in a folder, or read it where it is finished."""
     from contextlib import closing
+    from importlib.metadata import version
 
     from filelock import FileLock, Timeout
 
-    from fac_datasets import __version__
     from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OptionError, OutputError
+    from fac_datasets.files.output_folder import TABLE, claim, write_table
     from fac_datasets.generation.journal import Journal, Limits
-    from fac_datasets.output import TABLE, claim, write_table
 
-    identity = {"command": command, "version": __version__, **identity}
+    identity = {"command": command, "version": version("fac-datasets"), **identity}
     # Answers belong to their questions, not to a run: what was paid for serves the next one too.
     kept = (JOURNAL, ABLATION, LOCK)
     claimed = claim(out, RECORD, identity, parts=("data",), kept=kept, overwrite=overwrite)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from typing import Any
-
 import typer
 
 from fac_datasets.cli import coverage, extraction, interpretation, pipeline, publishing, review, sae
-from fac_datasets.errors import FacDatasetsError
+from fac_datasets.errors import exit_with
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,12 +28,3 @@ app.add_typer(sae.app, name="sae", help="Train, evaluate and calibrate sparse au
 def main() -> None:
     """The `fac-datasets` command."""
     exit_with(app)
-
-
-def exit_with(command: Callable[[], Any]) -> None:
-    """Run a command; an expected error becomes one line and exit code 1."""
-    try:
-        command()
-    except FacDatasetsError as error:
-        print(f"fac-datasets: {error}", file=sys.stderr)
-        sys.exit(1)

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     import datasets
 
-    from fac_datasets.extraction import FeatureExtractor
+    from fac_datasets.features.extractor import FeatureExtractor
     from fac_datasets.generation.base import TextGenerator
 
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
@@ -82,7 +82,7 @@ def row_extractor(
     backbone: str, sae: str, layer: int | None, column: str | None, other_backbone: bool, device: str | None
 ) -> FeatureExtractor:
     """The extractor that these options name; it stores every activation."""
-    from fac_datasets.extraction import FeatureExtractor
+    from fac_datasets.features.extractor import FeatureExtractor
 
     return FeatureExtractor(
         backbone, sae, layer, column=column, threshold=0, device=device, other_backbone=other_backbone

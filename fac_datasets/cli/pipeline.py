@@ -50,11 +50,11 @@ def run(
     overwrite: Overwrite = False,
 ) -> None:
     """Measure a dataset's coverage, synthesize what is missing, and write the augmented dataset."""
-    from fac_datasets.card import HARMFUL
     from fac_datasets.feature_space import parse_threshold
-    from fac_datasets.loading import header_of, load_rows
     from fac_datasets.pipeline import Settings
     from fac_datasets.pipeline import run as run_pipeline
+    from fac_datasets.publishing.dataset_card import HARMFUL
+    from fac_datasets.rows.loading import header_of, load_rows
 
     seed_rows, anchor_rows = load_rows(seed_data, split), load_rows(anchor_data, split)
     header = header_of(seed_data)

@@ -172,6 +172,6 @@ def _report(path: Path) -> dict[str, Any]:
 
 
 def _rows(name: str, split: str | None = None) -> datasets.Dataset:
-    from fac_datasets.loading import load_rows
+    from fac_datasets.rows.loading import load_rows
 
     return load_rows(name, split or None)

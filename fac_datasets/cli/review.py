@@ -50,7 +50,7 @@ def push_explanations(
 ) -> None:
     """Send one record a feature; sent again, records are updated and answers kept."""
     from fac_datasets import review
-    from fac_datasets.loading import load_rows
+    from fac_datasets.rows.loading import load_rows
 
     print(
         review.push_explanations(
@@ -105,8 +105,8 @@ def pull_explanations(
 ) -> None:
     """Write the table with its reviews; pulled again into the same folder, newer answers replace older ones."""
     from fac_datasets import review
-    from fac_datasets.interpretation.evidence import relevant_features
-    from fac_datasets.loading import load_rows
+    from fac_datasets.coverage.relevant import relevant_features
+    from fac_datasets.rows.loading import load_rows
 
     rows = load_rows(table)
     _claim(out, "explanations", rows, name, consensus, overwrite)
@@ -150,7 +150,7 @@ def demo(
     port: Annotated[int, typer.Option(help="Of a local server.")] = 6900,
 ) -> None:
     """Say how to get a server; where one is installed with this repository, start it with two reviews to look at."""
-    from fac_datasets.review.demo import HOW_TO_GET_A_SERVER, installed_server, run_demo
+    from fac_datasets.review.local_server import HOW_TO_GET_A_SERVER, installed_server, run_demo
 
     repository = installed_server()
     if repository is None:
@@ -173,8 +173,8 @@ def _report(path: Path | None) -> dict[str, Any] | None:
 
 
 def _claim(out: Path, what: str, rows: datasets.Dataset, name: str, consensus: str, overwrite: bool) -> None:
-    from fac_datasets.identity import content_fingerprint
-    from fac_datasets.output import claim
+    from fac_datasets.files.output_folder import claim
+    from fac_datasets.rows.dataset_identity import content_fingerprint
 
     identity = {"command": f"review pull {what}", "rows": content_fingerprint(rows), "options": [name, consensus]}
     claim(out, RECORD, identity, parts=("data",), overwrite=overwrite)
@@ -182,7 +182,7 @@ def _claim(out: Path, what: str, rows: datasets.Dataset, name: str, consensus: s
 
 def _write(out: Path, reviewed: datasets.Dataset) -> None:
     """Write what was pulled, and say how far people agree."""
-    from fac_datasets.output import write_table
+    from fac_datasets.files.output_folder import write_table
     from fac_datasets.review import summary
 
     write_table(out, reviewed)

@@ -60,9 +60,10 @@ def train(
     `accelerate launch -m fac_datasets sae train ...`."""
     from accelerate import PartialState
 
-    from fac_datasets.backbone import Backbone
-    from fac_datasets.loading import load_rows, stream_rows
-    from fac_datasets.sae.training import TrainingConfig, train_sae
+    from fac_datasets.backbone.model import Backbone
+    from fac_datasets.rows.loading import load_rows, stream_rows
+    from fac_datasets.sae.training.config import TrainingConfig
+    from fac_datasets.sae.training.train import train_sae
 
     named: dict[str, Any] = {
         "objective": objective,
@@ -131,14 +132,14 @@ def evaluate(
     """Measure an SAE on held-out text; writes report.json and report.png."""
     import json
 
-    from fac_datasets.backbone import backbone_info
-    from fac_datasets.caching import write_atomically
+    from fac_datasets.backbone.identity import backbone_info
     from fac_datasets.errors import OutputError
-    from fac_datasets.identity import identify
-    from fac_datasets.loading import load_rows
-    from fac_datasets.plots import plot_evaluation
+    from fac_datasets.files.atomic import write_atomically
+    from fac_datasets.plots import evaluation_png
+    from fac_datasets.rows.dataset_identity import identify
+    from fac_datasets.rows.loading import load_rows
     from fac_datasets.sae.evaluation import evaluate_sae
-    from fac_datasets.sae.formats import find_sae
+    from fac_datasets.sae.loading import find_sae
 
     texts = [load_rows(one, split) for one in data]
     path = out / "report.json"
@@ -170,7 +171,7 @@ def evaluate(
             dtype=dtype,
         )
         write_atomically(path, (json.dumps(report, indent=2) + "\n").encode())
-        plot_evaluation(report, out / "report.png")
+        write_atomically(out / "report.png", evaluation_png(report))
     for kind, part in {"all": report, **report["kinds"]}.items():
         print(
             f"{kind}: {part['tokens']:,} tokens, fraction of variance unexplained {part['fvu']:.3f}, L0 "
@@ -191,12 +192,12 @@ def calibrate(
     device: Device = None,
 ) -> None:
     """Measure each feature's usual activations, which quantile thresholds need, and store them with the SAE."""
-    from fac_datasets.backbone import Backbone
-    from fac_datasets.columns import read_rows, resolve_column
+    from fac_datasets.backbone.model import Backbone
     from fac_datasets.errors import OptionError
-    from fac_datasets.loading import load_rows
+    from fac_datasets.rows.loading import load_rows
+    from fac_datasets.rows.text_columns import read_rows, resolve_column
     from fac_datasets.sae.calibration import calibrate_sae
-    from fac_datasets.sae.formats import find_sae
+    from fac_datasets.sae.loading import find_sae
 
     rows = []
     for one in data:

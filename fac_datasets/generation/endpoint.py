@@ -18,8 +18,8 @@ from huggingface_hub import AsyncInferenceClient
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, OfflineModeIsEnabled
 
 from fac_datasets.errors import GenerationError, OptionError
+from fac_datasets.files.retrying import growing_wait, wait_after
 from fac_datasets.generation.base import Completion, Request, TextGenerator, estimated_tokens
-from fac_datasets.retrying import growing_wait, wait_after
 
 _OWN_HOSTS = ("localhost", "127.0.0.1", "::1")
 """Names of one's own machine."""

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from jinja2 import TemplateError
 
-from fac_datasets.backbone import EMBEDDED, backbone_info, decoder_blocks, load_model, load_tokenizer, torch_device
+from fac_datasets.backbone.identity import EMBEDDED, backbone_info
+from fac_datasets.backbone.pretrained import decoder_blocks, load_model, load_tokenizer, torch_device
 from fac_datasets.errors import SynthesisError
 from fac_datasets.generation.base import Completion, Request, Steering, TextGenerator
 

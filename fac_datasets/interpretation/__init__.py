@@ -1,1 +1,1 @@
-"""From feature columns to a table of features that people and generators can read."""
+"""What features are about, and which matter for a task."""

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fac_datasets.backbone import backbone_info, torch_device
-from fac_datasets.caching import write_atomically
-from fac_datasets.columns import as_text, read_rows, resolve_column
+from fac_datasets.backbone.batching import batches_by_tokens, pad
+from fac_datasets.backbone.identity import backbone_info
+from fac_datasets.backbone.pretrained import torch_device
+from fac_datasets.backbone.windows import Window
 from fac_datasets.errors import DatasetError, FeatureSpaceMismatch, OptionError, OutputError
 from fac_datasets.feature_space import FeatureSpace
-from fac_datasets.identity import content_fingerprint
+from fac_datasets.files.atomic import write_atomically
 from fac_datasets.interpretation.contrast import split_by_label
 from fac_datasets.interpretation.evidence import with_evidence
 from fac_datasets.interpretation.statistics import adjusted_p, student_quantile, student_z, two_sided_p
-from fac_datasets.interpretation.table import add_columns, require_columns
-from fac_datasets.windows import Window, batches_by_tokens, pad
+from fac_datasets.rows.dataset_identity import content_fingerprint
+from fac_datasets.rows.tables import add_columns, require_columns
+from fac_datasets.rows.text_columns import as_text, read_rows, resolve_column
 
 if TYPE_CHECKING:
     import datasets
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from fac_datasets.extraction import FeatureExtractor
+    from fac_datasets.features.extractor import FeatureExtractor
     from fac_datasets.sae.model import SparseAutoencoder
 
 _BATCH_TOKENS = 1024
@@ -264,7 +266,7 @@ class _Ablation:
         found: list[dict[int, list[tuple[float, float]]]] = [{} for _ in features]
         quiet = datasets.utils.are_progress_bars_disabled()
         with torch.inference_mode(), tqdm(total=len(self.windows), unit="row", desc="ablate", disable=quiet) as bar:
-            for number, batch in enumerate(batches_by_tokens(self.windows, _BATCH_TOKENS, share_heads=False)):
+            for number, batch in enumerate(batches_by_tokens(self.windows, _BATCH_TOKENS, share_prefixes=False)):
                 if number == len(measured.batches):
                     measured.add(list(self._of_batch(batch.indices, features)))
                 for place, row, total, weight in measured.batches[number]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.coverage import flatten
+from fac_datasets.coverage.active_rows import flatten
 from fac_datasets.errors import ColumnError, DatasetError, OptionError
 from fac_datasets.feature_space import FeatureSpace, dataset_space, require_same_space, require_table_space
 from fac_datasets.interpretation.evidence import with_evidence
 from fac_datasets.interpretation.spans import require_all_activations
 from fac_datasets.interpretation.statistics import adjusted_p, permutation_p
-from fac_datasets.interpretation.table import add_columns, require_columns
+from fac_datasets.rows.tables import add_columns, require_columns
 
 if TYPE_CHECKING:
     import datasets

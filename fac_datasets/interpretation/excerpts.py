@@ -48,3 +48,8 @@ def harmless(text: str) -> str:
     text = _INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
     text = re.sub(r"\*(?=\*)", "* ", text)
     return _TEMPLATE.sub(lambda found: " ".join(found[0]) if len(found[0]) > 1 else f"{found[0]} ", text)
+
+
+def marked_excerpts(spans: Sequence[Mapping[str, Any]]) -> str:
+    """Spans with their peaks marked, for a prompt."""
+    return listed([excerpt(span, marked=True) for span in spans])

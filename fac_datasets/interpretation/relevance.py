@@ -13,10 +13,10 @@ from fac_datasets.errors import OptionError
 from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.generation.journal import Journal
 from fac_datasets.interpretation.evidence import with_evidence
-from fac_datasets.interpretation.excerpts import quoted
-from fac_datasets.interpretation.explain import excerpts_of, unverified
+from fac_datasets.interpretation.excerpts import marked_excerpts, quoted
+from fac_datasets.interpretation.explain import unverified
 from fac_datasets.interpretation.questions import Prompt, ask, opened, read_verdict
-from fac_datasets.interpretation.table import add_columns, require_columns
+from fac_datasets.rows.tables import add_columns, require_columns
 
 if TYPE_CHECKING:
     import datasets
@@ -133,7 +133,7 @@ def relevance_requests(table: datasets.Dataset, guideline: Guideline) -> list[Re
     return [
         prompt.request(
             name=quoted(row["explanation"]),
-            excerpts=excerpts_of(row["spans"][:_SHOWN]),
+            excerpts=marked_excerpts(row["spans"][:_SHOWN]),
             guideline=guideline.name,
             rules=guideline.text,
         )

@@ -22,7 +22,8 @@ from fac_datasets.generation.journal import Journal
 from fac_datasets.interpretation.excerpts import excerpt, listed, quoted
 from fac_datasets.interpretation.questions import Prompt, Unanswered, ask, opened, values_of
 from fac_datasets.interpretation.statistics import auroc, balanced_accuracy
-from fac_datasets.interpretation.table import add_columns, feature_table, require_columns
+from fac_datasets.interpretation.table import feature_table
+from fac_datasets.rows.tables import add_columns, require_columns
 
 if TYPE_CHECKING:
     import datasets
@@ -275,7 +276,7 @@ def _by_words(names: Sequence[str], texts: Sequence[Sequence[str]]) -> list[list
 
 
 def _by_embedding(model: str) -> Callable[[Sequence[str], Sequence[Sequence[str]]], list[list[float]]]:
-    from fac_datasets.embeddings import embeddings_of
+    from fac_datasets.diversity.embeddings import embeddings_of
 
     def rank(names: Sequence[str], texts: Sequence[Sequence[str]]) -> list[list[float]]:
         # Silent spans are shared by many features.

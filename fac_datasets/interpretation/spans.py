@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.caching import write_atomically
-from fac_datasets.columns import read_rows, resolve_column
-from fac_datasets.coverage import flatten
+from fac_datasets.coverage.active_rows import flatten
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch
 from fac_datasets.feature_space import FeatureSpace, format_threshold, require_same_space
+from fac_datasets.files.atomic import write_atomically
+from fac_datasets.rows.text_columns import read_rows, resolve_column
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

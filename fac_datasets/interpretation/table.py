@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from fac_datasets.columns import normalise_message, prefix_of, read_rows, resolve_column
-from fac_datasets.coverage import flatten
+from fac_datasets.coverage.active_rows import flatten
 from fac_datasets.errors import ColumnError, OptionError
 from fac_datasets.feature_space import dataset_space
 from fac_datasets.interpretation.spans import FeatureSpans, Places, SilentRows, ranks, require_all_activations
+from fac_datasets.rows.text_columns import normalise_message, prefix_of, read_rows, resolve_column
 
 if TYPE_CHECKING:
     import datasets
@@ -22,17 +22,22 @@ if TYPE_CHECKING:
 KEPT = 32
 """Strongest spans of a feature, shown and held out together."""
 
+
 LOWER = 16
 """Held-out spans of a feature that are drawn from all its activations."""
+
 
 SILENT = 32
 """Spans of rows in which a feature does not fire."""
 
+
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 """Of a feature's activation over the rows where it fires."""
 
+
 _ROWS = 500
 """Rows read at once."""
+
 
 _BLANKS = np.array([ord(character) for character in " \t\n\r\u00a0"], dtype=np.uint32)
 
@@ -363,33 +368,8 @@ def _quantiles(sample: Places, ids: NDArray[np.int64]) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, pa.array(found.ravel().astype(np.float32)))
 
 
-def add_columns(table: datasets.Dataset, columns: Mapping[str, tuple[Any, Any]]) -> datasets.Dataset:
-    """A table with columns added or replaced, each with its values and its type."""
-    order = list(dict.fromkeys([*table.column_names, *columns]))
-    table = table.remove_columns([name for name in columns if name in table.column_names])
-    for name, (values, kind) in columns.items():
-        table = table.add_column(name, list(values), feature=kind)
-    return table.select_columns(order)
-
-
 def reviewed_name(row: Mapping[str, Any]) -> str | None:
     """A feature's name: the one that reviewers gave it, else its explanation unless they found that it does not fit."""
     if row.get("review_explanation"):
         return str(row["review_explanation"])
     return None if row.get("review_fits") in ("no", "cannot tell") else row.get("explanation")
-
-
-def require_columns(table: datasets.Dataset, *names: str) -> None:
-    """Raise ColumnError unless a feature table has these columns."""
-    makers = {
-        "explanation": "explain",
-        "fits": "explain",
-        "evidence": "judge_relevance or contrast_relevance",
-        "contrast": "contrast_relevance",
-    }
-    for name in names:
-        if name not in table.column_names:
-            raise ColumnError(
-                f"the table has no column {name!r}, which {makers.get(name, 'feature_table')} makes; its columns are "
-                f"{table.column_names}"
-            )

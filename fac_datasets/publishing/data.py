@@ -8,19 +8,20 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from fac_datasets.card import CardFacts, LeakCheck, dataset_card
-from fac_datasets.columns import row_texts
-from fac_datasets.coverage import CoverageReport
+from fac_datasets.coverage.report import CoverageReport
 from fac_datasets.errors import ColumnError, OptionError, PublishError
 from fac_datasets.feature_space import dataset_space, require_same_but_threshold
-from fac_datasets.identity import content_fingerprint, source_columns
-from fac_datasets.interpretation.table import require_columns, reviewed_name
-from fac_datasets.layout import SHARD_BYTES, Tables, write_tables
+from fac_datasets.files.parquet_layout import SHARD_BYTES, Tables, write_tables
+from fac_datasets.interpretation.table import reviewed_name
 from fac_datasets.publishing.commit import CARD, Content, Target
+from fac_datasets.publishing.dataset_card import CardFacts, LeakCheck, dataset_card
 from fac_datasets.publishing.leaks import find_leaks
 from fac_datasets.publishing.merging import require_room
 from fac_datasets.publishing.publication import Published, known_token, publish_files
 from fac_datasets.publishing.secrets import require_none, secrets_in_rows
+from fac_datasets.rows.dataset_identity import content_fingerprint, source_columns
+from fac_datasets.rows.tables import require_columns
+from fac_datasets.rows.text_columns import row_texts
 from fac_datasets.synthesis.augment import AugmentedDataset
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
 )
 
 from fac_datasets.errors import PublishError
-from fac_datasets.retrying import growing_wait, wait_after
+from fac_datasets.files.retrying import growing_wait, wait_after
 
 FAILURES = (
     HfHubHTTPError, TransportError, OfflineModeIsEnabled, LocalEntryNotFoundError, RuntimeError, JSONDecodeError

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from fac_datasets.synthesis.filters import runs_of_words, words_of
+from fac_datasets.synthesis.words import runs_of_words, words_of
 
 NEARLY = 0.8
 """Share of a text's runs of words that stand in another, from which on it counts as nearly verbatim."""

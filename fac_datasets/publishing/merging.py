@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from fac_datasets.card import header_blocks, split_card
 from fac_datasets.errors import PublishError
-from fac_datasets.layout import CONFIGS
+from fac_datasets.files.parquet_layout import CONFIGS
+from fac_datasets.rows.card_header import header_blocks, split_card
 
 BEGIN = "<!-- fac-datasets: this part is written anew with each publication; text outside of it stays -->"
 END = "<!-- fac-datasets: end -->"

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from huggingface_hub import get_token
 
-from fac_datasets.card import split_card
 from fac_datasets.publishing.commit import CARD, MANIFEST, Content, Target, commit_files, manifest_of
 from fac_datasets.publishing.merging import merge_card
 from fac_datasets.publishing.secrets import require_none, secrets_in_file
+from fac_datasets.rows.card_header import split_card
 
 
 class Published(NamedTuple):

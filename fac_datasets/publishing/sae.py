@@ -7,10 +7,10 @@ from pathlib import Path
 
 from huggingface_hub import ModelCard
 
-from fac_datasets.card import sae_card
 from fac_datasets.errors import PublishError, SAEFormatError
 from fac_datasets.publishing.commit import CARD, Content, Target
 from fac_datasets.publishing.publication import Published, publish_files
+from fac_datasets.publishing.sae_card import sae_card
 
 _FILES = ("config.json", "model.safetensors", "report.json", "report.png", "training.json", "training.png")
 

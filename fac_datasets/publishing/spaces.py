@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fac_datasets.card import split_card
 from fac_datasets.errors import OptionError, PublishError
-from fac_datasets.metric_registry import metric_names
+from fac_datasets.evaluate_modules.registry import metric_names
+from fac_datasets.files.resources import resource_folder
 from fac_datasets.publishing.commit import CARD, Target
 from fac_datasets.publishing.publication import Published, publish_files
-from fac_datasets.resources import resource_folder
+from fac_datasets.rows.card_header import split_card
 
 _NEEDED = (CARD, "app.py", "requirements.txt")
 

@@ -11,23 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fac_datasets.coverage import CoverageReport
+from fac_datasets.coverage.report import CoverageReport
 from fac_datasets.errors import OptionError
 from fac_datasets.feature_space import FeatureSpace, require_same_but_threshold
 from fac_datasets.interpretation.evidence import with_evidence
 from fac_datasets.interpretation.relevance import Guideline
-from fac_datasets.interpretation.table import add_columns, require_columns
 from fac_datasets.review.agreement import CANNOT_TELL, CERTAINTY, HOLDS, consensus_rule, counting
 from fac_datasets.review.form import SHOWN, Form, Question, guidelines
 from fac_datasets.review.markup import numbered, shown, shown_with_peak, two_columns
-from fac_datasets.review.records import (
-    Answer,
-    PushReport,
-    ReviewDataset,
-    ReviewRecord,
-    Suggestion,
-    require_different,
-)
+from fac_datasets.review.records import Answer, PushReport, ReviewDataset, ReviewRecord, Suggestion, require_different
+from fac_datasets.rows.tables import add_columns, require_columns
 
 if TYPE_CHECKING:
     import argilla

@@ -8,25 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from fac_datasets.errors import ColumnError, OptionError, ReviewError
 from fac_datasets.feature_space import dataset_space, require_same_but_threshold, require_same_space
-from fac_datasets.interpretation.table import add_columns
 from fac_datasets.review.agreement import CANNOT_TELL, CERTAINTY, consensus_rule, counting
 from fac_datasets.review.form import Form, Question, guidelines
 from fac_datasets.review.markup import shown, shown_with_peak, two_columns
-from fac_datasets.review.records import (
-    Answer,
-    PushReport,
-    ReviewDataset,
-    ReviewRecord,
-    Suggestion,
-    require_different,
-)
+from fac_datasets.review.records import Answer, PushReport, ReviewDataset, ReviewRecord, Suggestion, require_different
+from fac_datasets.rows.tables import add_columns
 from fac_datasets.synthesis.synthesize import MARGIN, measure
 
 if TYPE_CHECKING:
     import argilla
     import datasets
 
-    from fac_datasets.extraction import FeatureExtractor
+    from fac_datasets.features.extractor import FeatureExtractor
 
 KEEP, DROP = "keep", "drop"
 

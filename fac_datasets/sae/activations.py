@@ -20,12 +20,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fac_datasets.backbone import Backbone
-from fac_datasets.caching import write_atomically
-from fac_datasets.columns import read_rows, resolve_column
+from fac_datasets.backbone.model import Backbone
+from fac_datasets.backbone.rendering import Row
+from fac_datasets.backbone.windows import Window
 from fac_datasets.errors import OptionError, TrainingError
-from fac_datasets.identity import identify
-from fac_datasets.windows import Row, Window
+from fac_datasets.files.atomic import write_atomically
+from fac_datasets.rows.dataset_identity import identify
+from fac_datasets.rows.text_columns import read_rows, resolve_column
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,16 +16,17 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
-from fac_datasets.caching import cache_folder, write_atomically
 from fac_datasets.errors import CalibrationMissing, DatasetError
 from fac_datasets.feature_space import QUANTILES, FeatureSpace, Threshold, format_threshold, require_activation
+from fac_datasets.files.atomic import cache_folder, write_atomically
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fac_datasets.backbone import Backbone
+    from fac_datasets.backbone.model import Backbone
+    from fac_datasets.backbone.rendering import Row
+    from fac_datasets.backbone.windows import Window
     from fac_datasets.sae.model import SparseAutoencoder
-    from fac_datasets.windows import Row, Window
 
 RARE = 10
 """A feature with fewer positive token activations than this takes the quantile pooled over all features."""
@@ -108,7 +109,7 @@ def find_calibration(space: FeatureSpace) -> Calibration:
     Raises:
         CalibrationMissing: there is none.
     """
-    from fac_datasets.embedded import EMBEDDED_SAE_FOLDER
+    from fac_datasets.sae.location import EMBEDDED_SAE_FOLDER
 
     file = f"{calibration_key(space)}.safetensors"
     for path in (EMBEDDED_SAE_FOLDER / "calibration" / file, cache_folder("calibrations") / space.sae_digest / file):
@@ -189,8 +190,8 @@ def calibrate_sae(
     import datasets
     from tqdm.auto import tqdm
 
-    from fac_datasets.backbone import EMBEDDED
-    from fac_datasets.sae.formats import find_sae
+    from fac_datasets.backbone.identity import EMBEDDED
+    from fac_datasets.sae.loading import find_sae
     from fac_datasets.sae.model import require_match
 
     require_activation(activation)

@@ -13,15 +13,17 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from fac_datasets.backbone import backbone_info, load_tokenizer, torch_device
-from fac_datasets.columns import read_rows, resolve_column
+from fac_datasets.backbone.batching import batches_by_tokens, pad
+from fac_datasets.backbone.identity import backbone_info
+from fac_datasets.backbone.pretrained import load_tokenizer, torch_device
+from fac_datasets.backbone.windows import Window, row_windows
 from fac_datasets.errors import DatasetError
-from fac_datasets.identity import identify
+from fac_datasets.rows.dataset_identity import identify
+from fac_datasets.rows.text_columns import read_rows, resolve_column
 from fac_datasets.sae.activations import of_usual_norm
-from fac_datasets.sae.formats import find_sae
+from fac_datasets.sae.loading import find_sae
 from fac_datasets.sae.model import require_match
 from fac_datasets.sae.splicing import SplicedModel
-from fac_datasets.windows import Window, batches_by_tokens, pad, row_windows
 
 if TYPE_CHECKING:
     from fac_datasets.sae.model import SparseAutoencoder
@@ -148,7 +150,7 @@ def evaluate_sae(
         for kind in dict.fromkeys(kinds):
             group = [window for window, of_kind in zip(windows, kinds, strict=True) if of_kind == kind]
             sums[kind] = _Sums(found.config.d_in, found.config.d_sae)
-            for batch in batches_by_tokens(group, _BATCH_TOKENS, share_heads=False):
+            for batch in batches_by_tokens(group, _BATCH_TOKENS, share_prefixes=False):
                 judge.measure(batch.windows, sums[kind])
                 bar.update(sum(int(window.own.sum()) for window in batch.windows))
     whole = next(iter(sums.values()))

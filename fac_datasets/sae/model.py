@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from fac_datasets.backbone import BackboneInfo
-from fac_datasets.caching import write_atomically
+from fac_datasets.backbone.identity import BackboneInfo
 from fac_datasets.errors import BackboneError, OptionError, SAEFormatError, SAEMismatch
+from fac_datasets.files.atomic import write_atomically
 from fac_datasets.sae.architectures import ActiveFeatures, Architecture, make_architecture
 
 CONFIG_FILE = "config.json"
@@ -218,7 +218,7 @@ class SparseAutoencoder(nn.Module):
 
         from fac_datasets.publishing.sae import publish_sae
         from fac_datasets.sae.calibration import known_calibrations
-        from fac_datasets.sae.formats import find_sae
+        from fac_datasets.sae.loading import find_sae
 
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / Path(self.config.name).name
@@ -235,7 +235,7 @@ class SparseAutoencoder(nn.Module):
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path) -> SparseAutoencoder:
         """Load an SAE of any supported format, in float32; see `load_sae`."""
-        from fac_datasets.sae.formats import load_sae
+        from fac_datasets.sae.loading import load_sae
 
         return load_sae(name_or_path)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from fac_datasets.backbone import decoder_blocks, load_model
+from fac_datasets.backbone.pretrained import decoder_blocks, load_model
 
 if TYPE_CHECKING:
     import torch

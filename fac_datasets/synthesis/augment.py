@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fac_datasets.columns import dataset_of, resolve_column
 from fac_datasets.errors import ColumnError, DatasetError, SynthesisError
-from fac_datasets.identity import source_columns
-from fac_datasets.layout import CONFIGS, Tables, write_tables
+from fac_datasets.files.parquet_layout import CONFIGS, Tables, write_tables
+from fac_datasets.rows.dataset_identity import source_columns
+from fac_datasets.rows.tables import dataset_of
+from fac_datasets.rows.text_columns import resolve_column
 from fac_datasets.synthesis.synthesize import synthetic_features
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def load_synthetic(name: str, column: str | None = None) -> datasets.Dataset:
     Raises:
         DatasetError: nothing is there, or synthetic rows and provenance do not belong together.
     """
-    from fac_datasets.loading import load_rows
+    from fac_datasets.rows.loading import load_rows
 
     rows = load_rows(name)
     if "synthetic_id" not in rows.column_names or "target_feature" in rows.column_names:

@@ -19,20 +19,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fac_datasets.columns import as_text, dataset_of, read_rows, resolve_column, row_texts
-from fac_datasets.coverage import CoverageReport
+from fac_datasets.coverage.report import CoverageReport
 from fac_datasets.errors import OptionError, SynthesisError
 from fac_datasets.feature_space import require_same_but_threshold
 from fac_datasets.generation.base import Request, Steering, TextGenerator
 from fac_datasets.interpretation.table import reviewed_name
+from fac_datasets.rows.tables import dataset_of
+from fac_datasets.rows.text_columns import as_text, read_rows, resolve_column, row_texts
 from fac_datasets.synthesis.filters import Filters
-from fac_datasets.synthesis.journal import NO_TEXT, VERIFIED, SampleJournal, Verdict
-from fac_datasets.synthesis.kinds import DataKind, data_kind, example_of, few_shot_messages
+from fac_datasets.synthesis.kinds import data_kind
+from fac_datasets.synthesis.kinds.base import DataKind, example_of, few_shot_messages
+from fac_datasets.synthesis.sample_journal import NO_TEXT, VERIFIED, SampleJournal, Verdict
 
 if TYPE_CHECKING:
     import datasets
 
-    from fac_datasets.extraction import FeatureExtractor
+    from fac_datasets.features.extractor import FeatureExtractor
 
 logger = logging.getLogger(__name__)
 

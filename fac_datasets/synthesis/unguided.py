@@ -10,14 +10,15 @@ import numpy as np
 
 from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.synthesis.filters import Filters
-from fac_datasets.synthesis.journal import NO_TEXT, VERIFIED, SampleJournal, Verdict
-from fac_datasets.synthesis.kinds import DataKind, data_kind, example_of, few_shot_messages
+from fac_datasets.synthesis.kinds import data_kind
+from fac_datasets.synthesis.kinds.base import DataKind, example_of, few_shot_messages
+from fac_datasets.synthesis.sample_journal import NO_TEXT, VERIFIED, SampleJournal, Verdict
 from fac_datasets.synthesis.synthesize import EXAMPLES, ROUNDS
 
 if TYPE_CHECKING:
     import datasets
 
-    from fac_datasets.extraction import FeatureExtractor
+    from fac_datasets.features.extractor import FeatureExtractor
 
 PROMPTS = 16
 """Different prompts in a batch."""

@@ -1,7 +1,7 @@
 """The Space of the compression_ratio metric."""
 
 from fac_datasets.diversity import compression_ratio
-from fac_datasets.metric_page import metric_page
+from fac_datasets.evaluate_modules.page import metric_page
 
 demo = metric_page(
     title="Compression ratio",

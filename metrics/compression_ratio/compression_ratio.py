@@ -4,8 +4,8 @@ from typing import Any
 
 import evaluate
 
-from fac_datasets import evaluate_metric
 from fac_datasets.diversity import compression_ratio
+from fac_datasets.evaluate_modules import metric as evaluate_metric
 
 _DESCRIPTION = """
 Bytes of all texts over their bytes when compressed by gzip: the more they repeat each other, the higher.

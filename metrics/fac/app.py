@@ -4,9 +4,9 @@ import gradio as gr
 from matplotlib.figure import Figure
 
 from fac_datasets.errors import FacDatasetsError
-from fac_datasets.metric_page import FILES, texts_of
+from fac_datasets.evaluate_modules.page import FILES, texts_of
+from fac_datasets.evaluate_modules.text_coverage import coverage_of_inputs
 from fac_datasets.plots import growth_figure
-from fac_datasets.text_coverage import coverage_of_inputs
 
 TEXTS = "How do I cook rice?\nWhat is a good soup for winter?"
 ANCHOR = "How do I cook rice?\nHow do I sort a list in Python?"

@@ -4,8 +4,8 @@ from typing import Any
 
 import evaluate
 
-from fac_datasets import evaluate_metric
-from fac_datasets.text_coverage import coverage_of_inputs
+from fac_datasets.evaluate_modules import metric as evaluate_metric
+from fac_datasets.evaluate_modules.text_coverage import coverage_of_inputs
 
 _DESCRIPTION = """
 Feature activation coverage (FAC): the share of the sparse-autoencoder features that an anchor activates which the

@@ -1,7 +1,7 @@
 """The Space of the near_duplicate_rate metric."""
 
 from fac_datasets.diversity import near_duplicate_rate
-from fac_datasets.metric_page import metric_page
+from fac_datasets.evaluate_modules.page import metric_page
 
 demo = metric_page(
     title="Near-duplicate rate",

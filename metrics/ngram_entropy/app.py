@@ -1,7 +1,7 @@
 """The Space of the ngram_entropy metric."""
 
 from fac_datasets.diversity import ngram_entropy
-from fac_datasets.metric_page import metric_page
+from fac_datasets.evaluate_modules.page import metric_page
 
 demo = metric_page(
     title="n-gram entropy",

@@ -4,8 +4,8 @@ from typing import Any
 
 import evaluate
 
-from fac_datasets import evaluate_metric
 from fac_datasets.diversity import ngram_entropy
+from fac_datasets.evaluate_modules import metric as evaluate_metric
 
 _DESCRIPTION = """
 Shannon entropy of the distribution of n-grams of all texts, in bits, and divided by that of as many different n-grams

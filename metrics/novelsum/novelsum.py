@@ -4,8 +4,8 @@ from typing import Any
 
 import evaluate
 
-from fac_datasets import evaluate_metric
 from fac_datasets.diversity import novelsum
+from fac_datasets.evaluate_modules import metric as evaluate_metric
 
 _DESCRIPTION = """
 NovelSum: the mean over rows of the average cosine distance to the other rows, in which near ones weigh most; on request

@@ -4,8 +4,8 @@ from typing import Any
 
 import evaluate
 
-from fac_datasets import evaluate_metric
 from fac_datasets.diversity import pair_cosdist
+from fac_datasets.evaluate_modules import metric as evaluate_metric
 
 _DESCRIPTION = """
 Mean cosine distance between the sentence embeddings of all pairs of texts, exact: from the sum of the unit vectors,

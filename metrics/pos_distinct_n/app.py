@@ -1,7 +1,7 @@
 """The Space of the pos_distinct_n metric."""
 
 from fac_datasets.diversity import pos_distinct_n
-from fac_datasets.metric_page import metric_page
+from fac_datasets.evaluate_modules.page import metric_page
 
 demo = metric_page(
     title="POS-tag Distinct-n",

@@ -4,8 +4,8 @@ from typing import Any
 
 import evaluate
 
-from fac_datasets import evaluate_metric
 from fac_datasets.diversity import pos_distinct_n
+from fac_datasets.evaluate_modules import metric as evaluate_metric
 
 _DESCRIPTION = """
 Distinct-n over part-of-speech tags: the number of different n-grams of tags over the number of n-grams. Tags are the

@@ -1,7 +1,7 @@
 """The Space of the semantic_entropy metric."""
 
 from fac_datasets.diversity import semantic_entropy
-from fac_datasets.metric_page import metric_page
+from fac_datasets.evaluate_modules.page import metric_page
 
 demo = metric_page(
     title="Semantic entropy",

@@ -4,8 +4,8 @@ from typing import Any
 
 import evaluate
 
-from fac_datasets import evaluate_metric
 from fac_datasets.diversity import semantic_entropy
+from fac_datasets.evaluate_modules import metric as evaluate_metric
 
 _DESCRIPTION = """
 Entropy of how texts spread over k clusters of their sentence embeddings, in bits, and divided by log2 k. Clusters are

@@ -4,8 +4,8 @@ from typing import Any
 
 import evaluate
 
-from fac_datasets import evaluate_metric
 from fac_datasets.diversity import vendi_score
+from fac_datasets.evaluate_modules import metric as evaluate_metric
 
 _DESCRIPTION = """
 Vendi score: the effective number of different rows, the exponential of the entropy of the eigenvalues of their cosine

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fac_datasets import CoverageReport
-from fac_datasets.identity import DatasetIdentity
+from fac_datasets.rows.dataset_identity import DatasetIdentity
 from fac_datasets.synthesis.synthesize import synthetic_features
 from tests.argilla.server import API_KEY, CHROMIUM, PASSWORD, ArgillaServer, why_unavailable
 

@@ -16,8 +16,8 @@ import datasets
 from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from fac_datasets import FeatureExtractor, review
-from fac_datasets.interpretation.table import add_columns
-from fac_datasets.review.demo import example
+from fac_datasets.review.local_server import example
+from fac_datasets.rows.tables import add_columns
 from tests.argilla.server import API_KEY, CHROMIUM, OWNER, PASSWORD, ArgillaServer
 
 SIZE = ViewportSize(width=1500, height=1150)

@@ -15,8 +15,8 @@ import pytest
 
 from fac_datasets import FeatureExtractor, LocalGenerator, augment, coverage, relevant_features, review, synthesize
 from fac_datasets.errors import FeatureSpaceMismatch, OutputError
-from fac_datasets.loading import load_rows
 from fac_datasets.pipeline import Settings, run
+from fac_datasets.rows.loading import load_rows
 from tests.argilla.conftest import SPACE, Annotator, records_of
 from tests.argilla.server import API_KEY, REPOSITORY, ArgillaServer, why_unavailable
 from tests.cli import command

@@ -30,9 +30,9 @@ from datasets.arrow_writer import ArrowWriter
 from transformers import AutoModelForCausalLM
 
 from fac_datasets import FeatureExtractor
-from fac_datasets.backbone import load_model
-from fac_datasets.columns import with_columns
-from fac_datasets.windows import Window
+from fac_datasets.backbone.pretrained import load_model
+from fac_datasets.backbone.windows import Window
+from fac_datasets.rows.tables import with_columns
 from tests.benchmarks.data import SEED_TASKS, USER_INSTRUCTIONS
 from tests.benchmarks.record import write_result
 from tests.memory import peak_mb

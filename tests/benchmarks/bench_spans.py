@@ -27,8 +27,8 @@ import datasets
 import numpy as np
 
 from fac_datasets import feature_table
-from fac_datasets.backbone import load_tokenizer
-from fac_datasets.embedded import embedded_backbone_folder
+from fac_datasets.backbone.bundled import embedded_backbone_folder
+from fac_datasets.backbone.pretrained import load_tokenizer
 from fac_datasets.interpretation.spans import STRONGEST
 from tests.benchmarks.record import write_result
 from tests.memory import forget_peak, peak_mb

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fac_datasets.errors import DatasetError
-from fac_datasets.packages import sha256
+from fac_datasets.files.digests import sha256
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from fac_datasets.caching import write_atomically
-from fac_datasets.card import sae_card
-from fac_datasets.embedded import EMBEDDED_SAE_FOLDER
-from fac_datasets.sae.formats import find_sae
+from fac_datasets.files.atomic import write_atomically
+from fac_datasets.publishing.sae_card import sae_card
+from fac_datasets.sae.loading import find_sae
+from fac_datasets.sae.location import EMBEDDED_SAE_FOLDER
 
 REPOSITORY = Path(__file__).parent.parent.parent
 

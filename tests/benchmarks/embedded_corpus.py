@@ -25,10 +25,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from fac_datasets.demo import conversations
-from fac_datasets.identity import content_fingerprint
-from fac_datasets.loading import load_rows
-from fac_datasets.packages import PinnedPackage, package_files, sha256
+from fac_datasets.files.digests import sha256
+from fac_datasets.files.pinned_packages import PinnedPackage, package_files
+from fac_datasets.rows.conversations import conversations
+from fac_datasets.rows.dataset_identity import content_fingerprint
+from fac_datasets.rows.loading import load_rows
 from tests.benchmarks.overlap import (
     FINGERPRINTS,
     ShortTexts,

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from fac_datasets import Backbone, SparseAutoencoder, load_sae
-from fac_datasets.caching import write_atomically
-from fac_datasets.loading import load_rows
-from fac_datasets.sae.random import random_sae
-from fac_datasets.windows import Window
+from fac_datasets.backbone.windows import Window
+from fac_datasets.files.atomic import write_atomically
+from fac_datasets.rows.loading import load_rows
+from fac_datasets.sae.random_control import random_sae
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

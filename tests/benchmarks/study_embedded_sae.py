@@ -18,8 +18,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from fac_datasets import Backbone, TrainingConfig, evaluate_sae, train_sae
-from fac_datasets.caching import write_atomically
-from fac_datasets.loading import load_rows
+from fac_datasets.files.atomic import write_atomically
+from fac_datasets.rows.loading import load_rows
 from tests.benchmarks.record import RESULTS, write_result
 
 TOKENS, PASSES, HELD_OUT_TOKENS = 131_072, 4, 1_500

@@ -31,8 +31,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from fac_datasets import FeatureExtractor, contrast_relevance, distinct_features, load_sae
-from fac_datasets.coverage import flatten
-from fac_datasets.sae.random import random_sae
+from fac_datasets.coverage.active_rows import flatten
+from fac_datasets.sae.random_control import random_sae
 from tests.benchmarks.data import TOXICITY
 from tests.benchmarks.record import RESULTS, write_result
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import datasets
 import pytest
 
-from fac_datasets.card import split_card
 from fac_datasets.errors import DatasetError, OptionError, PublishError
 from fac_datasets.pipeline import Settings, run
+from fac_datasets.rows.card_header import split_card
 from fac_datasets.synthesis.augment import AugmentedDataset
 from tests.cli import command
 from tests.hub_double import Hub

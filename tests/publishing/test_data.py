@@ -14,11 +14,12 @@ import yaml
 from huggingface_hub import DatasetCard, HfApi
 
 from fac_datasets import feature_table
-from fac_datasets.card import size_category
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OptionError, PublishError
-from fac_datasets.interpretation.explain import TopTokensExplainer, explain
+from fac_datasets.interpretation.explain import explain
+from fac_datasets.interpretation.explainers.top_tokens import TopTokensExplainer
 from fac_datasets.publishing import publish
 from fac_datasets.publishing.commit import MANIFEST
+from fac_datasets.publishing.dataset_card import size_category
 from fac_datasets.synthesis.augment import AugmentedDataset, augment
 from tests.hub_double import WRITE_TOKEN, Hub
 from tests.hub_double.card_header import SIZE_CATEGORIES

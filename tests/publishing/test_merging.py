@@ -7,9 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fac_datasets.card import split_card
 from fac_datasets.errors import PublishError
 from fac_datasets.publishing.merging import BEGIN, END, merge_card
+from fac_datasets.rows.card_header import split_card
 
 OURS = """---
 license: mit

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from fac_datasets import FeatureExtractor, load_sae
-from fac_datasets.card import split_card
-from fac_datasets.embedded import EMBEDDED_SAE_FOLDER
 from fac_datasets.errors import PublishError, SAEFormatError
 from fac_datasets.publishing import publish_sae
+from fac_datasets.rows.card_header import split_card
+from fac_datasets.sae.location import EMBEDDED_SAE_FOLDER
 from tests.cli import command
 from tests.hub_double import Hub
 from tests.hub_double.card_header import check

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from fac_datasets.card import split_card
 from fac_datasets.errors import OptionError, PublishError
-from fac_datasets.metric_registry import metric_names
+from fac_datasets.evaluate_modules.registry import metric_names
+from fac_datasets.files.resources import resource_folder
 from fac_datasets.publishing import publish_metrics, publish_space
-from fac_datasets.resources import resource_folder
+from fac_datasets.rows.card_header import split_card
 from tests.cli import command
 from tests.hub_double import Hub
 from tests.hub_double.card_header import check

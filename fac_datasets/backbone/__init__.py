@@ -1,0 +1,1 @@
+"""The language model that is read: rendering, windows, batches, the residual stream."""

@@ -1,0 +1,174 @@
+"""Rendered rows become windows: tokenized, own tokens marked, split where long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fac_datasets.backbone.rendering import RenderedRow, Row, render_row, require_render
+from fac_datasets.errors import OptionError, RowError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+WINDOW_OVERLAP = 4
+"""One part in this many of a window repeats the end of the window before, as context only."""
+
+
+class Window(NamedTuple):
+    """A stretch of one row's tokens that fits the backbone."""
+
+    row: int
+    """Index of the row in the batch."""
+    token_ids: NDArray[np.int64]
+    """Tokens to run, [n_tokens]."""
+    own: NDArray[np.bool_]
+    """Whether a token belongs to the row's own text and is pooled from this window, [n_tokens]."""
+    starts: NDArray[np.int32]
+    """First character of each token, in the text or in its message, [n_tokens]; meaningful for own tokens."""
+    ends: NDArray[np.int32]
+    """Character behind each token, [n_tokens]; meaningful for own tokens."""
+    messages: NDArray[np.int32]
+    """Index of the message of each token, [n_tokens]; 0 for a text."""
+    prefix: int = 0
+    """Tokens before the row's first own token, which each of its windows starts with."""
+
+
+def row_windows(
+    tokenizer: Any,
+    rows: Sequence[Row],
+    *,
+    render: str,
+    max_length: int,
+    roles: Sequence[str] | None = None,
+    truncate: bool = False,
+    refused: list[RowError] | None = None,
+) -> Iterator[Window]:
+    """Turn rows into windows of at most `max_length` tokens, with the own tokens of each marked.
+
+    A rendered row that fits is one window. A longer one becomes several: each starts with the tokens before the first
+    own token (template and beginning-of-text), so that no own token stands where attention sinks form, and repeats a
+    quarter of the window before as context. Every own token is pooled from exactly one window.
+
+    Args:
+        tokenizer: a fast tokenizer of transformers.
+        rows: texts, lists of messages, or None.
+        render: `"chat"` or `"raw"`.
+        max_length: tokens in a window, at least 16.
+        roles: roles whose messages are the row's own; None means all but `system`.
+        truncate: keep only the first window.
+        refused: takes the error of each row that cannot be read, which then yields no window.
+
+    Yields:
+        Windows in the order of the rows; a row without own tokens yields none.
+
+    Raises:
+        RowError: a row cannot be read, and `refused` is not given.
+    """
+    if max_length < 16:
+        raise OptionError(f"max_length={max_length} leaves no room for text; the least is 16 tokens")
+    require_render(render)
+    rendered = []
+    for i, row in enumerate(rows):
+        try:
+            rendered.append(render_row(tokenizer, row, render=render, roles=roles, index=i))
+        except RowError as error:
+            if refused is None:
+                raise
+            refused.append(error)
+            rendered.append(RenderedRow("", []))
+    filled = [i for i, row in enumerate(rendered) if row.contents]
+    if not filled:
+        return
+    encodings = tokenizer(
+        [rendered[i].text for i in filled],
+        add_special_tokens=render == "raw",
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+        verbose=False,
+    )
+    for i, token_ids, offsets in zip(filled, encodings["input_ids"], encodings["offset_mapping"], strict=True):
+        whole = _mark_own_tokens(i, rendered[i], np.asarray(token_ids, np.int64), np.asarray(offsets, np.int64))
+        # A text may spell a special token; that never pools either.
+        whole.own[np.isin(whole.token_ids, tokenizer.all_special_ids)] = False
+        if render == "raw":
+            whole = _with_beginning(tokenizer, whole)
+        if whole.own.any():
+            yield from _split(_within_template(whole), max_length, truncate)
+
+
+def _mark_own_tokens(
+    row: int, rendered: RenderedRow, token_ids: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> Window:
+    own = np.zeros(len(token_ids), dtype=bool)
+    starts = np.zeros(len(token_ids), dtype=np.int32)
+    ends = np.zeros(len(token_ids), dtype=np.int32)
+    messages = np.zeros(len(token_ids), dtype=np.int32)
+    for message, begin, end, stripped in rendered.contents:
+        inside = (offsets[:, 0] < end) & (offsets[:, 1] > begin) & (offsets[:, 1] > offsets[:, 0])
+        own |= inside
+        starts[inside] = np.maximum(offsets[inside, 0], begin) - begin + stripped
+        ends[inside] = np.minimum(offsets[inside, 1], end) - begin + stripped
+        messages[inside] = message
+    return Window(row, token_ids, own, starts, ends, messages)
+
+
+def _with_beginning(tokenizer: Any, window: Window) -> Window:
+    """Put a special token first: the first position is an attention sink, whose features say nothing of the text."""
+    beginning = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if beginning is None or not len(window.token_ids) or window.token_ids[0] in tokenizer.all_special_ids:
+        return window
+    zero = np.zeros(1, dtype=np.int32)
+    return Window(
+        window.row,
+        np.concatenate([np.array([beginning], dtype=np.int64), window.token_ids]),
+        np.concatenate([np.array([False]), window.own]),
+        np.concatenate([zero, window.starts]),
+        np.concatenate([zero, window.ends]),
+        np.concatenate([zero, window.messages]),
+    )
+
+
+def _within_template(window: Window) -> Window:
+    """Without what the template puts behind the last own token, which causal attention never carries back to it."""
+    first, last = np.flatnonzero(window.own)[[0, -1]]
+    return _take(window, np.arange(last + 1), pooled_from=0)._replace(prefix=int(first))
+
+
+def _split(whole: Window, max_length: int, truncate: bool) -> Iterator[Window]:
+    n_tokens = len(whole.token_ids)
+    if n_tokens <= max_length or truncate:
+        first = _take(whole, np.arange(min(n_tokens, max_length)), pooled_from=0)
+        if first.own.any():
+            yield first
+        return
+    prefix = min(whole.prefix, max_length // 2)
+    whole = whole._replace(prefix=prefix)
+    body = max_length - prefix
+    overlap = body // WINDOW_OVERLAP
+    done = prefix
+    while done < n_tokens:
+        begin = prefix if done == prefix else done - overlap
+        end = min(begin + body, n_tokens)
+        window = _take(
+            whole, np.concatenate([np.arange(prefix), np.arange(begin, end)]), pooled_from=prefix + done - begin
+        )
+        if window.own.any():
+            yield window
+        done = end
+
+
+def _take(whole: Window, positions: NDArray[np.int64], pooled_from: int) -> Window:
+    own = whole.own[positions].copy()
+    own[:pooled_from] = False
+    return Window(
+        whole.row,
+        whole.token_ids[positions],
+        own,
+        whole.starts[positions],
+        whole.ends[positions],
+        whole.messages[positions],
+        whole.prefix,
+    )

@@ -1,0 +1,1 @@
+"""Which of an anchor's features a dataset activates: mergeable state, report, intervals."""

@@ -1,0 +1,90 @@
+"""Which features of a judged feature table are relevant for the task, and so count in its coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fac_datasets.coverage.active_rows import ActiveRows
+from fac_datasets.errors import DatasetError, OptionError
+from fac_datasets.feature_space import FeatureSpace, Threshold, format_threshold, require_table_space
+from fac_datasets.rows.tables import require_columns
+
+if TYPE_CHECKING:
+    import datasets
+    from numpy.typing import NDArray
+
+EVIDENCE = ("llm", "contrast", "effect", "review")
+"""Kinds of evidence: verdicts of a language model, different activation, what ablation changes, and people."""
+
+
+def relevant_features(
+    table: datasets.Dataset, *, evidence: Sequence[str] = EVIDENCE, together: bool = False
+) -> NDArray[np.int64]:
+    """Ids of the features that are relevant for the task.
+
+    `coverage(features=...)` takes them, or the table itself, of which it also checks the feature space.
+
+    Args:
+        table: a feature table that was judged.
+        evidence: kinds that count.
+        together: every one of these kinds is needed; by default one is enough.
+
+    Raises:
+        ColumnError: the table was not judged.
+        OptionError: a kind is unknown.
+
+    Example:
+        >>> report = coverage(seed, anchor, features=relevant_features(judged))
+        >>> len(report.relevant) <= len(judged)
+        True
+    """
+    require_columns(table, "feature_id", "evidence")
+    unknown = sorted({*evidence} - {*EVIDENCE})
+    if unknown or not evidence:
+        raise OptionError(f"evidence={list(evidence)} is not of {list(EVIDENCE)}")
+    needed = len({*evidence}) if together else 1
+    chosen = [
+        feature
+        for feature, kinds in zip(table["feature_id"], table["evidence"], strict=True)
+        if len({*evidence} & {*kinds}) >= needed
+    ]
+    return np.array(sorted(chosen), dtype=np.int64)
+
+
+def ids_of(
+    features: Sequence[int] | NDArray[np.int64] | datasets.Dataset | None, space: FeatureSpace
+) -> NDArray[np.int64] | None:
+    """Features given as ids, or as a judged feature table, as ids; None where all count.
+
+    Raises:
+        FeatureSpaceMismatch: the table is of another space.
+    """
+    if features is None:
+        return None
+    if hasattr(features, "column_names"):
+        require_table_space(features, space)
+        return relevant_features(features)
+    return np.asarray(features, dtype=np.int64)
+
+
+def relevant_of_anchor(
+    anchor_active: ActiveRows, features: Sequence[int] | NDArray[np.int64] | None, threshold: Threshold
+) -> NDArray[np.int64]:
+    """The anchor's features, sorted, and of these only the ones asked for.
+
+    Raises:
+        DatasetError: there are none, so that coverage is not defined.
+    """
+    relevant = np.unique(anchor_active.ids)
+    if features is not None:
+        relevant = np.intersect1d(relevant, np.asarray(features, dtype=np.int64))
+    if not len(relevant):
+        of_those = " of those asked for" if features is not None else ""
+        raise DatasetError(
+            f"the anchor activates no feature{of_those} at threshold {format_threshold(threshold)}, so coverage is not "
+            f"defined; lower the threshold or use another anchor"
+        )
+    return relevant

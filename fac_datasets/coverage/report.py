@@ -1,0 +1,213 @@
+"""Feature activation coverage: which of the features an anchor activates does a dataset activate too?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fac_datasets.coverage.active_rows import ActiveRows, active_rows, distinct_pairs, flatten
+from fac_datasets.coverage.interval import bootstrap_interval
+from fac_datasets.coverage.rarefaction import RarefactionPoint, expected_coverage
+from fac_datasets.coverage.relevant import ids_of, relevant_of_anchor
+from fac_datasets.errors import DatasetError
+from fac_datasets.feature_space import Threshold, dataset_space, parse_threshold, require_same_space
+from fac_datasets.files.atomic import write_atomically
+from fac_datasets.rows.dataset_identity import DatasetIdentity, identify
+
+if TYPE_CHECKING:
+    import datasets
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class CoverageReport:
+    """The coverage of a dataset against an anchor.
+
+    FAC(D; A) = |F(D) and F(A)| / |F(A)|, with F the set of features active in at least one row (arXiv 2602.10388,
+    section 3).
+    """
+
+    fac: float
+    """Feature activation coverage, in [0, 1]."""
+    low: float | None
+    """Lower end of the 95 % interval; None where the rows are not known."""
+    high: float | None
+    """Upper end of the interval."""
+    covered: NDArray[np.int64]
+    """Relevant features that the dataset activates, sorted."""
+    relevant: NDArray[np.int64]
+    """Features that the anchor activates (and `features` allows), sorted."""
+    missing: NDArray[np.int64]
+    """Relevant features that the dataset does not activate, sorted."""
+    row_counts: NDArray[np.int64] = field(repr=False)
+    """Rows of the dataset that activate each relevant feature, [len(relevant)]."""
+    anchor_counts: NDArray[np.int64] = field(repr=False)
+    """Rows of the anchor that activate each relevant feature, [len(relevant)]."""
+    threshold: Threshold
+    feature_space: str
+    dataset: DatasetIdentity
+    anchor: DatasetIdentity
+
+    @property
+    def missing_by_anchor_rows(self) -> NDArray[np.int64]:
+        """The missing features, those that most anchor rows activate first."""
+        is_missing = self.row_counts == 0
+        order = np.lexsort((self.relevant[is_missing], -self.anchor_counts[is_missing]))
+        missing: NDArray[np.int64] = self.relevant[is_missing][order]
+        return missing
+
+    def rarefaction(self, points: int = 50) -> list[RarefactionPoint]:
+        """Expected FAC against the number of rows drawn without replacement (Hurlbert 1971).
+
+        E[FAC(n)] = mean over relevant features of 1 - C(N - N_i, n) / C(N, n), with N rows of which N_i activate i.
+        """
+        total = self.dataset.rows
+        sizes = np.unique(np.linspace(0, total, min(points, total) + 1).round().astype(np.int64))
+        return [RarefactionPoint(int(n), expected_coverage(self.row_counts, total, int(n))) for n in sizes]
+
+    def plot(self, path: str | Path) -> None:
+        """Save the rarefaction curve as a picture."""
+        from fac_datasets.plots import rarefaction_png
+
+        write_atomically(Path(path), rarefaction_png({self.dataset.id: self}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values for `report.json`."""
+        return {
+            "fac": self.fac,
+            "low": self.low,
+            "high": self.high,
+            "n_covered": len(self.covered),
+            "n_relevant": len(self.relevant),
+            "missing": self.missing_by_anchor_rows.tolist(),
+            "covered": self.covered.tolist(),
+            "threshold": self.threshold,
+            "feature_space": self.feature_space,
+            "version": version("fac-datasets"),
+            "dataset": self.dataset._asdict(),
+            "anchor": self.anchor._asdict(),
+        }
+
+
+def coverage(
+    dataset: datasets.Dataset,
+    anchor: datasets.Dataset,
+    *,
+    threshold: Threshold = "q90",
+    features: Sequence[int] | NDArray[np.int64] | datasets.Dataset | None = None,
+    prefix: str = "",
+    seed: int = 0,
+    names: tuple[str, str] | None = None,
+) -> CoverageReport:
+    """Measure which of the anchor's features a dataset activates.
+
+    The interval is a 95 % bootstrap over the dataset's rows with the anchor fixed. A resample holds fewer distinct
+    rows than the dataset and so covers less; its deviations from the resamples' mean are therefore put around the
+    measured value, and the result clipped to [0, 1].
+
+    Args:
+        dataset: rows with feature columns.
+        anchor: rows with feature columns of the same space, which stand for the target task.
+        threshold: a number in the SAE's units, or a quantile such as `"q90"`.
+        features: only these ids count, such as the task-relevant ones; or a judged feature table, whose relevant
+            features count. Ids alone do not say of which space they are; a table does, and it is checked.
+        prefix: of the feature columns, such as `"chosen_"`.
+        seed: of the bootstrap.
+        names: of dataset and anchor, for the report.
+
+    Raises:
+        DatasetError: the dataset or the anchor has no rows, or the anchor activates no feature.
+        FeatureSpaceMismatch: the two, or they and the table, are of different spaces.
+        ThresholdBelowStored: the threshold lies below the columns' cut-off.
+        CalibrationMissing: the threshold is a quantile and the SAE has no calibration.
+
+    Example:
+        >>> report = coverage(seed, anchor)
+        >>> report.low <= report.fac <= report.high
+        True
+    """
+    threshold = parse_threshold(threshold)
+    for role, rows in (("dataset", dataset), ("anchor", anchor)):
+        if not len(rows):
+            raise DatasetError(f"the {role} has no rows; coverage needs at least one")
+    space = dataset_space(dataset, prefix)
+    require_same_space(space, dataset_space(anchor, prefix))
+    active, anchor_active = active_rows([dataset, anchor], space, threshold, prefix)
+    return _report(
+        active,
+        anchor_active,
+        features=ids_of(features, space),
+        seed=seed,
+        threshold=threshold,
+        feature_space=str(space),
+        dataset=identify(dataset, names[0] if names else None, prefix),
+        anchor=identify(anchor, names[1] if names else None, prefix),
+    )
+
+
+def coverage_of_ids(
+    dataset: Sequence[Sequence[int]],
+    anchor: Sequence[Sequence[int]],
+    *,
+    features: Sequence[int] | None = None,
+    seed: int = 0,
+) -> CoverageReport:
+    """Coverage where each row is given as the list of its active features; see `coverage`."""
+    if not len(dataset) or not len(anchor):
+        raise DatasetError("the dataset and the anchor need at least one row each")
+    pairs = []
+    for rows in (dataset, anchor):
+        lengths, ids = flatten(rows, np.int64)
+        pairs.append(distinct_pairs(np.repeat(np.arange(len(rows)), lengths), ids, len(rows)))
+    identities = [DatasetIdentity("ids", "", "", len(rows), None, "") for rows in (dataset, anchor)]
+    return _report(
+        *pairs,
+        features=features,
+        seed=seed,
+        threshold=0.0,
+        feature_space="",
+        dataset=identities[0],
+        anchor=identities[1],
+    )
+
+
+def _report(
+    active: ActiveRows,
+    anchor_active: ActiveRows,
+    *,
+    features: Sequence[int] | NDArray[np.int64] | None,
+    seed: int,
+    **fields: Any,
+) -> CoverageReport:
+    relevant = relevant_of_anchor(anchor_active, features, fields["threshold"])
+    row_counts, anchor_counts = (_counts(part, relevant) for part in (active, anchor_active))
+    is_covered = row_counts > 0
+    fac = float(is_covered.mean())
+    low, high = bootstrap_interval(fac, active, relevant, row_counts, seed)
+    return CoverageReport(
+        fac=fac,
+        low=low,
+        high=high,
+        covered=relevant[is_covered],
+        relevant=relevant,
+        missing=relevant[~is_covered],
+        row_counts=row_counts,
+        anchor_counts=anchor_counts,
+        **fields,
+    )
+
+
+def _counts(active: ActiveRows, relevant: NDArray[np.int64]) -> NDArray[np.int64]:
+    size = 1 + max(int(relevant[-1]), int(active.ids.max()) if len(active.ids) else 0)
+    return np.bincount(active.ids, minlength=size)[relevant]
+
+
+def report_json(report: CoverageReport) -> str:
+    """A report as JSON text."""
+    return json.dumps(report.to_dict(), indent=2) + "\n"

@@ -1,0 +1,1 @@
+"""What makes the modules under `metrics/` metrics of `evaluate`."""

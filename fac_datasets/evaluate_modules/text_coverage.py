@@ -1,0 +1,160 @@
+"""Coverage of plain lists of texts, chats or feature ids, as the `fac` metric takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fac_datasets.backbone.identity import EMBEDDED
+from fac_datasets.coverage.budget import coverage_at_budget
+from fac_datasets.coverage.report import CoverageReport, coverage, coverage_of_ids
+from fac_datasets.errors import ColumnError, DatasetError, OptionError
+from fac_datasets.feature_space import QUANTILES, Threshold, parse_threshold
+from fac_datasets.features.extractor import FeatureExtractor
+
+if TYPE_CHECKING:
+    import datasets
+
+KEYS = ("fac", "low", "high", "n_covered", "n_relevant", "missing")
+"""Values of a report; lists where thresholds are."""
+
+
+def coverage_of_inputs(
+    predictions: Sequence[Any],
+    anchor: Sequence[Any] | None,
+    *,
+    threshold: Threshold | Sequence[Threshold] = "q90",
+    features: Sequence[int] | None = None,
+    rarefaction: bool = False,
+    budget_tokens: int | None = None,
+    control: str | None = None,
+    backbone: str = EMBEDDED,
+    sae: str = EMBEDDED,
+    layer: int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The `fac` metric: see `metrics/fac`.
+
+    Raises:
+        DatasetError: there is no anchor, or either is empty, or the anchor activates no feature.
+        ColumnError: one is of texts and the other of feature ids.
+        OptionError: `budget_tokens` or `control` is asked for feature ids, or the control is unknown.
+    """
+    if anchor is None:
+        raise DatasetError("FAC is measured against an anchor: pass its texts or feature ids as references")
+    if not len(predictions) or not len(anchor):
+        raise DatasetError(
+            f"predictions have {len(predictions)} rows and references {len(anchor)}; each needs at least one"
+        )
+    several = isinstance(threshold, Iterable) and not isinstance(threshold, str)
+    given: Any = threshold if several else [threshold]
+    thresholds = [parse_threshold(value) for value in given]
+    if not thresholds:
+        raise OptionError("there are no thresholds; give one, or a list of some")
+    kinds = {_kind(rows) for rows in (predictions, anchor)}
+    if "ids" in kinds and len(kinds) > 1:
+        raise ColumnError("predictions and references must both be texts or chats, or both be lists of feature ids")
+    if control not in (None, "random_sae"):
+        raise OptionError(f"control={control!r} is unknown; there is 'random_sae'")
+    if kinds == {"ids"}:
+        if budget_tokens is not None or control is not None:
+            raise OptionError("feature ids have no tokens and no SAE: budget_tokens and control need texts")
+        report = coverage_of_ids(predictions, anchor, features=features, seed=seed)
+        values = {**_values(report), "n_rows": len(predictions), "n_tokens": None}
+        return {**values, "rarefaction": _curve(report)} if rarefaction else values
+    extractor = _extractor(str(backbone), str(sae), layer, _lowest(thresholds))
+    measured_rows, anchor_rows = (_measured(rows, extractor) for rows in (predictions, anchor))
+    measured: list[dict[str, Any]] = []
+    for value in thresholds:
+        report = coverage(measured_rows, anchor_rows, threshold=value, features=features, seed=seed)
+        found = _values(report)
+        if rarefaction:
+            found["rarefaction"] = _curve(report)
+        if budget_tokens is not None:
+            found |= coverage_at_budget(
+                measured_rows, anchor_rows, budget_tokens, threshold=value, features=features, seed=seed
+            )._asdict()
+        measured.append(found)
+    if control:
+        # A set of features says nothing about the features of another SAE.
+        shares = random_sae_coverage(predictions, anchor, thresholds, extractor, seed)
+        for found, share in zip(measured, shares, strict=True):
+            found["fac_random_sae"] = share
+    values = {key: [found[key] for found in measured] for key in measured[0]} if several else measured[0]
+    return {**values, "n_rows": len(predictions), "n_tokens": sum(measured_rows["feature_tokens"])}
+
+
+def random_sae_coverage(
+    predictions: Sequence[Any],
+    anchor: Sequence[Any],
+    thresholds: Sequence[Threshold],
+    extractor: FeatureExtractor,
+    seed: int = 0,
+) -> list[float | None]:
+    """FAC with an SAE of random directions in place of the extractor's, of the same shape, centre and sparsity.
+
+    A random SAE has no calibration, so its quantiles are those of its own activations on the texts of both sides. None
+    where the anchor activates no feature of it.
+    """
+    from fac_datasets.sae.calibration import ActivationHistogram, find_calibration, token_activations
+    from fac_datasets.sae.random_control import random_sae
+
+    k = extractor.sae.config.k or round(float(find_calibration(extractor.feature_space).firing_rates.sum()))
+    sae = random_sae(extractor.sae, k=k, seed=seed).to(extractor.backbone.device)
+    histogram = ActivationHistogram(sae.config.d_sae)
+    # A feature is active in a row where its maximum is above the threshold, so maxima over all tokens are enough.
+    maxima = np.zeros((2, sae.config.d_sae), dtype=np.float32)
+    for side, rows in enumerate((predictions, anchor)):
+        for ids, values, _ in token_activations(extractor.backbone, sae, extractor.windows(rows), "sae"):
+            histogram.update(ids, values)
+            np.maximum.at(maxima[side], ids, values)
+    quantiles = histogram.quantiles()
+    shares: list[float | None] = []
+    for threshold in thresholds:
+        cutoffs = quantiles[QUANTILES.index(threshold)] if isinstance(threshold, str) else threshold
+        active, anchor_active = maxima > cutoffs
+        shares.append(float(active[anchor_active].mean()) if anchor_active.any() else None)
+    return shares
+
+
+def _values(report: CoverageReport) -> dict[str, Any]:
+    values = report.to_dict()
+    return {key: values[key] for key in KEYS}
+
+
+def _curve(report: CoverageReport) -> list[tuple[int, float]]:
+    return [(point.n_rows, point.fac) for point in report.rarefaction()]
+
+
+def _lowest(thresholds: Sequence[Threshold]) -> Threshold:
+    """The cut-off with which all thresholds can be used."""
+    if len({isinstance(threshold, str) for threshold in thresholds}) == 1:
+        return min(thresholds)
+    return 0.0
+
+
+def _kind(rows: Sequence[Any]) -> str:
+    if isinstance(rows, str):
+        raise ColumnError("predictions and references are lists of rows; one of them is a single text")
+    if all(isinstance(row, str) for row in rows):
+        return "texts"
+    if not any(isinstance(row, str) for row in rows) and all(hasattr(row, "__len__") for row in rows):
+        return "chats" if any(len(row) and isinstance(row[0], Mapping) for row in rows) else "ids"
+    raise ColumnError("rows must all be texts, or all be chats, or all be lists of feature ids")
+
+
+def _measured(rows: Sequence[Any], extractor: FeatureExtractor) -> datasets.Dataset:
+    """Feature columns of texts or chats."""
+    import datasets
+
+    dataset = datasets.Dataset.from_dict({"text": list(rows)})
+    return dataset.map(extractor, batched=True, remove_columns=["text"], keep_in_memory=True)
+
+
+@lru_cache(maxsize=2)
+def _extractor(backbone: str, sae: str, layer: int | None, threshold: Threshold) -> FeatureExtractor:
+    """One loaded extractor for repeated calls."""
+    return FeatureExtractor(backbone, sae, layer, column="text", threshold=threshold, spans=False)

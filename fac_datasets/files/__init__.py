@@ -1,0 +1,1 @@
+"""What touches the disk, whatever it holds: atomic writes, output folders, packages, parquet files."""

@@ -1,0 +1,171 @@
+"""The card of an augmented dataset, filled by what a run knows."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fac_datasets.diversity.all_measures import measures_table
+from fac_datasets.files.resources import resource_folder
+
+if TYPE_CHECKING:
+    from fac_datasets.coverage.report import CoverageReport
+    from fac_datasets.review.agreement import ReviewSummary
+    from fac_datasets.synthesis.augment import AugmentedDataset
+
+TAGS = ("synthetic", "sparse-autoencoder", "fac", "fac-datasets")
+
+
+HARMFUL = "not-for-all-audiences"
+"""The Hub's tag for what it asks people about before it shows it."""
+
+
+_LONGEST_NAME = 80
+"""Characters of a feature's name on a card."""
+
+
+class LeakCheck(NamedTuple):
+    """What of a dataset stands in the anchor too."""
+
+    synthetic_rows: int
+    """Verbatim or nearly so."""
+    seed_rows: int
+    """With the same text."""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a dataset card says beside the report."""
+
+    license: str | list[str] | None = None
+    """Hub identifier."""
+    license_name: str | None = None
+    """Of a licence that the Hub does not know, whose identifier is `other`."""
+    license_link: str | None = None
+    language: str | list[str] | None = None
+    """Codes."""
+    task_categories: Sequence[str] = ()
+    """As the Hub names them."""
+    not_for_all_audiences: bool = False
+    leaks: LeakCheck | None = None
+    """None where nobody looked."""
+    review: ReviewSummary | None = None
+    n_not_accepted: int = 0
+    """Synthetic rows in the dataset that reviewers dropped or have not decided on."""
+    names: Mapping[int, str] = field(default_factory=dict)
+    """Of features."""
+    extra_rows: Mapping[str, int] = field(default_factory=dict)
+    """Of the optional configs."""
+    plots: Sequence[str] = ()
+    """Files beside the card."""
+
+
+def dataset_card(
+    report: Mapping[str, Any],
+    augmented: AugmentedDataset,
+    header: Mapping[str, Any],
+    facts: CardFacts,
+    *,
+    after: CoverageReport | None = None,
+) -> str:
+    """The card of an augmented dataset, from `cards/dataset.md`.
+
+    Args:
+        report: content of `report.json`, or `to_dict` of the seed's CoverageReport.
+        augmented: the dataset.
+        header: `configs` and `dataset_info`, as `write_tables` returns them.
+        facts: the rest.
+        after: coverage of the augmented dataset, where the report does not tell it.
+    """
+    from huggingface_hub import DatasetCard, DatasetCardData
+
+    rows = augmented.dataset.num_rows
+    source = str(report["dataset"]["id"]).partition(":")[0].partition("@")[0]
+    data = DatasetCardData(
+        license=facts.license,
+        license_name=facts.license_name,
+        license_link=facts.license_link,
+        language=facts.language,
+        size_categories=[size_category(rows["train"])],
+        task_categories=list(facts.task_categories) or None,
+        source_datasets=[source] if re.fullmatch(r"[\w.-]+/[\w.-]+", source) else None,
+        tags=[*TAGS, *([HARMFUL] if facts.not_for_all_audiences else [])],
+        **header,
+    )
+    card = DatasetCard.from_template(
+        data,
+        template_path=str(resource_folder("cards") / "dataset.md"),
+        report=report,
+        facts=facts,
+        after=None if after is None else after.to_dict(),
+        rows=rows,
+        measures=measures_table(report["measures"]) if "measures" in report else "",
+        prompts=_prompts(augmented),
+        sources=_sources(report),
+        still_missing=report.get("still_missing") if after is None else after.to_dict()["missing"],
+        interval=_interval,
+        text=as_markdown_text,
+        named=lambda features: ", ".join(_named(feature, facts.names) for feature in features),
+    )
+    # Parts that are left out leave their blank lines.
+    return re.sub(r"\n{3,}", "\n\n", str(card)).strip() + "\n"
+
+
+def _interval(scores: Mapping[str, Any]) -> str:
+    # A report of merged shards has none.
+    return f"{scores['fac']:.3f}" + ("" if scores["low"] is None else f" [{scores['low']:.3f}, {scores['high']:.3f}]")
+
+
+def _prompts(augmented: AugmentedDataset) -> dict[str, Any]:
+    """How the synthetic rows were made, from their provenance."""
+    provenance = augmented.provenance
+    digests = sorted(set(provenance["prompt_digest"]))
+    return {
+        "generators": ", ".join(f"`{name}`" for name in sorted(set(provenance["generator"]))),
+        "count": len(digests),
+        "digest": hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16],
+        # A sample that serves another feature than it was made for says so, with that feature's number.
+        "methods": dict(Counter(method.partition(", made for")[0] for method in provenance["method"]).most_common()),
+    }
+
+
+def _sources(report: Mapping[str, Any]) -> dict[str, Any]:
+    if "before" not in report:
+        return {"seed": report["dataset"], "anchor": report["anchor"]}
+    # What was given tells revision and split, what was measured the tokens.
+    given = report["given"]
+    parts = {name: scores["anchor"] for name, scores in report["before"].items()}
+    return {"seed": {**given["seed"], "tokens": report["dataset"]["tokens"]}, "anchor": given["anchor"], **parts}
+
+
+def _named(feature: int, names: Mapping[int, str]) -> str:
+    """A feature with its name, which comes from data and is shown as text."""
+    name = " ".join(names.get(feature, "").split())
+    if not name:
+        return str(feature)
+    name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+    return f"{feature} ({as_markdown_text(name)})"
+
+
+def as_markdown_text(text: str) -> str:
+    """A text that Markdown shows as it is: no markup, link, image or table in it has an effect.
+
+    Example:
+        >>> as_markdown_text("<b>*bold*</b>")
+        '&lt;b&gt;\\\\*bold\\\\*&lt;/b&gt;'
+    """
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]()#+!|~$:])", r"\\\1", escaped)
+
+
+def size_category(rows: int) -> str:
+    """The Hub's class of a number of rows."""
+    sizes = ["1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T"]
+    place = max(0, len(str(rows)) - 3)
+    if place == 0:
+        return f"n<{sizes[0]}"
+    return f"{sizes[place - 1]}<n<{sizes[place]}" if place < len(sizes) else f"n>{sizes[-1]}"

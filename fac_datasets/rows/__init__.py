@@ -1,0 +1,1 @@
+"""What the rows of a dataset are: where they come from, their texts and chats, their fingerprint."""

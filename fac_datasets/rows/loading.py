@@ -1,0 +1,121 @@
+"""Datasets by name: a file, a folder, or a Hub id."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from fac_datasets.errors import DatasetError
+
+logger = logging.getLogger(__name__)
+
+_BUILDERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+
+
+def load_rows(name: str, split: str | None = None) -> datasets.Dataset:
+    r"""Load one split of a dataset argument of the command line.
+
+    Args:
+        name: a .jsonl, .json, .csv or .parquet file, a folder written by this project or by `save_to_disk`, or a Hub
+            id with optional `:config` and `@revision`.
+        split: needed where there are several; by default the only one, or `train`.
+
+    Raises:
+        DatasetError: nothing is there, it cannot be read, it has no such split, or it has no rows.
+
+    Example:
+        >>> _ = Path("mine.jsonl").write_text('{"text": "Hello."}\n')
+        >>> load_rows("mine.jsonl").num_rows
+        1
+    """
+    loaded: datasets.Dataset = _one_split(name, _read(name, streaming=False), split)
+    if not len(loaded):
+        raise DatasetError(f"dataset {name!r} has no rows")
+    return loaded
+
+
+def stream_rows(name: str, split: str | None = None) -> datasets.IterableDataset:
+    r"""Stream one split of a dataset argument, without downloading or converting it as a whole; see `load_rows`.
+
+    Example:
+        >>> _ = Path("mine.jsonl").write_text('{"text": "Hello."}\n')
+        >>> next(iter(stream_rows("mine.jsonl")))["text"]
+        'Hello.'
+    """
+    loaded: datasets.IterableDataset = _one_split(name, _read(name, streaming=True), split)
+    return loaded
+
+
+def header_of(name: str) -> dict[str, Any]:
+    """Header of the card that belongs to a dataset argument, such as its licence; empty where there is none.
+
+    Args:
+        name: see `load_rows`; files have no card.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RemoteEntryNotFoundError
+
+    from fac_datasets.rows.card_header import split_card
+
+    path = Path(name)
+    try:
+        if path.exists():
+            card = path / "README.md"
+        else:
+            identifier, _, revision = name.partition("@")
+            repository = identifier.partition(":")[0]
+            card = Path(hf_hub_download(repository, "README.md", repo_type="dataset", revision=revision or None))
+        return split_card(card.read_text(encoding="utf-8"))[0] if card.is_file() else {}
+    except RemoteEntryNotFoundError:
+        return {}
+    except (LocalEntryNotFoundError, HfHubHTTPError, ValueError) as error:
+        logger.warning("the card of %s cannot be read, so its licence is not inherited: %s", name, error)
+        return {}
+
+
+def _one_split(name: str, loaded: Any, split: str | None) -> Any:
+    if isinstance(loaded, dict):
+        wanted = split or (next(iter(loaded)) if len(loaded) == 1 else "train")
+        if wanted not in loaded:
+            raise DatasetError(f"dataset {name!r} has no split {wanted!r}; it has {list(loaded)} (--split)")
+        return loaded[wanted]
+    if split and loaded.split is not None and str(loaded.split) != split:
+        raise DatasetError(f"dataset {name!r} has no split {split!r}; it has {[str(loaded.split)]} (--split)")
+    return loaded
+
+
+def _read(name: str, *, streaming: bool) -> Any:
+    try:
+        return _load(name, streaming=streaming)
+    except DatasetError:
+        raise
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        raise DatasetError(f"dataset {name!r} cannot be read: {error}{cause}") from error
+
+
+def _load(name: str, *, streaming: bool) -> Any:
+    """A dataset, or several by split."""
+    path = Path(name)
+    if path.is_file():
+        if path.suffix not in _BUILDERS:
+            raise DatasetError(f"{name!r} is no {', '.join(_BUILDERS)} file")
+        # datasets stops with a bare StopIteration on an empty file.
+        if not path.stat().st_size:
+            raise DatasetError(f"{name!r} has no rows")
+        return datasets.load_dataset(_BUILDERS[path.suffix], data_files=str(path), streaming=streaming)
+    if path.is_dir():
+        if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
+            saved = datasets.load_from_disk(str(path))
+            if not streaming:
+                return saved
+            if isinstance(saved, dict):
+                return {split: part.to_iterable_dataset() for split, part in saved.items()}
+            return saved.to_iterable_dataset()
+        return datasets.load_dataset(str(path), streaming=streaming)
+    identifier, _, revision = name.partition("@")
+    repository, _, config = identifier.partition(":")
+    return datasets.load_dataset(repository, config or None, revision=revision or None, streaming=streaming)

@@ -1,0 +1,1 @@
+"""Training: settings, objectives, the run, and its checkpoints."""

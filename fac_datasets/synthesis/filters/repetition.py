@@ -1,0 +1,23 @@
+"""Samples that repeat themselves."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from fac_datasets.synthesis.filters.base import Filter
+
+MIN_DISTINCT_BIGRAMS = 0.6
+"""A sample whose distinct bigrams are a smaller share of its bigrams repeats itself."""
+
+
+class Repetition(Filter):
+    """Rejects samples that go round in circles, as small models do."""
+
+    reason = "repetitive"
+    turn = 20
+
+    def rejects(self, text: str, words: Sequence[str]) -> bool:
+        """See `Filter.rejects`."""
+        bigrams = list(itertools.pairwise(words))
+        return len(set(bigrams)) < MIN_DISTINCT_BIGRAMS * len(bigrams)
