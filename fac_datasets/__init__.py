@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fac_datasets.publishing.data import publish
     from fac_datasets.publishing.sae import publish_sae
     from fac_datasets.publishing.spaces import publish_metrics, publish_space
+    from fac_datasets.publishing.target import HubTarget
     from fac_datasets.sae.calibration import calibrate_sae
     from fac_datasets.sae.evaluation import evaluate_sae
     from fac_datasets.sae.loading import load_sae
@@ -55,6 +56,7 @@ _HOME = {
     "FeatureExtractor": "features.extractor",
     "FeatureSpace": "feature_space",
     "FeatureSpans": "interpretation.spans",
+    "HubTarget": "publishing.target",
     "LLMExplainer": "interpretation.explainers.llm",
     "LocalGenerator": "generation.local",
     "SparseAutoencoder": "sae.model",
@@ -93,6 +95,7 @@ __all__ = [
     "FeatureExtractor",
     "FeatureSpace",
     "FeatureSpans",
+    "HubTarget",
     "LLMExplainer",
     "LocalGenerator",
     "SparseAutoencoder",

@@ -37,6 +37,7 @@ EXCEPTIONS = {
     ("sae.model", "sae.loading"): "SparseAutoencoder.from_pretrained, push_to_hub",
     ("sae.model", "sae.calibration"): "SparseAutoencoder.push_to_hub",
     ("sae.model", "publishing.sae"): "SparseAutoencoder.push_to_hub",
+    ("sae.model", "publishing.target"): "SparseAutoencoder.push_to_hub",
 }
 
 

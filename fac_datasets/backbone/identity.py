@@ -7,14 +7,10 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fac_datasets.backbone.pretrained import load_tokenizer
 from fac_datasets.errors import BackboneError
 from fac_datasets.files.digests import remembered_digest, tensors_digest
-
-if TYPE_CHECKING:
-    pass
 
 EMBEDDED = "embedded"
 """The name under which the default backbone and its SAE are loaded."""

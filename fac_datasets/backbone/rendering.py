@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from fac_datasets.errors import BackboneError, OptionError, RowError
 from fac_datasets.rows.text_columns import as_text, normalise_message
-
-if TYPE_CHECKING:
-    pass
 
 Message = Mapping[str, Any]
 

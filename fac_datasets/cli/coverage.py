@@ -7,28 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from fac_datasets.cli.options import (
-    BackboneName,
-    Column,
-    Device,
-    Layer,
-    OtherBackbone,
-    SaeName,
-    Seed,
-    Split,
-    dataset_name,
-)
+from fac_datasets.cli.groups import grouped
+from fac_datasets.cli.options import Extraction, Reading, Seed, dataset_name
 
 
+@grouped
 def coverage(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Dataset: a file, a folder or a Hub id.")],
     anchor: Annotated[str, typer.Argument(metavar="ANCHOR", help="Dataset that stands for the target task.")],
-    backbone: BackboneName = "embedded",
-    sae: SaeName = "embedded",
-    layer: Layer = None,
-    other_backbone: OtherBackbone = False,
-    column: Column = None,
-    split: Split = None,
+    extraction: Extraction,
+    reading: Reading,
     threshold: Annotated[str, typer.Option(help="A number, or q50, q75, q90, q95, q99.")] = "q90",
     features: Annotated[
         str | None, typer.Option(metavar="TABLE", help="Judged feature table; only relevant features count.")
@@ -36,7 +24,6 @@ def coverage(
     all_metrics: Annotated[bool, typer.Option("--all-metrics", help="Other measures beside it, of both.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for the report.")] = None,
     seed: Seed = 0,
-    device: Device = None,
 ) -> None:
     """Measure a dataset's coverage of an anchor; columns of an earlier extraction are used where they are there."""
     import json
@@ -44,26 +31,17 @@ def coverage(
     from fac_datasets.coverage.report import coverage as measure
     from fac_datasets.diversity.all_measures import MOST_ROWS, all_measures, measures_table
     from fac_datasets.feature_space import dataset_space, parse_threshold, require_table_space
-    from fac_datasets.features.extractor import FeatureExtractor
     from fac_datasets.files.atomic import write_atomically
     from fac_datasets.rows.loading import load_rows
     from fac_datasets.rows.text_columns import row_texts
 
     wanted = parse_threshold(threshold)
     table = None if features is None else load_rows(features)
-    extractor = FeatureExtractor(
-        backbone,
-        sae,
-        layer,
-        column=column,
-        threshold="q50" if isinstance(wanted, str) else wanted,
-        spans=False,
-        device=device,
-        other_backbone=other_backbone,
-    )
+    stored = "q50" if isinstance(wanted, str) else wanted
+    extractor = extraction.extractor(reading.column, threshold=stored, spans=False)
     tables = []
     for name in (data, anchor):
-        rows = load_rows(name, split)
+        rows = reading.load(name)
         prefix = extractor.prefix(rows.features)
         there = f"{prefix}feature_ids" in rows.column_names
         if table is not None:
@@ -78,7 +56,7 @@ def coverage(
     values: dict[str, Any] = report.to_dict()
     if all_metrics:
         measures = all_measures(
-            {role: row_texts(table, column) for role, table in zip(("dataset", "anchor"), tables, strict=True)}
+            {role: row_texts(table, reading.column) for role, table in zip(("dataset", "anchor"), tables, strict=True)}
         )
         values["measures"] = {**measures, "dataset": {"fac": report.fac, **measures["dataset"]}}
         print("\n" + measures_table(values["measures"]))

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fac_datasets.cli.options import BackboneName, Column, Device, Layer, OtherBackbone, Out, Overwrite, SaeName, Split
+from fac_datasets.cli.groups import grouped
+from fac_datasets.cli.options import Extraction, Out, Overwrite, Reading
 
 
+@grouped
 def extract(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Dataset: a file, a folder or a Hub id.")],
     out: Out,
-    backbone: BackboneName = "embedded",
-    sae: SaeName = "embedded",
-    layer: Layer = None,
-    other_backbone: OtherBackbone = False,
-    column: Column = None,
-    split: Split = None,
+    extraction: Extraction,
+    reading: Reading,
     threshold: Annotated[str, typer.Option(help="Stored are activations above it: a number, q50, ..., q99.")] = "q50",
     coverage_threshold: Annotated[
         str | None, typer.Option(help="Of the coverage; default: q90, or the same number as --threshold.")
@@ -31,7 +30,6 @@ def extract(
     engine: Annotated[str, typer.Option(help="'local': this process. 'ray': actors of a Ray cluster.")] = "local",
     address: Annotated[str | None, typer.Option(help="Of the Ray cluster; default: Ray on this machine.")] = None,
     workers: Annotated[int | None, typer.Option(help="Ray actors; default: one a GPU, else one a node.")] = None,
-    device: Device = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Attach feature columns to a dataset, as parquet files; run again, it goes on where it was stopped."""
@@ -43,7 +41,6 @@ def extract(
     from fac_datasets.errors import OptionError
     from fac_datasets.feature_space import parse_threshold
     from fac_datasets.features.extraction_job import ExtractionJob, parse_shard
-    from fac_datasets.features.extractor import FeatureExtractor
     from fac_datasets.files.atomic import write_atomically
 
     stored = parse_threshold(threshold)
@@ -51,21 +48,12 @@ def extract(
     if engine not in ("local", "ray"):
         raise OptionError(f"engine={engine!r} is neither 'local' nor 'ray'")
     index, count = parse_shard(shard)
-    extractor = FeatureExtractor(
-        absolute(backbone),
-        absolute(sae),
-        layer,
-        column=column,
-        threshold=stored,
-        spans=spans,
-        device=device,
-        dtype=dtype,
-        other_backbone=other_backbone,
-        skip_bad=skip_bad,
-    )
+    # Every process of this machine has to find them.
+    extraction = replace(extraction, backbone=absolute(extraction.backbone), sae=absolute(extraction.sae))
+    extractor = extraction.extractor(reading.column, threshold=stored, spans=spans, dtype=dtype, skip_bad=skip_bad)
     wanted = parse_threshold(coverage_threshold or default)
     extractor.empty_coverage(wanted)
-    job = ExtractionJob(absolute(data), out.absolute(), extractor, split, part_rows)
+    job = ExtractionJob(absolute(data), out.absolute(), extractor, reading.split, part_rows)
     job.claim(overwrite=overwrite)
     parts = range(index, job.n_parts, count)
     missing = job.missing(parts)

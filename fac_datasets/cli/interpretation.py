@@ -8,26 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fac_datasets.cli.groups import grouped
 from fac_datasets.cli.options import (
-    BackboneName,
-    Column,
-    Concurrency,
     Device,
-    DryRun,
-    Endpoint,
-    Layer,
-    MaxCalls,
-    MaxTokens,
-    Model,
-    OtherBackbone,
+    Extraction,
+    Generation,
     Out,
     Overwrite,
-    Provider,
-    SaeName,
+    Reading,
     Seed,
-    Split,
-    row_extractor,
-    text_generator,
+    Spending,
     with_features,
 )
 
@@ -43,85 +33,95 @@ RECORD, JOURNAL, ABLATION, LOCK = "table.json", "journal.jsonl", "ablation.jsonl
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="Feature table: a folder of one of these commands.")]
 
 
+@grouped
 def table(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Dataset: a file, a folder or a Hub id.")],
     out: Out,
+    extraction: Extraction,
+    reading: Reading,
     top: Annotated[int, typer.Option(help="Strongest spans shown of a feature.")] = 10,
     span_tokens: Annotated[int, typer.Option(help="Tokens of a span.")] = 10,
-    backbone: BackboneName = "embedded",
-    sae: SaeName = "embedded",
-    layer: Layer = None,
-    other_backbone: OtherBackbone = False,
-    column: Column = None,
-    split: Split = None,
     seed: Seed = 0,
-    device: Device = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a feature table: where each feature fires; columns of an extraction at threshold 0 are used if there."""
     from fac_datasets.interpretation.table import feature_table
 
-    extractor = row_extractor(backbone, sae, layer, column, other_backbone, device)
-    rows = _rows(data, split)
-    identity = {"rows": _identity_of(rows, extractor), "options": [top, span_tokens, column, seed]}
+    extractor = extraction.extractor(reading.column)
+    rows = reading.load(data)
+    identity = {"rows": _identity_of(rows, extractor), "options": [top, span_tokens, reading.column, seed]}
 
     def make(_journal: Journal) -> datasets.Dataset:
         extracted = with_features(rows, extractor)
-        return feature_table(extracted, top=top, span_tokens=span_tokens, column=column, seed=seed)
+        return feature_table(extracted, top=top, span_tokens=span_tokens, column=reading.column, seed=seed)
 
     found = _finish(out, "table", identity, make, overwrite)
     spans = sum(map(len, found["spans"]))
     print(f"{out}: {len(found):,} features, {spans:,} spans")
 
 
+@grouped
 def explain(
     table_name: Table,
     out: Out,
-    model: Model = None,
-    endpoint: Endpoint = None,
-    provider: Provider = None,
-    concurrency: Concurrency = 8,
-    dry_run: DryRun = False,
-    max_calls: MaxCalls = None,
-    max_tokens: MaxTokens = None,
+    generation: Generation,
+    spending: Spending,
+    explainer: Annotated[
+        str | None, typer.Option(help="Who finds the names; default: llm where a model is named, else top_tokens.")
+    ] = None,
     device: Device = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Name each feature: by its peak tokens, or by a model (--model, --endpoint, --provider) that checks itself."""
+    from fac_datasets.errors import OptionError
     from fac_datasets.interpretation.explain import explain as name_features
-    from fac_datasets.interpretation.explain import naming_requests, verify_explanations
-    from fac_datasets.interpretation.explainers.llm import LLMExplainer
-    from fac_datasets.interpretation.explainers.top_tokens import TopTokensExplainer
+    from fac_datasets.interpretation.explain import naming_requests, verification_requests, verify_explanations
+    from fac_datasets.interpretation.explainers import EXPLAINERS
     from fac_datasets.rows.dataset_identity import content_fingerprint
 
-    source = _rows(table_name, None)
-    generator = text_generator(model, endpoint, provider, concurrency, device)
-    if dry_run:
-        _say_plan(generator, out, lambda judge, journal: naming_requests(source, judge, journal))
+    source = _rows(table_name)
+    generator = generation.generator(device)
+    chosen = explainer or ("top_tokens" if generator is None else "llm")
+    if chosen not in EXPLAINERS:
+        raise OptionError(f"--explainer {chosen} is not known; known: {', '.join(EXPLAINERS)}")
+    kind = EXPLAINERS[chosen]
+    if kind.asks and generator is None:
+        raise OptionError(f"--explainer {chosen} needs a model: give --model, --endpoint or --provider")
+    if spending.dry_run:
+        _say_plan(
+            generator,
+            out,
+            lambda judge, journal: (
+                naming_requests(source, judge, journal)
+                if kind.asks
+                else verification_requests(name_features(source, kind.made(judge, journal)))
+            ),
+        )
         return
 
     def make(journal: Journal) -> datasets.Dataset:
-        if generator is None:
-            return name_features(source, TopTokensExplainer())
-        return verify_explanations(name_features(source, LLMExplainer(generator, journal)), generator, journal)
+        named = name_features(source, kind.made(generator, journal))
+        return named if generator is None else verify_explanations(named, generator, journal)
 
-    identity = {"table": content_fingerprint(source), "generator": generator.key if generator else None}
-    found = _finish(out, "explain", identity, make, overwrite, max_calls, max_tokens)
+    identity = {
+        "table": content_fingerprint(source),
+        "generator": generator.key if generator else None,
+        **({"explainer": explainer} if explainer else {}),
+    }
+    found = _finish(out, "explain", identity, make, overwrite, spending)
     named = sum(bool(name) for name in found["explanation"])
     print(f"{out}: {named:,} of {len(found):,} features have a name; fits: {_counts(found['fits'])}")
 
 
+@grouped
 def relevance(
     table_name: Table,
     out: Out,
+    extraction: Extraction,
+    reading: Reading,
+    generation: Generation,
+    spending: Spending,
     guideline: Annotated[str | None, typer.Option(help="Name of a guideline, or a file; needs a model.")] = None,
-    model: Model = None,
-    endpoint: Endpoint = None,
-    provider: Provider = None,
-    concurrency: Concurrency = 8,
-    dry_run: DryRun = False,
-    max_calls: MaxCalls = None,
-    max_tokens: MaxTokens = None,
     contrast: Annotated[str | None, typer.Option(metavar="DATA", help="Labelled rows, or rows of the task.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of --contrast that holds the labels.")] = None,
     label: Annotated[str, typer.Option(help="Label of the task's rows.")] = "1",
@@ -135,13 +135,6 @@ def relevance(
         str | None, typer.Option(help="Asked behind each row; its answers Yes and No are compared.")
     ] = None,
     most: Annotated[int, typer.Option(help="Candidates ablated.")] = 50,
-    backbone: BackboneName = "embedded",
-    sae: SaeName = "embedded",
-    layer: Layer = None,
-    other_backbone: OtherBackbone = False,
-    column: Column = None,
-    split: Split = None,
-    device: Device = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Judge which features matter for a task: by a guideline, by contrast, by ablation, or by several of them.
@@ -156,7 +149,7 @@ def relevance(
     from fac_datasets.interpretation.relevance import Guideline, judge_relevance, relevance_requests
     from fac_datasets.rows.dataset_identity import content_fingerprint
 
-    generator = text_generator(model, endpoint, provider, concurrency, device)
+    generator = generation.generator(extraction.device)
     if not (guideline or contrast or effect):
         raise OptionError("nothing to judge by: give --guideline, --contrast or --effect, or several of them")
     if guideline and generator is None:
@@ -165,17 +158,17 @@ def relevance(
         raise OptionError("--contrast needs either --label-column or --background")
     if question and label_column is None:
         raise OptionError("--question needs --label-column, which says what the right answer is")
-    source = _rows(table_name, None)
+    source = _rows(table_name)
     rules = Guideline.load(guideline) if guideline else None
-    if dry_run:
+    if spending.dry_run:
         verification = verification_requests(source) if rules and unverified(source) else []
         judgement = relevance_requests(source, rules) if rules else []
         _say_plan(generator, out, lambda _judge, _journal: [*verification, *judgement])
         return
-    extractor = row_extractor(backbone, sae, layer, column, other_backbone, device)
-    given = {name: _rows(data, split) for name, data in (("contrast", contrast), ("background", background)) if data}
+    extractor = extraction.extractor(reading.column)
+    given = {name: reading.load(data) for name, data in (("contrast", contrast), ("background", background)) if data}
     if effect:
-        given["effect"] = _rows(effect, split)
+        given["effect"] = reading.load(effect)
 
     def make(journal: Journal) -> datasets.Dataset:
         found = source
@@ -197,7 +190,13 @@ def relevance(
         if effect:
             asked = Question(question, label_column, label) if question and label_column else None
             found = ablation_relevance(
-                found, given["effect"], extractor, question=asked, most=most, column=column, journal=out / ABLATION
+                found,
+                given["effect"],
+                extractor,
+                question=asked,
+                most=most,
+                column=reading.column,
+                journal=out / ABLATION,
             )
         return found
 
@@ -206,9 +205,9 @@ def relevance(
         "generator": generator.key if generator else None,
         "guideline": [rules.name, rules.text] if rules else None,
         "rows": {name: _identity_of(rows, extractor) for name, rows in given.items()},
-        "options": [label_column, label, measure, alpha, question, most, column],
+        "options": [label_column, label, measure, alpha, question, most, reading.column],
     }
-    found = _finish(out, "relevance", identity, make, overwrite, max_calls, max_tokens)
+    found = _finish(out, "relevance", identity, make, overwrite, spending)
     verdicts = f"; by the guideline: {_counts(found['relevant'])}" if rules else ""
     kinds = _counts([kind for kinds in found["evidence"] for kind in kinds])
     print(
@@ -216,40 +215,31 @@ def relevance(
     )
 
 
+@grouped
 def score(
     table_name: Table,
     out: Out,
+    extraction: Extraction,
+    reading: Reading,
+    generation: Generation,
+    spending: Spending,
     held_out: Annotated[
         str | None, typer.Option(metavar="DATA", help="Rows to score on; default: held-out spans.")
     ] = None,
     embedding_model: Annotated[str | None, typer.Option(help="Ranks spans by embedding instead of by words.")] = None,
-    model: Model = None,
-    endpoint: Endpoint = None,
-    provider: Provider = None,
-    concurrency: Concurrency = 8,
-    dry_run: DryRun = False,
-    max_calls: MaxCalls = None,
-    max_tokens: MaxTokens = None,
-    backbone: BackboneName = "embedded",
-    sae: SaeName = "embedded",
-    layer: Layer = None,
-    other_backbone: OtherBackbone = False,
-    column: Column = None,
-    split: Split = None,
     seed: Seed = 0,
-    device: Device = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Score each name on spans that it was not made from: AUROC, and with a model detection and fuzzing."""
     from fac_datasets.interpretation.scoring import KINDS, held_out_spans, score_explanations, scoring_questions
     from fac_datasets.rows.dataset_identity import content_fingerprint
 
-    source = _rows(table_name, None)
-    generator = text_generator(model, endpoint, provider, concurrency, device)
-    extractor = row_extractor(backbone, sae, layer, column, other_backbone, device)
-    rows = _rows(held_out, split) if held_out else None
-    if dry_run:
-        tested = source if rows is None else held_out_spans(source, with_features(rows, extractor), column)
+    source = _rows(table_name)
+    generator = generation.generator(extraction.device)
+    extractor = extraction.extractor(reading.column)
+    rows = reading.load(held_out) if held_out else None
+    if spending.dry_run:
+        tested = source if rows is None else held_out_spans(source, with_features(rows, extractor), reading.column)
         asked = [scoring_questions(source["explanation"], tested, kind, seed) for kind in KINDS]
         _say_plan(generator, out, lambda _judge, _journal: [question.request for kind in asked for question in kind])
         return
@@ -260,7 +250,7 @@ def score(
             None if rows is None else with_features(rows, extractor),
             generator=generator,
             embedding_model=embedding_model,
-            column=column,
+            column=reading.column,
             seed=seed,
             journal=journal,
         )
@@ -269,17 +259,17 @@ def score(
         "table": content_fingerprint(source),
         "generator": generator.key if generator else None,
         "rows": None if rows is None else _identity_of(rows, extractor),
-        "options": [embedding_model, column, seed],
+        "options": [embedding_model, reading.column, seed],
     }
-    found = _finish(out, "score", identity, make, overwrite, max_calls, max_tokens)
+    found = _finish(out, "score", identity, make, overwrite, spending)
     medians = ", ".join(f"{name} {_median(found[name])}" for name in ("auroc", *KINDS) if name in found.column_names)
     print(f"{out}: median {medians}")
 
 
-def _rows(name: str, split: str | None) -> datasets.Dataset:
+def _rows(name: str) -> datasets.Dataset:
     from fac_datasets.rows.loading import load_rows
 
-    return load_rows(name, split)
+    return load_rows(name)
 
 
 def _identity_of(rows: datasets.Dataset, extractor: FeatureExtractor) -> list[str]:
@@ -298,8 +288,7 @@ def _finish(
     identity: dict[str, Any],
     make: Callable[[Journal], datasets.Dataset],
     overwrite: bool,
-    max_calls: int | None = None,
-    max_tokens: int | None = None,
+    spending: Spending | None = None,
 ) -> datasets.Dataset:
     """Make a table in a folder, or read it where it is finished."""
     from contextlib import closing
@@ -309,7 +298,7 @@ def _finish(
 
     from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OptionError, OutputError
     from fac_datasets.files.output_folder import TABLE, claim, write_table
-    from fac_datasets.generation.journal import Journal, Limits
+    from fac_datasets.generation.journal import Journal
 
     identity = {"command": command, "version": version("fac-datasets"), **identity}
     # Answers belong to their questions, not to a run: what was paid for serves the next one too.
@@ -317,9 +306,12 @@ def _finish(
     claimed = claim(out, RECORD, identity, parts=("data",), kept=kept, overwrite=overwrite)
     if (out / TABLE).exists():
         print(f"{out} holds this finished run")
-        return _rows(str(out / TABLE), None)
+        return _rows(str(out / TABLE))
     try:
-        with FileLock(out / LOCK, timeout=0), closing(Journal(out / JOURNAL, Limits(max_calls, max_tokens))) as journal:
+        with (
+            FileLock(out / LOCK, timeout=0),
+            closing(Journal(out / JOURNAL, spending.limits if spending else None)) as journal,
+        ):
             found = make(journal)
             write_table(out, found)
     except Timeout as error:

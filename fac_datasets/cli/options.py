@@ -1,10 +1,11 @@
-"""Options that several commands share."""
+"""Options that several commands share, alone or in groups."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,17 +14,133 @@ if TYPE_CHECKING:
 
     from fac_datasets.features.extractor import FeatureExtractor
     from fac_datasets.generation.base import TextGenerator
+    from fac_datasets.generation.journal import Limits
+    from fac_datasets.publishing.target import HubTarget
 
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+Seed = Annotated[int, typer.Option("--seed", help="Random seed.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run in the folder.")]
+
 BackboneName = Annotated[str, typer.Option("--backbone", help="'embedded', a folder or a Hub id.")]
 SaeName = Annotated[str, typer.Option("--sae", help="'embedded', a folder or a Hub id.")]
 Layer = Annotated[int | None, typer.Option("--layer", help="Decoder blocks before the residual; default: the SAE's.")]
+OtherBackbone = Annotated[bool, typer.Option("--other-backbone", help="Accept an SAE of another backbone.")]
+Device = Annotated[str | None, typer.Option("--device", help="Torch device; default: CUDA where there is one.")]
 Column = Annotated[str | None, typer.Option("--column", help="Column of texts or chats; default: the one known name.")]
 Split = Annotated[str | None, typer.Option("--split", help="Split to read; default: the only one, or train.")]
-Seed = Annotated[int, typer.Option("--seed", help="Random seed.")]
-Device = Annotated[str | None, typer.Option("--device", help="Torch device; default: CUDA where there is one.")]
-OtherBackbone = Annotated[bool, typer.Option("--other-backbone", help="Accept an SAE of another backbone.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run in the folder.")]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read of a dataset."""
+
+    column: Column = None
+    split: Split = None
+
+    def load(self, name: str) -> datasets.Dataset:
+        """The rows of a dataset argument; see `load_rows`."""
+        from fac_datasets.rows.loading import load_rows
+
+        return load_rows(name, self.split)
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """The model whose features are measured."""
+
+    backbone: BackboneName = "embedded"
+    sae: SaeName = "embedded"
+    layer: Layer = None
+    other_backbone: OtherBackbone = False
+    device: Device = None
+
+    def extractor(self, column: str | None = None, **options: Any) -> FeatureExtractor:
+        """The extractor of these features, which stores every activation unless told otherwise."""
+        from fac_datasets.features.extractor import FeatureExtractor
+
+        return FeatureExtractor(
+            self.backbone,
+            self.sae,
+            self.layer,
+            column=column,
+            device=self.device,
+            other_backbone=self.other_backbone,
+            **{"threshold": 0, **options},
+        )
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Who writes or judges texts."""
+
+    model: Annotated[
+        str | None, typer.Option("--model", help="'embedded', a folder or a Hub id; with --endpoint, its model there.")
+    ] = None
+    endpoint: Annotated[str | None, typer.Option("--endpoint", help="Address of an OpenAI-compatible server.")] = None
+    provider: Annotated[str | None, typer.Option("--provider", help="Of Inference Providers, or 'auto'.")] = None
+    concurrency: Annotated[int, typer.Option("--concurrency", help="Requests to an endpoint at once.")] = 8
+
+    def generator(self, device: str | None) -> TextGenerator | None:
+        """The generator that these options name; None where they name none."""
+        if self.endpoint or self.provider:
+            from fac_datasets.generation.endpoint import EndpointGenerator
+
+            return EndpointGenerator(
+                self.model,
+                base_url=self.endpoint,
+                provider=None if self.provider == "auto" else self.provider,
+                concurrency=self.concurrency,
+            )
+        if self.model is None:
+            return None
+        from fac_datasets.generation.local import LocalGenerator
+
+        return LocalGenerator(self.model, device=device)
+
+
+@dataclass(frozen=True)
+class Spending:
+    """How much may be asked of a generator."""
+
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many calls and tokens it would take.")] = (
+        False
+    )
+    max_calls: Annotated[
+        int | None,
+        typer.Option("--max-calls", help="Stop before more answers than this; failed tries are not counted."),
+    ] = None
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", help="Stop before more tokens than this, of prompts and answers.")
+    ] = None
+
+    @property
+    def limits(self) -> Limits:
+        """What a journal keeps to."""
+        from fac_datasets.generation.journal import Limits
+
+        return Limits(self.max_calls, self.max_tokens)
+
+
+Public = Annotated[bool, typer.Option("--public", help="Everybody may read it; it is private otherwise.")]
+PlanOnly = Annotated[bool, typer.Option("--dry-run", help="Send nothing; list every file and show the card.")]
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Where on the Hub something goes."""
+
+    public: Public = False
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Branch, made where there is none; default: main.")
+    ] = None
+    create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead.")] = False
+    tag: Annotated[str | None, typer.Option("--tag", help="Name for this state, such as v1.0.")] = None
+
+    def target(self, repository: str) -> HubTarget:
+        """The target that these options and a repository name."""
+        from fac_datasets.publishing.target import HubTarget
+
+        return HubTarget(repository, self.public, self.revision, self.create_pr, self.tag)
 
 
 def dataset_name(argument: str) -> str:
@@ -45,48 +162,6 @@ def typed_options(context: typer.Context, *, without: Collection[str]) -> list[s
         for one in value if isinstance(value, list | tuple) else [value]:
             words += [parameter.opts[0], dataset_name(str(one))]
     return words
-
-
-Model = Annotated[
-    str | None, typer.Option("--model", help="'embedded', a folder or a Hub id; with --endpoint, its model there.")
-]
-Endpoint = Annotated[str | None, typer.Option("--endpoint", help="Address of an OpenAI-compatible server.")]
-Provider = Annotated[str | None, typer.Option("--provider", help="Of Inference Providers, or 'auto'.")]
-Concurrency = Annotated[int, typer.Option("--concurrency", help="Requests to an endpoint at once.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many calls and tokens it would take.")]
-MaxCalls = Annotated[
-    int | None, typer.Option("--max-calls", help="Stop before more answers than this; failed tries are not counted.")
-]
-MaxTokens = Annotated[
-    int | None, typer.Option("--max-tokens", help="Stop before more tokens than this, of prompts and answers.")
-]
-
-
-def text_generator(
-    model: str | None, endpoint: str | None, provider: str | None, concurrency: int, device: str | None
-) -> TextGenerator | None:
-    """The generator that these options name; None where they name none."""
-    if endpoint or provider:
-        from fac_datasets.generation.endpoint import EndpointGenerator
-
-        named = None if provider == "auto" else provider
-        return EndpointGenerator(model, base_url=endpoint, provider=named, concurrency=concurrency)
-    if model is None:
-        return None
-    from fac_datasets.generation.local import LocalGenerator
-
-    return LocalGenerator(model, device=device)
-
-
-def row_extractor(
-    backbone: str, sae: str, layer: int | None, column: str | None, other_backbone: bool, device: str | None
-) -> FeatureExtractor:
-    """The extractor that these options name; it stores every activation."""
-    from fac_datasets.features.extractor import FeatureExtractor
-
-    return FeatureExtractor(
-        backbone, sae, layer, column=column, threshold=0, device=device, other_backbone=other_backbone
-    )
 
 
 def with_features(rows: datasets.Dataset, extractor: FeatureExtractor) -> datasets.Dataset:

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
+from fac_datasets.cli.groups import grouped
 from fac_datasets.cli.options import (
     BackboneName,
-    Column,
     Device,
     Layer,
     Out,
     Overwrite,
+    Reading,
     SaeName,
     Seed,
-    Split,
     dataset_name,
     typed_options,
 )
@@ -25,16 +25,16 @@ _OF_THIS_MACHINE = ("seed_data", "anchor_data", "out", "device", "overwrite")
 """Parameters that are not part of the command on a card, or stand in it under other names."""
 
 
+@grouped
 def run(
     context: typer.Context,
     seed_data: Annotated[str, typer.Argument(metavar="SEED", help="Dataset to augment: a file, a folder or a Hub id.")],
     anchor_data: Annotated[str, typer.Argument(metavar="ANCHOR", help="Dataset that stands for the target task.")],
     out: Out,
+    reading: Reading,
     backbone: BackboneName = "embedded",
     sae: SaeName = "embedded",
     layer: Layer = None,
-    column: Column = None,
-    split: Split = None,
     threshold: Annotated[str, typer.Option(help="Of coverage: a number, or q50, q75, q90, q95, q99.")] = "q90",
     max_features: Annotated[int, typer.Option(help="Missing features to aim at.")] = 50,
     max_attempts: Annotated[int, typer.Option(help="Samples tried for a feature.")] = 8,
@@ -54,15 +54,15 @@ def run(
     from fac_datasets.pipeline import Settings
     from fac_datasets.pipeline import run as run_pipeline
     from fac_datasets.publishing.dataset_card import HARMFUL
-    from fac_datasets.rows.loading import header_of, load_rows
+    from fac_datasets.rows.loading import header_of
 
-    seed_rows, anchor_rows = load_rows(seed_data, split), load_rows(anchor_data, split)
+    seed_rows, anchor_rows = reading.load(seed_data), reading.load(anchor_data)
     header = header_of(seed_data)
     settings = Settings(
         backbone=backbone,
         sae=sae,
         layer=layer,
-        column=column,
+        column=reading.column,
         threshold=parse_threshold(threshold),
         max_features=max_features,
         max_attempts=max_attempts,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fac_datasets.cli.options import Column
+from fac_datasets.cli.groups import grouped
+from fac_datasets.cli.options import Column, PlanOnly, Public, Publication
 
 if TYPE_CHECKING:
     import datasets
@@ -15,11 +16,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 Repository = Annotated[str, typer.Argument(metavar="REPO", help="OWNER/NAME on the Hub, made where there is none.")]
-Public = Annotated[bool, typer.Option("--public", help="Everybody may read it; it is private otherwise.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Send nothing; list every file and show the card.")]
-Revision = Annotated[str | None, typer.Option("--revision", help="Branch, made where there is none; default: main.")]
-CreatePr = Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead.")]
-Tag = Annotated[str | None, typer.Option("--tag", help="Name for this state, such as v1.0.")]
 License = Annotated[str | None, typer.Option("--license", help="Hub identifier, such as cc-by-4.0.")]
 
 
@@ -29,9 +25,11 @@ def publish() -> None:
 
 
 @app.command()
+@grouped
 def data(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder that `fac-datasets run` wrote.")],
     repository: Repository,
+    publication: Publication,
     anchor: Annotated[
         str | None, typer.Option(metavar="DATA", help="The run's anchor, in which no synthetic row may stand.")
     ] = None,
@@ -54,11 +52,7 @@ def data(
     ] = None,
     kind: Annotated[str | None, typer.Option(help="Kind of data; toxicity is marked as not for all audiences.")] = None,
     column: Column = None,
-    public: Public = False,
-    revision: Revision = None,
-    create_pr: CreatePr = False,
-    tag: Tag = None,
-    dry_run: DryRun = False,
+    dry_run: PlanOnly = False,
 ) -> None:
     """Publish an augmented dataset: tables, provenance, report, plot and card, by one commit."""
     from fac_datasets.pipeline import CARD, PLOT
@@ -74,7 +68,7 @@ def data(
     print(
         publish_data(
             augmented,
-            repository,
+            publication.target(repository),
             report,
             anchor=None if anchor is None else _rows(anchor, report["given"]["anchor"]["split"]),
             allow_leaks=allow_leaks,
@@ -88,25 +82,19 @@ def data(
             task_categories=task or (),
             kind=kind,
             column=column,
-            public=public,
-            revision=revision,
-            create_pr=create_pr,
-            tag=tag,
             dry_run=dry_run,
         )
     )
 
 
 @app.command()
+@grouped
 def sae(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of an SAE.")],
     repository: Repository,
+    publication: Publication,
     license: License = None,
-    public: Public = False,
-    revision: Revision = None,
-    create_pr: CreatePr = False,
-    tag: Tag = None,
-    dry_run: DryRun = False,
+    dry_run: PlanOnly = False,
 ) -> None:
     """Publish an SAE with its calibrations, report and card."""
     from fac_datasets.publishing.sae import publish_sae
@@ -114,12 +102,8 @@ def sae(
     print(
         publish_sae(
             path,
-            repository,
+            publication.target(repository),
             license=license,
-            public=public,
-            revision=revision,
-            create_pr=create_pr,
-            tag=tag,
             dry_run=dry_run,
         )
     )
@@ -130,7 +114,7 @@ def metrics(
     owner: Annotated[str, typer.Argument(metavar="OWNER", help="User or organization that gets a Space for each.")],
     name: Annotated[list[str] | None, typer.Option(help="Only this metric; may be given more than once.")] = None,
     public: Public = False,
-    dry_run: DryRun = False,
+    dry_run: PlanOnly = False,
 ) -> None:
     """Publish the metrics as Spaces, from which evaluate.load("OWNER/NAME") loads them."""
     from fac_datasets.publishing.spaces import publish_metrics
@@ -140,21 +124,17 @@ def metrics(
 
 
 @app.command()
+@grouped
 def space(
     path: Annotated[str, typer.Argument(metavar="PATH", help="Folder of a Gradio Space, or the name of one of ours.")],
     repository: Repository,
-    public: Public = False,
-    revision: Revision = None,
-    create_pr: CreatePr = False,
-    tag: Tag = None,
-    dry_run: DryRun = False,
+    publication: Publication,
+    dry_run: PlanOnly = False,
 ) -> None:
     """Publish a Gradio Space."""
     from fac_datasets.publishing.spaces import publish_space
 
-    print(
-        publish_space(path, repository, public=public, revision=revision, create_pr=create_pr, tag=tag, dry_run=dry_run)
-    )
+    print(publish_space(path, publication.target(repository), dry_run=dry_run))
 
 
 def _report(path: Path) -> dict[str, Any]:

@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fac_datasets.cli.options import (
-    BackboneName,
-    Column,
-    Device,
-    Layer,
-    OtherBackbone,
-    Out,
-    Overwrite,
-    SaeName,
-    row_extractor,
-)
+from fac_datasets.cli.groups import grouped
+from fac_datasets.cli.options import Column, Extraction, Out, Overwrite
 
 if TYPE_CHECKING:
     import datasets
@@ -65,18 +56,15 @@ def push_explanations(
 
 
 @push.command("samples")
+@grouped
 def push_samples(
     data: Samples,
     name: Name,
+    extraction: Extraction,
     workspace: Workspace = None,
     label_column: Annotated[str | None, typer.Option(help="Labels that reviewers check.")] = None,
     min_submitted: MinSubmitted = 1,
-    backbone: BackboneName = "embedded",
-    sae: SaeName = "embedded",
-    layer: Layer = None,
-    other_backbone: OtherBackbone = False,
     column: Column = None,
-    device: Device = None,
 ) -> None:
     """Send one record a synthetic row, with the token marked where the feature peaks; sent again, answers are kept."""
     from fac_datasets import review
@@ -89,7 +77,7 @@ def push_samples(
             workspace=workspace,
             label_column=label_column,
             min_submitted=min_submitted,
-            extractor=row_extractor(backbone, sae, layer, None, other_backbone, device),
+            extractor=extraction.extractor(),
         )
     )
 
@@ -116,18 +104,15 @@ def pull_explanations(
 
 
 @pull.command("samples")
+@grouped
 def pull_samples(
     data: Samples,
     name: Name,
     out: Out,
+    extraction: Extraction,
     workspace: Workspace = None,
     consensus: Consensus = "majority",
-    backbone: BackboneName = "embedded",
-    sae: SaeName = "embedded",
-    layer: Layer = None,
-    other_backbone: OtherBackbone = False,
     column: Column = None,
-    device: Device = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write the rows with reviews and edited texts; pulled again into the same folder, newer answers replace older."""
@@ -135,7 +120,7 @@ def pull_samples(
     from fac_datasets.synthesis.augment import load_synthetic
 
     rows = load_synthetic(data, column)
-    extractor = row_extractor(backbone, sae, layer, None, other_backbone, device)
+    extractor = extraction.extractor()
     _claim(out, "samples", rows, name, consensus, overwrite)
     reviewed = review.pull_samples(rows, name, workspace=workspace, consensus=consensus, extractor=extractor)
     _write(out, reviewed)

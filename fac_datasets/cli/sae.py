@@ -7,52 +7,38 @@ from typing import Annotated, Any
 
 import typer
 
-from fac_datasets.cli.options import BackboneName, Column, Device, OtherBackbone, Out, Overwrite, SaeName, Seed, Split
+from fac_datasets.cli.groups import Changes, grouped
+from fac_datasets.cli.options import BackboneName, Device, OtherBackbone, Out, Overwrite, Reading, SaeName
+from fac_datasets.sae.training.config import TrainingConfig
 
 app = typer.Typer(no_args_is_help=True)
+
+_NO_OPTIONS = ("unit_norm", "normalize_input", "epsilon", "aux_weight", "truncate", "checkpoint_seconds")
+"""Settings that a preset decides."""
 
 Texts = Annotated[list[str], typer.Argument(metavar="DATA...", help="Texts or chats: files, folders or Hub ids.")]
 Renders = Annotated[list[str] | None, typer.Option("--render", help="chat, raw or both; default: as the model allows.")]
 
 
 @app.command()
+@grouped
 def train(
     data: Texts,
     out: Out,
     layer: Annotated[int, typer.Option("--layer", help="Decoder blocks before the residual stream.")],
+    reading: Reading,
+    changes: Annotated[
+        dict[str, Any], Changes(TrainingConfig, _NO_OPTIONS, {"n_tokens": "tokens", "renders": "render"})
+    ],
     backbone: BackboneName = "embedded",
     weight: Annotated[list[float] | None, typer.Option(help="Share of rows of each DATA, in order.")] = None,
-    column: Column = None,
-    split: Split = None,
     streaming: Annotated[bool, typer.Option(help="Read DATA as streams.")] = False,
     preset: Annotated[str, typer.Option(help="default, or reference: the recipe of the paper.")] = "default",
-    objective: Annotated[str | None, typer.Option(help="topk, relu or reference.")] = None,
-    d_sae: Annotated[int | None, typer.Option(help="Number of features.")] = None,
-    k: Annotated[int | None, typer.Option(help="Active features a token.")] = None,
-    tied: Annotated[bool | None, typer.Option(help="Use the encoder, transposed, as decoder.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Own tokens taken from DATA.")] = None,
-    passes: Annotated[int | None, typer.Option(help="Times that they are trained on.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Tokens an optimiser step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate of Adam.")] = None,
-    chunk_tokens: Annotated[int | None, typer.Option(help="Residual vectors shuffled together.")] = None,
-    l1_weight: Annotated[float | None, typer.Option(help="Weight of the sum of activations (relu).")] = None,
-    k_start: Annotated[int | None, typer.Option(help="The k that the reference starts with.")] = None,
-    warmup: Annotated[float | None, typer.Option(help="Share of the run with a rising learning rate.")] = None,
-    decay: Annotated[float | None, typer.Option(help="Share of the run with a falling learning rate.")] = None,
-    aux_k: Annotated[int | None, typer.Option(help="Dead features that explain the error (topk).")] = None,
-    dead_after: Annotated[int | None, typer.Option(help="Silent tokens after which a feature is dead.")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Tokens in a window.")] = None,
-    render: Renders = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder that keeps activations, for several passes or SAEs.")
     ] = None,
     tracker: Annotated[list[str] | None, typer.Option(help="Trackers of accelerate, such as tensorboard.")] = None,
     dtype: Annotated[str, typer.Option(help="Of the backbone.")] = "float32",
-    precision: Annotated[str | None, typer.Option(help="Of the SAE's products: float32 or bfloat16.")] = None,
-    save_dtype: Annotated[str | None, typer.Option(help="Of the saved weights.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the SAE.")] = None,
-    corpus: Annotated[str | None, typer.Option(help="What the texts are, for the SAE's configuration.")] = None,
-    seed: Seed = 0,
     device: Device = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -61,43 +47,16 @@ def train(
     from accelerate import PartialState
 
     from fac_datasets.backbone.model import Backbone
-    from fac_datasets.rows.loading import load_rows, stream_rows
-    from fac_datasets.sae.training.config import TrainingConfig
+    from fac_datasets.rows.loading import stream_rows
     from fac_datasets.sae.training.train import train_sae
 
-    named: dict[str, Any] = {
-        "objective": objective,
-        "d_sae": d_sae,
-        "k": k,
-        "tied": tied,
-        "n_tokens": tokens,
-        "passes": passes,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "chunk_tokens": chunk_tokens,
-        "l1_weight": l1_weight,
-        "k_start": k_start,
-        "warmup": warmup,
-        "decay": decay,
-        "aux_k": aux_k,
-        "dead_after": dead_after,
-        "max_length": max_length,
-        "renders": tuple(render) if render else None,
-        "precision": precision,
-        "save_dtype": save_dtype,
-        "name": name,
-        "corpus": corpus,
-    }
-    config = TrainingConfig.preset(
-        preset, seed=seed, **{key: value for key, value in named.items() if value is not None}
-    )
     sae = train_sae(
         Backbone(backbone, layer, device=device, dtype=dtype),
-        [stream_rows(one, split) if streaming else load_rows(one, split) for one in data],
-        config,
+        [stream_rows(one, reading.split) if streaming else reading.load(one) for one in data],
+        TrainingConfig.preset(preset, **changes),
         out,
         weights=weight,
-        column=column,
+        column=reading.column,
         cache_dir=cache,
         trackers=tracker or (),
         resume=not overwrite,
@@ -112,13 +71,13 @@ def train(
 
 
 @app.command()
+@grouped
 def evaluate(
     data: Texts,
     out: Out,
+    reading: Reading,
     sae: SaeName = "embedded",
     backbone: BackboneName = "embedded",
-    column: Column = None,
-    split: Split = None,
     kind_column: Annotated[
         str | None, typer.Option(help="Column by whose values the measures are broken down.")
     ] = None,
@@ -137,11 +96,10 @@ def evaluate(
     from fac_datasets.files.atomic import write_atomically
     from fac_datasets.plots import evaluation_png
     from fac_datasets.rows.dataset_identity import identify
-    from fac_datasets.rows.loading import load_rows
     from fac_datasets.sae.evaluation import evaluate_sae
     from fac_datasets.sae.loading import find_sae
 
-    texts = [load_rows(one, split) for one in data]
+    texts = [reading.load(one) for one in data]
     path = out / "report.json"
     if path.exists() and not overwrite:
         report = json.loads(path.read_text())
@@ -162,7 +120,7 @@ def evaluate(
             backbone,
             sae,
             texts,
-            column=column,
+            column=reading.column,
             kind_column=kind_column,
             renders=render,
             max_tokens=max_tokens,
@@ -180,12 +138,12 @@ def evaluate(
 
 
 @app.command()
+@grouped
 def calibrate(
     data: Texts,
     sae: Annotated[str, typer.Option("--sae", help="Folder of the SAE.")],
+    reading: Reading,
     backbone: BackboneName = "embedded",
-    column: Column = None,
-    split: Split = None,
     render: Renders = None,
     activation: Annotated[list[str] | None, typer.Option(help="sae, relu, or both; default: both.")] = None,
     other_backbone: OtherBackbone = False,
@@ -194,15 +152,14 @@ def calibrate(
     """Measure each feature's usual activations, which quantile thresholds need, and store them with the SAE."""
     from fac_datasets.backbone.model import Backbone
     from fac_datasets.errors import OptionError
-    from fac_datasets.rows.loading import load_rows
     from fac_datasets.rows.text_columns import read_rows, resolve_column
     from fac_datasets.sae.calibration import calibrate_sae
     from fac_datasets.sae.loading import find_sae
 
     rows = []
     for one in data:
-        texts_or_chats = load_rows(one, split)
-        rows += read_rows(texts_or_chats[:], resolve_column(texts_or_chats.features, column))
+        texts_or_chats = reading.load(one)
+        rows += read_rows(texts_or_chats[:], resolve_column(texts_or_chats.features, reading.column))
     texts = [row for row in rows if not isinstance(row, list)]
     model = Backbone(backbone, find_sae(sae).config.layer, device=device)
     wanted = render or model.info.renders

@@ -7,13 +7,10 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fac_datasets.errors import BackboneError
 from fac_datasets.files.atomic import cache_folder, write_atomically
-
-if TYPE_CHECKING:
-    pass
 
 
 def remembered_digest(files: Sequence[Path], digest_of: Callable[[Sequence[Path]], str]) -> str:

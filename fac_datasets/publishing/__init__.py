@@ -4,5 +4,6 @@ from fac_datasets.publishing.data import publish
 from fac_datasets.publishing.publication import Published
 from fac_datasets.publishing.sae import publish_sae
 from fac_datasets.publishing.spaces import publish_metrics, publish_space
+from fac_datasets.publishing.target import HubTarget
 
-__all__ = ["Published", "publish", "publish_metrics", "publish_sae", "publish_space"]
+__all__ = ["HubTarget", "Published", "publish", "publish_metrics", "publish_sae", "publish_space"]

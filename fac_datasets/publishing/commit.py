@@ -13,17 +13,17 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard, get_token, hf_hub_download
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from fac_datasets.errors import OptionError, PublishError
+from fac_datasets.errors import PublishError
 from fac_datasets.publishing.failures import FAILURES, explained, pause_after, reason_of
+from fac_datasets.publishing.target import HubTarget, Kind
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import CommitInfo, GitCommitInfo, GitRefs
@@ -39,51 +39,8 @@ TRIES = 6
 _PULL_REQUESTS = 20
 """Newest pull requests among which that of an interrupted publication is looked for."""
 
-Kind = Literal["dataset", "model", "space"]
 Content = bytes | Path
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where a publication goes."""
-
-    repo_id: str
-    """`owner/name`; a name alone is a repository of whoever the token belongs to."""
-    kind: Kind
-    public: bool = False
-    """Whether everybody may read the repository, which is private otherwise."""
-    revision: str | None = None
-    """Branch, made from the main one where there is none, or an open pull request, `refs/pr/N`; by default the main
-    branch."""
-    create_pr: bool = False
-    """Open a pull request instead of changing the branch."""
-    tag: str | None = None
-    """Given to the published state."""
-
-    def __post_init__(self) -> None:
-        from huggingface_hub.errors import HFValidationError
-        from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
-
-        try:
-            validate_repo_id(self.repo_id)
-        except HFValidationError as error:
-            raise OptionError(f"{self.repo_id!r} is no id of a repository: {error}") from error
-        if self.create_pr and (self.revision is not None or self.tag is not None):
-            raise OptionError(
-                "a pull request goes to the main branch and gets no tag before it is merged; leave out "
-                f"revision={self.revision!r} and tag={self.tag!r}, or create_pr"
-            )
-
-    @property
-    def branch(self) -> str:
-        """The branch that is published to."""
-        return self.revision or "main"
-
-    @property
-    def proposes(self) -> bool:
-        """Whether it goes to a pull request, which changes nothing for readers of the repository."""
-        return self.create_pr or self.branch.startswith("refs/pr/")
 
 
 class Commit(NamedTuple):
@@ -104,12 +61,12 @@ MakeCard = Callable[[str | None, list[str]], str]
 
 
 def commit_files(
-    target: Target,
+    target: HubTarget,
+    kind: Kind,
     files: Mapping[str, Content],
     make_card: MakeCard,
     *,
     title: str,
-    token: str | None = None,
 ) -> Commit:
     """Bring a repository to a state, by one commit.
 
@@ -119,22 +76,22 @@ def commit_files(
 
     Args:
         target: where to.
+        kind: of the repository.
         files: by path, without the card.
         make_card: see `MakeCard`.
         title: of the commit.
-        token: of the Hub; by default the one that is logged in.
 
     Raises:
         PublishError: the Hub refuses, or cannot be reached; somebody else has committed in between; or a file is there
             already that was not published by us.
     """
     try:
-        return _Publication(target, token).make(files, make_card, title)
+        return _Publication(target, kind).make(files, make_card, title)
     except PublishError:
         raise
     except OSError as error:
         raise PublishError(
-            f"{target.repo_id} cannot be published: {error}; nothing was committed, and the same command goes on"
+            f"{target.repo} cannot be published: {error}; nothing was committed, and the same command goes on"
         ) from error
 
 
@@ -146,14 +103,14 @@ def manifest_of(files: Iterable[str]) -> bytes:
 class _Publication:
     """One publication on its way."""
 
-    def __init__(self, target: Target, token: str | None) -> None:
-        found = token or get_token()
+    def __init__(self, target: HubTarget, kind: Kind) -> None:
+        found = target.token or get_token()
         if not found:
             raise PublishError(
                 "there is no token for the Hub: log in with `hf auth login`, or set HF_TOKEN to a token with write "
                 "access from https://huggingface.co/settings/tokens"
             )
-        self.token, self.target = found, target
+        self.token, self.target, self.kind = found, target, kind
         self.api = HfApi(token=self.token)
         self._digests: dict[Content, str] = {}
 
@@ -181,19 +138,19 @@ class _Publication:
             url, commit = f"{self._page}/commit/{parent}", parent
         if self.target.public and private and not self.target.proposes:
             # Not before, so that nobody sees a repository without anything in it.
-            self._ask(lambda: self.api.update_repo_settings(self.repo_id, private=False, repo_type=self.target.kind))
+            self._ask(lambda: self.api.update_repo_settings(self.repo_id, private=False, repo_type=self.kind))
         self._tag(commit, url)
         return Commit(url, commit, tuple(sorted([*changed, *removed])), card)
 
     @cached_property
     def repo_id(self) -> str:
         """Owner and name."""
-        name = self.target.repo_id
+        name = self.target.repo
         return name if "/" in name else f"{self._account['name']}/{name}"
 
     @property
     def _page(self) -> str:
-        prefix = {"model": "", "dataset": "datasets/", "space": "spaces/"}[self.target.kind]
+        prefix = {"model": "", "dataset": "datasets/", "space": "spaces/"}[self.kind]
         return f"{self.api.endpoint}/{prefix}{self.repo_id}"
 
     @cached_property
@@ -228,7 +185,7 @@ class _Publication:
         info = self._find()
         if info is None:
             if self.target.create_pr:
-                raise PublishError(f"there is no {self.target.kind} {self.repo_id}, to which something can be proposed")
+                raise PublishError(f"there is no {self.kind} {self.repo_id}, to which something can be proposed")
             self._create()
             info = self._find()
         if info is None:
@@ -249,17 +206,17 @@ class _Publication:
 
     def _find(self) -> Any:
         try:
-            return self._ask(lambda: self.api.repo_info(self.repo_id, repo_type=self.target.kind), missing=True)
+            return self._ask(lambda: self.api.repo_info(self.repo_id, repo_type=self.kind), missing=True)
         except RepositoryNotFoundError:
             return None
 
     def _create(self) -> None:
         """Make the repository, private at first; one that is there already will do."""
-        sdk = "gradio" if self.target.kind == "space" else None
+        sdk = "gradio" if self.kind == "space" else None
 
         def create() -> None:
             try:
-                self.api.create_repo(self.repo_id, repo_type=self.target.kind, private=True, space_sdk=sdk)
+                self.api.create_repo(self.repo_id, repo_type=self.kind, private=True, space_sdk=sdk)
             except FAILURES:
                 # It may have been made although the answer was lost.
                 if self._find() is None:
@@ -270,7 +227,7 @@ class _Publication:
     def _create_branch(self, branch: str) -> None:
         def create() -> None:
             try:
-                self.api.create_branch(self.repo_id, branch=branch, repo_type=self.target.kind)
+                self.api.create_branch(self.repo_id, branch=branch, repo_type=self.kind)
             except FAILURES:
                 if branch not in {ref.name for ref in self._refs().branches}:
                     raise
@@ -280,7 +237,7 @@ class _Publication:
     def _refs(self) -> GitRefs:
         return self._ask(
             lambda: self.api.list_repo_refs(
-                self.repo_id, repo_type=self.target.kind, include_pull_requests=self.target.create_pr
+                self.repo_id, repo_type=self.kind, include_pull_requests=self.target.create_pr
             )
         )
 
@@ -289,7 +246,7 @@ class _Publication:
         branch = self.target.branch
         try:
             info = self._ask(
-                lambda: self.api.repo_info(self.repo_id, repo_type=self.target.kind, revision=branch), missing=True
+                lambda: self.api.repo_info(self.repo_id, repo_type=self.kind, revision=branch), missing=True
             )
         except RevisionNotFoundError as error:
             raise PublishError(f"{self.repo_id} has no revision {branch!r} to publish to") from error
@@ -299,7 +256,7 @@ class _Publication:
         """Files at a commit, by path."""
 
         def read() -> dict[str, RepoFile]:
-            tree = self.api.list_repo_tree(self.repo_id, recursive=True, revision=revision, repo_type=self.target.kind)
+            tree = self.api.list_repo_tree(self.repo_id, recursive=True, revision=revision, repo_type=self.kind)
             return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
 
         return self._ask(read)
@@ -308,7 +265,7 @@ class _Publication:
         """A text file at a commit."""
 
         def read() -> str:
-            found = hf_hub_download(self.repo_id, path, repo_type=self.target.kind, revision=revision, token=self.token)
+            found = hf_hub_download(self.repo_id, path, repo_type=self.kind, revision=revision, token=self.token)
             return Path(found).read_bytes().decode()
 
         try:
@@ -365,10 +322,10 @@ class _Publication:
         for card in (addition for addition in additions if addition.path_in_repo == CARD):
             # Before anything is uploaded.
             with card.as_file() as stream:
-                RepoCard(stream.read().decode()).validate(repo_type=self.target.kind)
+                RepoCard(stream.read().decode()).validate(repo_type=self.kind)
         branch = None if self.target.create_pr else self.target.branch
         where: dict[str, Any] = {
-            "repo_type": self.target.kind, "revision": branch, "create_pr": self.target.create_pr
+            "repo_type": self.kind, "revision": branch, "create_pr": self.target.create_pr
         }  # fmt: skip
         self.api.preupload_lfs_files(self.repo_id, additions, free_memory=False, **where)
         # The client leaves such files out without a word.
@@ -428,9 +385,7 @@ class _Publication:
 
     def _history(self, revision: str) -> list[GitCommitInfo]:
         """Commits of a branch or pull request, newest first."""
-        return self._ask(
-            lambda: self.api.list_repo_commits(self.repo_id, repo_type=self.target.kind, revision=revision)
-        )
+        return self._ask(lambda: self.api.list_repo_commits(self.repo_id, repo_type=self.kind, revision=revision))
 
     def _tagged(self) -> str | None:
         """The commit that has the tag; None where there is no such tag."""
@@ -450,7 +405,7 @@ class _Publication:
         def create() -> None:
             there = self._tagged()
             if there is None:
-                self.api.create_tag(self.repo_id, tag=tag, revision=commit, repo_type=self.target.kind)
+                self.api.create_tag(self.repo_id, tag=tag, revision=commit, repo_type=self.kind)
             elif there != commit:
                 raise PublishError(
                     f"published as {url}, but the tag {tag!r} is at {there[:12]} already; run this again with another"

@@ -13,12 +13,13 @@ from fac_datasets.errors import ColumnError, OptionError, PublishError
 from fac_datasets.feature_space import dataset_space, require_same_but_threshold
 from fac_datasets.files.parquet_layout import SHARD_BYTES, Tables, write_tables
 from fac_datasets.interpretation.table import reviewed_name
-from fac_datasets.publishing.commit import CARD, Content, Target
+from fac_datasets.publishing.commit import CARD, Content
 from fac_datasets.publishing.dataset_card import CardFacts, LeakCheck, dataset_card
 from fac_datasets.publishing.leaks import find_leaks
 from fac_datasets.publishing.merging import require_room
 from fac_datasets.publishing.publication import Published, known_token, publish_files
 from fac_datasets.publishing.secrets import require_none, secrets_in_rows
+from fac_datasets.publishing.target import HubTarget
 from fac_datasets.rows.dataset_identity import content_fingerprint, source_columns
 from fac_datasets.rows.tables import require_columns
 from fac_datasets.rows.text_columns import row_texts
@@ -35,7 +36,7 @@ _HARMFUL_KINDS = ("toxicity",)
 
 def publish(
     augmented: AugmentedDataset,
-    repo_id: str,
+    target: str | HubTarget,
     report: Mapping[str, Any] | CoverageReport,
     *,
     after: CoverageReport | None = None,
@@ -51,11 +52,6 @@ def publish(
     task_categories: Sequence[str] = (),
     kind: str | None = None,
     column: str | None = None,
-    public: bool = False,
-    revision: str | None = None,
-    create_pr: bool = False,
-    tag: str | None = None,
-    token: str | None = None,
     dry_run: bool = False,
     shard_bytes: int = SHARD_BYTES,
 ) -> Published:
@@ -66,7 +62,7 @@ def publish(
 
     Args:
         augmented: what `augment` returned.
-        repo_id: `owner/name`; the repository is made where there is none.
+        target: `owner/name`, made where there is none and private; or a HubTarget, which says more.
         report: coverage of the seed: what `coverage` returned, or the content of `report.json` of a run.
         after: coverage of the augmented dataset, where `report` does not tell it.
         anchor: the anchor's rows, in which no synthetic row may stand verbatim or nearly so.
@@ -81,18 +77,11 @@ def publish(
         task_categories: such as `["text-generation"]`.
         kind: of the data; `"toxicity"` is tagged `not-for-all-audiences`. By default that of the report.
         column: of texts or chats; by default the one known name that is present.
-        public: whether everybody may read the repository, which is private otherwise.
-        revision: branch to publish to, made where there is none, or an open pull request, `refs/pr/N`; by default the
-            main branch.
-        create_pr: open a pull request instead.
-        tag: given to the published state, such as `"v1.0"`.
-        token: of the Hub; by default the one that is logged in.
         dry_run: send no request; what is returned says what would be published.
         shard_bytes: most bytes of rows in a parquet file.
 
     Raises:
-        OptionError: no licence is known, the anchor is missing or another than the report's, or options contradict
-            each other.
+        OptionError: no licence is known, or the anchor is missing or another than the report's.
         ColumnError: `features` are not of the rows of `train`, or `feature_table` is none.
         FeatureSpaceMismatch: they are of another feature space than the report.
         PublishError: synthetic rows stand in the anchor; something looks like a key; the Hub refuses, cannot be
@@ -104,7 +93,7 @@ def publish(
         >>> sorted(planned.files)[1:3]
         ['README.md', 'data/seed-00000-of-00001.parquet']
     """
-    target = Target(repo_id, "dataset", public, revision, create_pr, tag)
+    where = HubTarget.of(target)
     known: Mapping[str, Any] = report.to_dict() if isinstance(report, CoverageReport) else report
     settings = known.get("settings") or {}
     kind, column = kind or settings.get("kind"), column or settings.get("column")
@@ -118,7 +107,7 @@ def publish(
     leaks = _leaks(augmented, known, anchor, allow_leaks, column)
     extra = _extra_tables(augmented, str(known["feature_space"]), features, feature_table)
     tables: Tables = {**augmented.tables(), **extra}
-    _require_no_keys(tables, known_token(token, dry_run))
+    _require_no_keys(tables, known_token(where, dry_run))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         header = _written(tables, folder, shard_bytes)
@@ -143,14 +132,14 @@ def publish(
             plots=[name for name in others if name.endswith((".png", ".jpg", ".svg"))],
         )
         return publish_files(
-            target,
+            where,
+            "dataset",
             contents,
             dataset_card(known, augmented, header, facts, after=after),
             title=f"Publish {len(augmented.dataset['train']):,} rows with fac-datasets",
             card_to_keep=card,
             computed=_asked(license=license, language=language, task_categories=task_categories),
             has_room=require_room,
-            token=token,
             dry_run=dry_run,
         )
 

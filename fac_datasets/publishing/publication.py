@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from huggingface_hub import get_token
 
-from fac_datasets.publishing.commit import CARD, MANIFEST, Content, Target, commit_files, manifest_of
+from fac_datasets.publishing.commit import CARD, MANIFEST, Content, commit_files, manifest_of
 from fac_datasets.publishing.merging import merge_card
 from fac_datasets.publishing.secrets import require_none, secrets_in_file
+from fac_datasets.publishing.target import HubTarget, Kind
 from fac_datasets.rows.card_header import split_card
 
 
@@ -38,7 +39,8 @@ class Published(NamedTuple):
 
 
 def publish_files(
-    target: Target,
+    target: HubTarget,
+    kind: Kind,
     files: Mapping[str, Content],
     card: str,
     *,
@@ -46,32 +48,31 @@ def publish_files(
     card_to_keep: str | None = None,
     computed: Collection[str] = (),
     has_room: Callable[[Mapping[str, Any], list[str]], None] | None = None,
-    token: str | None = None,
     dry_run: bool = False,
 ) -> Published:
     """Publish files and a card.
 
     Args:
         target: where to.
+        kind: of the repository.
         files: by path, without the card.
         card: ours; what people wrote and declared in an existing one stays.
         title: of the commit.
         card_to_keep: text and header to start from where the repository has no card yet.
         computed: fields of the card's header whose new value wins; see `merge_card`.
         has_room: raises where it cannot stand in a repository whose card has a header, and which holds other files.
-        token: of the Hub; by default the one that is logged in.
         dry_run: send no request; what is returned says what would be published.
 
     Raises:
         PublishError: something looks like a key; or the Hub refuses or cannot be reached.
     """
-    token = known_token(token, dry_run)
     fresh = merge_card(card_to_keep, card, computed=computed)
     contents = {**files, CARD: fresh.encode()}
+    token = known_token(target, dry_run)
     require_none([hit for path, content in contents.items() for hit in secrets_in_file(content, path, token)])
     sizes = {**{path: _size(content) for path, content in files.items()}, MANIFEST: len(manifest_of(files))}
     if dry_run:
-        return Published(target.repo_id, {CARD: len(fresh.encode()), **sizes}, fresh)
+        return Published(target.repo, {CARD: len(fresh.encode()), **sizes}, fresh)
 
     def merged(existing: str | None, others: list[str]) -> str:
         found = fresh if existing is None else merge_card(existing, card, computed=computed)
@@ -79,14 +80,14 @@ def publish_files(
             has_room({} if existing is None else split_card(existing)[0], others)
         return found
 
-    made = commit_files(target, files, merged, title=title, token=token)
+    made = commit_files(target, kind, files, merged, title=title)
     sizes = {CARD: len(made.card.encode()), **sizes}
-    return Published(target.repo_id, sizes, made.card, made.url, made.commit, made.changed)
+    return Published(target.repo, sizes, made.card, made.url, made.commit, made.changed)
 
 
-def known_token(token: str | None, dry_run: bool) -> str | None:
+def known_token(target: HubTarget, dry_run: bool) -> str | None:
     """The token that is used, given or logged in; in a dry run without the request that may renew it."""
-    return token or (os.environ.get("HF_TOKEN") if dry_run else get_token())
+    return target.token or (os.environ.get("HF_TOKEN") if dry_run else get_token())
 
 
 def _size(content: Content) -> int:

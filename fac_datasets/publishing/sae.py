@@ -8,23 +8,19 @@ from pathlib import Path
 from huggingface_hub import ModelCard
 
 from fac_datasets.errors import PublishError, SAEFormatError
-from fac_datasets.publishing.commit import CARD, Content, Target
+from fac_datasets.publishing.commit import CARD, Content
 from fac_datasets.publishing.publication import Published, publish_files
 from fac_datasets.publishing.sae_card import sae_card
+from fac_datasets.publishing.target import HubTarget
 
 _FILES = ("config.json", "model.safetensors", "report.json", "report.png", "training.json", "training.png")
 
 
 def publish_sae(
     folder: str | Path,
-    repo_id: str,
+    target: str | HubTarget,
     *,
     license: str | None = None,
-    public: bool = False,
-    revision: str | None = None,
-    create_pr: bool = False,
-    tag: str | None = None,
-    token: str | None = None,
     dry_run: bool = False,
 ) -> Published:
     """Publish an SAE with its calibrations, report and card.
@@ -32,18 +28,13 @@ def publish_sae(
     Args:
         folder: of `SparseAutoencoder.save_pretrained` or `train_sae`, with what `calibrate_sae` and `evaluate_sae` put
             there. A `README.md` in it is published in place of the card that is made here.
-        repo_id: `owner/name`.
+        target: see `publish`.
         license: for the card, as a Hub identifier.
-        public: see `publish`.
-        revision: see `publish`.
-        create_pr: see `publish`.
-        tag: see `publish`.
-        token: see `publish`.
         dry_run: see `publish`.
 
     Raises:
         SAEFormatError: the folder holds no SAE of this project's format.
-        OptionError: the id is none, or options contradict each other.
+        OptionError: the target is no id of a repository.
         PublishError: see `publish`.
 
     Example:
@@ -53,6 +44,7 @@ def publish_sae(
         >>> sorted(publish_sae("my-sae", "me/my-sae", dry_run=True).files)
         ['.fac-datasets.json', 'README.md', 'config.json', 'model.safetensors']
     """
+    where = HubTarget.of(target)
     path = Path(folder)
     missing = [name for name in _FILES[:2] if not (path / name).is_file()]
     if missing:
@@ -62,12 +54,12 @@ def publish_sae(
     files: dict[str, Content] = {name: path / name for name in _FILES if (path / name).is_file()}
     files |= {f"calibration/{file.name}": file for file in sorted((path / "calibration").glob("*.safetensors"))}
     return publish_files(
-        Target(repo_id, "model", public, revision, create_pr, tag),
+        where,
+        "model",
         files,
-        _card(path, repo_id, license),
+        _card(path, where.repo, license),
         title=f"Publish {path.name}",
         computed=["license"] if license else [],
-        token=token,
         dry_run=dry_run,
     )
 

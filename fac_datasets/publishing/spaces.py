@@ -8,8 +8,9 @@ from pathlib import Path
 from fac_datasets.errors import OptionError, PublishError
 from fac_datasets.evaluate_modules.registry import metric_names
 from fac_datasets.files.resources import resource_folder
-from fac_datasets.publishing.commit import CARD, Target
+from fac_datasets.publishing.commit import CARD
 from fac_datasets.publishing.publication import Published, publish_files
+from fac_datasets.publishing.target import HubTarget
 from fac_datasets.rows.card_header import split_card
 
 _NEEDED = (CARD, "app.py", "requirements.txt")
@@ -17,29 +18,19 @@ _NEEDED = (CARD, "app.py", "requirements.txt")
 
 def publish_space(
     folder: str | Path,
-    repo_id: str,
+    target: str | HubTarget,
     *,
-    public: bool = False,
-    revision: str | None = None,
-    create_pr: bool = False,
-    tag: str | None = None,
-    token: str | None = None,
     dry_run: bool = False,
 ) -> Published:
     """Publish a folder as a Gradio Space.
 
     Args:
         folder: with `README.md`, `app.py` and `requirements.txt`; or the name of a Space or metric of this package.
-        repo_id: `owner/name`.
-        public: see `publish`.
-        revision: see `publish`.
-        create_pr: see `publish`.
-        tag: see `publish`.
-        token: see `publish`.
+        target: see `publish`.
         dry_run: see `publish`.
 
     Raises:
-        OptionError: there is no such Space, or the id is none.
+        OptionError: there is no such Space, or the target is no id of a repository.
         PublishError: see `publish`.
 
     Example:
@@ -54,13 +45,13 @@ def publish_space(
     }
     card = files.pop(CARD).read_text(encoding="utf-8")
     return publish_files(
-        Target(repo_id, "space", public, revision, create_pr, tag),
+        HubTarget.of(target),
+        "space",
         files,
         card,
         title=f"Publish {path.name}",
         # The page does not start where these are not those of its files.
         computed=split_card(card)[0],
-        token=token,
         dry_run=dry_run,
     )
 
@@ -78,8 +69,8 @@ def publish_metrics(
     Args:
         owner: user or organization.
         names: of metrics; by default all.
-        public: see `publish`; a private Space is loaded by its owner alone.
-        token: see `publish`.
+        public: whether everybody may read them; a private Space is loaded by its owner alone.
+        token: of the Hub; by default the one that is logged in.
         dry_run: see `publish`.
 
     Raises:
@@ -96,7 +87,8 @@ def publish_metrics(
     for name in wanted:
         folder = resource_folder("metrics") / name
         try:
-            published.append(publish_space(folder, f"{owner}/{name}", public=public, token=token, dry_run=dry_run))
+            target = HubTarget(f"{owner}/{name}", public=public, token=token)
+            published.append(publish_space(folder, target, dry_run=dry_run))
         except PublishError as error:
             done = ", ".join(one.repo_id for one in published) or "none"
             raise PublishError(f"{error}. Published before: {done}") from error

@@ -217,6 +217,7 @@ class SparseAutoencoder(nn.Module):
         import tempfile
 
         from fac_datasets.publishing.sae import publish_sae
+        from fac_datasets.publishing.target import HubTarget
         from fac_datasets.sae.calibration import known_calibrations
         from fac_datasets.sae.loading import find_sae
 
@@ -227,9 +228,8 @@ class SparseAutoencoder(nn.Module):
                 write_atomically(folder / "report.json", (json.dumps(report, indent=2) + "\n").encode())
             for path in known_calibrations(find_sae(folder).digest):
                 write_atomically(folder / "calibration" / path.name, path.read_bytes())
-            published = publish_sae(
-                folder, repo_id, license=license, public=not private, revision=revision, token=token
-            )
+            target = HubTarget(repo_id, public=not private, revision=revision, token=token)
+            published = publish_sae(folder, target, license=license)
         return str(published.url)
 
     @classmethod

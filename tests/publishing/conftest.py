@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import datasets
 import pytest
 
 from fac_datasets import CoverageReport, FeatureExtractor, augment, coverage
-from fac_datasets.publishing import Published, publish
+from fac_datasets.publishing import HubTarget, Published, publish
 from fac_datasets.synthesis.augment import AugmentedDataset
 from fac_datasets.synthesis.synthesize import synthetic_features
 from tests.tiny import TEXTS
@@ -53,11 +53,12 @@ class Case:
     report: CoverageReport
     after: CoverageReport
 
-    def publish(self, repo_id: str = "me/data", **options: Any) -> Published:
-        """Publish it, with a licence and the anchor unless told otherwise."""
+    def publish(self, repo: str = "me/data", **options: Any) -> Published:
+        """Publish it, with a licence and the anchor unless told otherwise; options may be those of the target too."""
+        of_target = {each.name: options.pop(each.name) for each in fields(HubTarget) if each.name in options}
         defaults = {"after": self.after, "anchor": self.anchor, "license": "cc-by-4.0", "language": "en"}
         augmented = options.pop("augmented", self.augmented)
-        return publish(augmented, repo_id, self.report, **{**defaults, **options})
+        return publish(augmented, HubTarget(repo, **of_target), self.report, **{**defaults, **options})
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from fac_datasets.errors import PublishError
-from fac_datasets.publishing.commit import MANIFEST, Commit, Target, commit_files
+from fac_datasets.publishing.commit import MANIFEST, Commit, commit_files
 from fac_datasets.publishing.merging import merge_card
+from fac_datasets.publishing.target import HubTarget
 from tests.hub_double import Hub, connect, drop_connections
 from tests.publishing.conftest import Case
 
@@ -42,15 +43,15 @@ STATE: dict[str, bytes | Path] = {
     "provenance/train-00000-of-00001.parquet": b"PAR1 provenance",
     "report.json": b"{}\n",
 }
-NEW_REPOSITORY = Target("me/data", "dataset", public=True, revision="draft", tag="v1")
-PULL_REQUEST = Target("me/data", "dataset", create_pr=True)
+NEW_REPOSITORY = HubTarget("me/data", public=True, revision="draft", tag="v1")
+PULL_REQUEST = HubTarget("me/data", create_pr=True)
 
 
 @dataclass(frozen=True)
 class Scene:
     """A publication, and the Hub that it starts from."""
 
-    target: Target
+    target: HubTarget
     prepare: Callable[[Hub], object]
 
     @property
@@ -60,7 +61,7 @@ class Scene:
 
     def publish(self) -> Commit:
         """Publish."""
-        return commit_files(self.target, STATE, card, title="Publish")
+        return commit_files(self.target, "dataset", STATE, card, title="Publish")
 
 
 def card(existing: str | None, _others: list[str]) -> str:
@@ -77,7 +78,7 @@ def with_data(hub: Hub) -> None:
 
 SCENES = {
     "a new repository, branch and tag, made public": Scene(NEW_REPOSITORY, lambda _hub: None),
-    "a repository with data": Scene(Target("me/data", "dataset", tag="v1"), with_data),
+    "a repository with data": Scene(HubTarget("me/data", tag="v1"), with_data),
     "a pull request": Scene(PULL_REQUEST, with_data),
 }
 

@@ -13,8 +13,9 @@ import huggingface_hub.constants
 import pytest
 
 from fac_datasets.errors import OptionError, PublishError
-from fac_datasets.publishing.commit import Target, commit_files
+from fac_datasets.publishing.commit import commit_files
 from fac_datasets.publishing.publication import publish_files
+from fac_datasets.publishing.target import HubTarget
 from tests.hub_double import FINE_TOKEN, OTHER_TOKEN, READ_TOKEN, WRITE_TOKEN, Hub
 from tests.publishing.conftest import Case
 
@@ -23,13 +24,12 @@ CARD = "---\nlicense: mit\n---\nText.\n"
 
 def publish(repo_id: str = "me/data", **options: Any) -> object:
     """Publish one file to a dataset repository."""
-    token = options.pop("token", None)
     return commit_files(
-        Target(repo_id, "dataset", **options),
+        HubTarget(repo_id, **options),
+        "dataset",
         {"a.txt": b"a"},
         lambda _card, _others: CARD,
         title="Publish",
-        token=token,
     )
 
 
@@ -149,7 +149,7 @@ def test_a_full_disk_is_told_before_anything_is_asked(
     assert hub.requests() == []
 
 
-@pytest.mark.parametrize("call", [lambda: Target("a b", "dataset"), lambda: Target("a/b/c", "model")])
+@pytest.mark.parametrize("call", [lambda: HubTarget("a b"), lambda: HubTarget("a/b/c")])
 def test_an_id_that_cannot_be_is_refused(call: Callable[[], object]) -> None:
     with pytest.raises(OptionError, match="is no id of a repository"):
         call()
@@ -168,5 +168,5 @@ def test_no_error_tells_the_token(hub: Hub, no_waiting: list[float]) -> None:
 def test_what_is_published_by_hand_is_looked_through_too(hub: Hub) -> None:
     key = "ghp_" + "a1" * 20
     with pytest.raises(PublishError, match=r"line 1 of notes\.txt holds what looks like a token of GitHub"):
-        publish_files(Target("me/data", "dataset"), {"notes.txt": key.encode()}, CARD, title="Publish")
+        publish_files(HubTarget("me/data"), "dataset", {"notes.txt": key.encode()}, CARD, title="Publish")
     assert hub.requests() == []

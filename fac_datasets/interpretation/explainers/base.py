@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
-    pass
+    from fac_datasets.generation.base import TextGenerator
+    from fac_datasets.generation.journal import Journal
 
 CANNOT_TELL = "cannot tell"
 """Stands in `fits` where there is no name because the spans have nothing in common."""
@@ -30,7 +31,12 @@ class Explainer(ABC):
     name: str
     """What gave the names, for the column `explainer`."""
     asks: ClassVar[bool] = False
-    """Whether it asks a text generator: it is then made with one, and with a journal."""
+    """Whether it asks a text generator."""
+
+    @classmethod
+    def made(cls, generator: TextGenerator | None, journal: Journal) -> Explainer:
+        """One for a command; an explainer that asks takes the generator, and the journal that keeps its answers."""
+        return cls()
 
     @abstractmethod
     def explain(self, spans: Sequence[Sequence[Span]]) -> list[Explanation]:

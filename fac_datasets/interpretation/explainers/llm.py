@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.generation.journal import Journal
 from fac_datasets.interpretation.excerpts import harmless, marked_excerpts
-from fac_datasets.interpretation.questions import Prompt, Unanswered, ask, opened, values_of
-
-if TYPE_CHECKING:
-    pass
-
 from fac_datasets.interpretation.explainers.base import CANNOT_TELL, Explainer, Explanation, Span
+from fac_datasets.interpretation.questions import Prompt, Unanswered, ask, opened, values_of
 
 _LONGEST_NAME = 200
 """Characters of a name that a generator may give."""
@@ -39,6 +35,12 @@ class LLMExplainer(Explainer):
     def __init__(self, generator: TextGenerator, journal: str | Path | Journal | None = None) -> None:
         self.generator, self.journal = generator, journal
         self.name = generator.name
+
+    @classmethod
+    def made(cls, generator: TextGenerator | None, journal: Journal) -> LLMExplainer:
+        """See `Explainer.made`."""
+        assert generator is not None
+        return cls(generator, journal)
 
     def explain(self, spans: Sequence[Sequence[Span]]) -> list[Explanation]:
         """See `Explainer.explain`.

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from fac_datasets.interpretation.excerpts import harmless
-
-if TYPE_CHECKING:
-    pass
-
 from fac_datasets.interpretation.explainers.base import CANNOT_TELL, Explainer, Explanation, Span
 
 _NAME_TOKENS = 3
