@@ -3,7 +3,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 DEMO_OUT ?= fac-demo
 
-.PHONY: demo test test-core lint dist setup embedded argilla olah embedded-sae
+.PHONY: demo test test-core lint format dist help setup embedded argilla olah embedded-sae
 
 demo: embedded  ## run the main job on the embedded model and real conversations
 	$(BIN)/python -m fac_datasets.demo --out $(DEMO_OUT)
@@ -14,15 +14,22 @@ test: lint embedded argilla olah  ## everything
 test-core: lint  ## the part for every change: no embedded model, nothing slow
 	$(BIN)/python -m pytest -m "not embedded and not slow"
 
-lint: setup
+lint: setup  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+format: setup  ## bring the style in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
 dist: setup  ## build sdist and wheel into dist/ and check both, each in an environment of its own
 	@.ci/dist
 
-setup:
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+
+setup:  ## make or update .venv
 	@.ci/venv
 
 embedded: setup  ## fetch and convert the embedded backbone, once
@@ -42,7 +49,7 @@ TRAIN := $(CORPUS)/train/texts.jsonl $(CORPUS)/train/chats.jsonl
 CALIBRATION := $(CORPUS)/calibration/texts.jsonl $(CORPUS)/calibration/chats.jsonl
 HELD_OUT := $(CORPUS)/held_out/texts.jsonl $(CORPUS)/held_out/chats.jsonl
 KINDS := chats, instructions, questions, encyclopedia, news, code and requests (tests/benchmarks/embedded_corpus.py)
-embedded-sae: embedded
+embedded-sae: embedded  ## train, calibrate, judge and describe the SAE that ships with the package
 	$(BIN)/python -m tests.benchmarks.embedded_corpus --out $(CORPUS)
 	$(BIN)/fac-datasets sae train $(TRAIN) --layer 15 --tokens 2500000 --passes 3 \
 		--chunk-tokens 131072 --cache build/activations-l15 --dtype bfloat16 --save-dtype float16 \
