@@ -1,4 +1,4 @@
-"""Every example in a docstring or a metric card runs, on the embedded pair where it needs a model."""
+"""Every example in a docstring, a README or a metric card runs, on the embedded pair where it needs a model."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ DOCUMENTED = [
     if name not in SERVED and any(test.examples for test in doctest.DocTestFinder().find(importlib.import_module(name)))
 ]
 CARDS = sorted(resource_folder("metrics").glob("*/README.md"))
+PACKAGE = Path(fac_datasets.__file__).parent
+README = PACKAGE.parent / "README.md"
+ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/README.md"))
+WITHOUT_MODEL = ("files", "rows", "sae", "coverage", "diversity", "evaluate_modules", "generation", "review")
+"""Rooms whose README needs no backbone, and makes all that it needs itself."""
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +71,32 @@ def test_examples_in_docstrings(
     result = doctest.testmod(importlib.import_module(module), extraglobs=names, optionflags=doctest.ELLIPSIS)
     assert result.failed == 0
     assert result.attempted > 0
+
+
+def run_examples_of(page: Path, given: dict[str, Any]) -> None:
+    """Run the examples of a page of Markdown, of which there must be some."""
+    result = doctest.testfile(str(page), module_relative=False, globs=given, optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0
+    assert result.attempted > 0
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room in WITHOUT_MODEL])
+def test_examples_in_readmes_without_a_model(room: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_examples_of(PACKAGE / room / "README.md", {})
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("room", [room for room in ROOMS if room not in WITHOUT_MODEL])
+def test_examples_in_readmes(room: str, names: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_examples_of(PACKAGE / room / "README.md", dict(names))
+
+
+@pytest.mark.embedded
+def test_examples_in_the_readme_at_the_top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_examples_of(README, {})
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda path: path.parent.name)
