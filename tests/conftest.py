@@ -29,7 +29,12 @@ import numpy as np
 import pytest
 
 from fac_datasets import Backbone, FeatureExtractor
-from tests.hub_double import hub as hub
+from tests.servers.argilla.fixtures import annotators as annotators
+from tests.servers.argilla.fixtures import browser as browser
+from tests.servers.argilla.fixtures import client as client
+from tests.servers.argilla.fixtures import name as name
+from tests.servers.argilla.fixtures import server as server
+from tests.servers.hub_double import hub as hub
 from tests.tiny import STRIPPING, TINY_LAYER, make_tiny_backbone, make_tiny_sae
 
 

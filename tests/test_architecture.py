@@ -106,3 +106,34 @@ for name in ("distinct_n", "ngram_entropy", "pos_distinct_n", "compression_ratio
 def test_coverage_and_diversity_import_without_torch_and_texts_are_measured_without_it() -> None:
     result = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+BESIDE = {
+    "diversity/test_bad_input.py",
+    "interpretation/test_reviewed_names.py",
+    "publishing/test_faults.py",
+    "publishing/test_memory.py",
+    "publishing/test_reader.py",
+    "publishing/test_refusals.py",
+    "review/test_commands.py",
+    "review/test_examples.py",
+    "review/test_web_ui.py",
+    "sae/formats/test_owners.py",
+    "synthesis/filters/test_filters.py",
+}
+"""Tests of a whole room, which mirror no file of it."""
+
+
+def test_tests_mirror_the_package() -> None:
+    tests = Path(__file__).parent
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    mirrored = [path for room in rooms for path in (tests / room).rglob("test_*.py")]
+    of_nothing = [
+        name
+        for name in (path.relative_to(tests).as_posix() for path in mirrored)
+        if name not in BESIDE
+        and not (PACKAGE / name.replace("test_", "")).is_file()
+        and not (PACKAGE / name.replace("test_", "").removesuffix(".py")).is_dir()
+    ]
+    assert of_nothing == []
+    assert not {room for room in rooms if not (tests / room).is_dir()}

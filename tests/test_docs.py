@@ -22,7 +22,7 @@ from fac_datasets.synthesis.synthesize import synthetic_features
 
 MODULES = sorted(module.name for module in pkgutil.walk_packages(fac_datasets.__path__, "fac_datasets."))
 SERVED = ("fac_datasets.review.explanations", "fac_datasets.review.samples")
-"""Modules whose examples need an Argilla server; `tests/argilla` runs them."""
+"""Modules whose examples need an Argilla server; `tests/servers/argilla` runs them."""
 DOCUMENTED = [
     name
     for name in MODULES

@@ -83,6 +83,7 @@ def coverage_at_budget(
         ends = tokens[order].cumsum()
         whole = int(np.searchsorted(ends, budget_tokens, side="right"))
         if whole < len(order):
+            # Always taking the row that crosses the budget would favour long rows, never taking it short ones.
             left = budget_tokens - (ends[whole - 1] if whole else 0)
             whole += generator.random() < left / tokens[order[whole]]
         drawn = np.zeros(len(tokens), dtype=bool)

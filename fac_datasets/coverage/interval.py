@@ -51,6 +51,7 @@ def bootstrap_interval(
     covered = np.empty(RESAMPLES)
     for i in range(RESAMPLES):
         drawn = np.zeros(active.n_rows, dtype=bool)
+        # How often a row is drawn makes no difference to a union, only whether it is.
         drawn[generator.integers(active.n_rows, size=active.n_rows)] = True
         covered[i] = sure + (np.logical_or.reduceat(drawn[rows], starts).sum() if len(starts) else 0)
     resampled = covered / len(relevant)

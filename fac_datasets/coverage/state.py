@@ -75,6 +75,7 @@ class FeatureCoverage:
         _, values = flatten(_column(batch, f"{prefix}feature_activations"), np.float32)
         if len(ids) and not 0 <= ids.min() <= ids.max() < self.d_sae:
             raise ColumnError(f"feature ids run from {ids.min()} to {ids.max()}; expected [0, d_sae={self.d_sae})")
+        # Maxima are idempotent and counts are not: a row that is added twice changes the counts alone.
         np.maximum.at(self.maxima, ids, values)
         # compress takes half the time of a mask as index.
         active = ids.compress(values > self.thresholds[ids])

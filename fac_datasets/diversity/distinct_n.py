@@ -66,6 +66,7 @@ def distinct_values(tokens: Tokens, n: int | Sequence[int], name: str, vocabular
         values[f"{name}_{length}"] = different / total if total else 0.0
         values[f"{name}_{length}_per_text"] = _distinct_per_text(grams)
         if vocabulary_size is not None:
+            # The same as V (1 - ((V - 1) / V)^C), without the cancellation that a C much smaller than V would bring.
             expected = -vocabulary_size * np.expm1(total * np.log1p(-1 / vocabulary_size))
             values[f"{name}_{length}_adjusted"] = float(different / expected) if total else 0.0
     return values

@@ -34,5 +34,6 @@ def pair_cosdist(rows: Any, *, model: Any = DEFAULT_MODEL) -> Values:
     for block, factors in unit_blocks(vectors):
         total += factors @ block
     n = len(vectors)
+    # Each row's product with itself is 1 and stands in |sum|^2 once, each pair's twice.
     distance = 1 - (float(total @ total) - n) / (n * (n - 1)) if n > 1 else 0.0
     return {"pair_cosdist": min(2.0, max(0.0, distance)), **row_sizes(rows)}

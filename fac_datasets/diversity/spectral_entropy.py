@@ -81,12 +81,15 @@ def _estimated(units: Any, generator: np.random.Generator) -> tuple[float, float
         return result
 
     operator = LinearOperator((size, size), matvec=product, matmat=product, dtype=np.float64)
+    # Deflation: the leading eigenvalues make estimates vary most between probes, so they are computed, and only the
+    # space that they leave is estimated.
     leading, directions = eigsh(operator, _LEADING, v0=generator.standard_normal(size))
 
     def rest(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         left: NDArray[np.float64] = vectors - directions @ (directions.T @ vectors)
         return left
 
+    # Signs instead of normal numbers: z'Az has the least variance then (Hutchinson 1990).
     start = rest(generator.choice([-1.0, 1.0], (size, _PROBES)))
     lengths = np.linalg.norm(start, axis=0)
     diagonal, beside = _lanczos(product, rest, start / lengths)
@@ -95,6 +98,8 @@ def _estimated(units: Any, generator: np.random.Generator) -> tuple[float, float
     for probe in range(_PROBES):
         tridiagonal = np.diag(diagonal[:, probe])
         tridiagonal += np.diag(beside[:-1, probe], 1) + np.diag(beside[:-1, probe], -1)
+        # Gauss quadrature: the eigenvalues of the tridiagonal matrix are the nodes, the squared first entries of its
+        # eigenvectors the weights (Golub and Welsch 1969; Ubaru, Chen and Saad 2017, algorithm 1).
         nodes, vectors = np.linalg.eigh(tridiagonal)
         estimates[probe] = squares[probe] * float(vectors[0] ** 2 @ _terms(nodes))
     # The same vectors' estimates of the trace of A, which is known, tell most of their error.
@@ -108,6 +113,7 @@ def _lanczos(product: Any, rest: Any, vectors: NDArray[np.float64]) -> tuple[NDA
     diagonal, beside = [], []
     before, between = np.zeros_like(vectors), np.zeros(vectors.shape[1])
     for _ in range(_STEPS):
+        # Taking the leading directions out again at each step, since rounding brings them back, and they would grow.
         following = rest(product(vectors)) - between * before
         diagonal.append((following * vectors).sum(axis=0))
         following -= diagonal[-1] * vectors

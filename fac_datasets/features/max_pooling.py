@@ -71,6 +71,9 @@ def row_peaks(
         active = _active(sae, vectors[part], bias, rows[part], activation)
         kept = active.values > cutoffs[active.ids]
         tokens, ids, values = (tensor[kept] for tensor in active)
+        # The bits of a float that is not negative, read as an integer, order as the float does (IEEE 754), so one
+        # maximum of integers finds activation and token at once. Positions are reversed: of equal activations the
+        # earliest wins, whatever the order of batches.
         ranks = (values.view(torch.int32).long() << 32) | (_LAST - positions[part][tokens])
         found.append(strongest(RankedPeaks(rows[part][tokens] * d_sae + ids, ranks)))
     return found[0] if len(found) == 1 else strongest(joined(found))
@@ -83,6 +86,8 @@ def _active(sae: SparseAutoencoder, vectors: Tensor, bias: Tensor, rows: Tensor,
         return sae.architecture.active(pre, sae.threshold)
     parts = []
     for begin, end in _runs(rows):
+        # Where the nonlinearity never falls, that of a row's maximum is the row's maximum of it: one nonlinearity a row
+        # instead of one a token.
         values, where = pre[begin:end].max(dim=0)
         values = values.relu() if activation == "relu" else sae.architecture.encode(values, sae.threshold)
         ids = values.nonzero()[:, 0]

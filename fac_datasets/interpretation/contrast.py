@@ -336,6 +336,7 @@ def _third_moment(n_positive: int, total: int, cubes: NDArray[np.float64]) -> ND
     n_background = total - n_positive
     if total < 3:
         return np.zeros_like(cubes)
+    # Of a sum drawn without replacement; 0 where as many are drawn as left, which makes the distribution symmetric.
     share = n_positive * n_background * (n_background - n_positive) / (total * (total - 1) * (total - 2))
     return share * cubes
 
@@ -360,6 +361,8 @@ def _auroc(positive: _Activations, background: _Activations, size: int) -> _Comp
     ranks = silent[ids] + (group_begins[group] - begins[ids]) + (sizes[group] + 1) / 2
     silent_positive = n_positive - np.bincount(ids[is_positive], minlength=size)
     rank_sum = np.bincount(ids, weights=ranks * is_positive, minlength=size) + silent_positive * (silent + 1) / 2
+    # Nearly all rows are silent, so this one tie takes most of the variance away; without the correction hardly
+    # anything would be significant.
     ties = (silent.astype(np.float64) ** 3 - silent) + np.bincount(
         ids[first], weights=sizes.astype(np.float64) ** 3 - sizes, minlength=size
     )
@@ -368,6 +371,7 @@ def _auroc(positive: _Activations, background: _Activations, size: int) -> _Comp
     variance = half / 6 * (total + 1 - ties / (total * (total - 1)))
     middle = (total + 1) / 2
     cubes = np.bincount(ids, weights=(ranks - middle) ** 3, minlength=size) + silent * ((silent + 1) / 2 - middle) ** 3
+    # The weights with the most power where the shift is the same in every group (van Elteren 1960).
     weight = 1 / (total + 1)
     return _Compared(
         weight * difference,

@@ -257,6 +257,7 @@ class FeatureSpans:
 
     def _add_silent(self, more: SilentRows) -> None:
         known = self._silent
+        # The rows with the smallest hashes are a random sample that any order and any split into shards gives alike.
         if len(known.keys) == SILENT_ROWS:
             more = _rows_at(more, np.flatnonzero(more.keys <= known.keys[-1]))
         both = SilentRows(*_concatenated(known, more))
@@ -307,6 +308,7 @@ def _order(places: Places, order_by: NDArray[np.uint64]) -> NDArray[np.int64]:
     # Feature and order in one number: sorting by it takes a third of the time of sorting by several keys.
     bits = np.uint64(64 - int(places.ids.max(initial=0)).bit_length())
     highest = int(order_by.max(initial=0)).bit_length()
+    # Bits that do not fit are dropped; ties that this makes are put in their exact order below.
     shortened = order_by >> np.uint64(max(0, highest - int(bits)))
     keys = (places.ids.astype(np.uint64) << bits) | shortened if bits < 64 else shortened
     order = np.argsort(keys, kind="stable")

@@ -47,6 +47,7 @@ def wilson(successes: int, n: int) -> Interval:
         (0.9, 0.596, 0.982)
     """
     share = successes / n
+    # Not the share plus or minus its error: that has no width at 0 and 1.
     centre = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
     return Interval(share, centre - half, centre + half)
@@ -135,12 +136,14 @@ def permutation_p(
     z = nearer / error
     # Skewness in the direction of the difference, at which a gamma distribution has this shape.
     skewness = np.sign(difference[varies]) * third[varies] / error**3
+    # A gamma distribution of shape k has skewness 2 / sqrt(k).
     shape = 4 / np.maximum(np.abs(skewness), _NO_SKEWNESS) ** 2
     towards, against = (torch.from_numpy(np.maximum(shape + sign * z * np.sqrt(shape), 0.0)) for sign in (1, -1))
     shapes = torch.from_numpy(shape)
     tail = np.where(
         skewness > 0, torch.special.gammaincc(shapes, towards).numpy(), torch.special.gammainc(shapes, against).numpy()
     )
+    # Without skewness the shape is infinite, and the distribution the normal one.
     symmetric = np.abs(skewness) < _NO_SKEWNESS
     tail[symmetric] = two_sided_p(z[symmetric]) / 2
     p[varies] = np.where(nearer > 0, np.minimum(1.0, 2 * tail), 1.0)
@@ -157,6 +160,7 @@ def adjusted_p(p: NDArray[np.float64]) -> NDArray[np.float64]:
         array([0.03, 0.04, 0.04])
     """
     order = np.argsort(p)
+    # The running minimum from the largest on keeps adjusted values in the order of the p-values.
     scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
     result = np.empty_like(p)
     result[order] = np.minimum(1, np.minimum.accumulate(scaled[::-1])[::-1])

@@ -193,6 +193,7 @@ def krippendorff_alpha(
     if len({answer for unit in overlapping for answer in unit}) < 2:
         # With a single answer there is nothing that chance could have given otherwise.
         return Agreement(None, overlaps, count)
+    # Rows are places of answers and not people: alpha counts pairs within a record, whoever gave them.
     values = np.full((max(map(len, overlapping)), overlaps), np.nan)
     for column, unit in enumerate(overlapping):
         values[: len(unit), column] = [answers.index(answer) for answer in unit]

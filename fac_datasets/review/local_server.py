@@ -115,7 +115,8 @@ def example(extractor: FeatureExtractor) -> tuple[datasets.Dataset, CoverageRepo
 @contextmanager
 def _server(repository: Path, folder: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """A server while this is open, and how to sign in."""
-    command = [sys.executable, "-m", "tests.argilla.server", "--folder", str(folder.resolve()), "--port", str(port)]
+    options = ["--folder", str(folder.resolve()), "--port", str(port)]
+    command = [sys.executable, "-m", "tests.servers.argilla.server", *options]
     with subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None

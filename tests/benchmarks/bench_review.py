@@ -36,8 +36,8 @@ import datasets
 from fac_datasets import TopTokensExplainer, explain, feature_table, review
 from fac_datasets.review.explanations import _form, _records
 from fac_datasets.review.records import ReviewDataset
-from tests.argilla.server import API_KEY, ArgillaServer
 from tests.benchmarks.record import write_result
+from tests.servers.argilla.server import API_KEY, ArgillaServer
 
 RECORDS, TURN, REPEATS, LARGEST_BATCH = 10_000, 1_000, 3, 500
 

@@ -21,9 +21,9 @@ from fac_datasets.publishing import publish
 from fac_datasets.publishing.commit import MANIFEST
 from fac_datasets.publishing.dataset_card import size_category
 from fac_datasets.synthesis.augment import AugmentedDataset, augment
-from tests.hub_double import WRITE_TOKEN, Hub
-from tests.hub_double.card_header import SIZE_CATEGORIES
 from tests.publishing.conftest import NEW_TEXTS, Case, synthetic_rows
+from tests.servers.hub_double import WRITE_TOKEN, Hub
+from tests.servers.hub_double.card_header import SIZE_CATEGORIES
 
 pytestmark = pytest.mark.slow
 

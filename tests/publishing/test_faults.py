@@ -16,8 +16,8 @@ from fac_datasets.errors import PublishError
 from fac_datasets.publishing.commit import MANIFEST, Commit, commit_files
 from fac_datasets.publishing.merging import merge_card
 from fac_datasets.publishing.target import HubTarget
-from tests.hub_double import Hub, connect, drop_connections
 from tests.publishing.conftest import Case
+from tests.servers.hub_double import Hub, connect, drop_connections
 
 FAULTS: dict[str, dict[str, Any]] = {
     "busy for a second": {"status": 429, "headers": {"Retry-After": "1"}},

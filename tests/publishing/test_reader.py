@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_double import Hub
-from tests.hub_double.olah import olah as olah
-from tests.hub_double.olah import read_through
 from tests.publishing.conftest import Case
+from tests.servers.hub_double import Hub
+from tests.servers.hub_double.olah import olah as olah
+from tests.servers.hub_double.olah import read_through
 
 pytestmark = pytest.mark.slow
 

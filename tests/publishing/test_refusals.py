@@ -16,8 +16,8 @@ from fac_datasets.errors import OptionError, PublishError
 from fac_datasets.publishing.commit import commit_files
 from fac_datasets.publishing.publication import publish_files
 from fac_datasets.publishing.target import HubTarget
-from tests.hub_double import FINE_TOKEN, OTHER_TOKEN, READ_TOKEN, WRITE_TOKEN, Hub
 from tests.publishing.conftest import Case
+from tests.servers.hub_double import FINE_TOKEN, OTHER_TOKEN, READ_TOKEN, WRITE_TOKEN, Hub
 
 CARD = "---\nlicense: mit\n---\nText.\n"
 

@@ -14,9 +14,9 @@ from fac_datasets.errors import PublishError, SAEFormatError
 from fac_datasets.publishing import publish_sae
 from fac_datasets.rows.card_header import split_card
 from fac_datasets.sae.location import EMBEDDED_SAE_FOLDER
-from tests.cli import command
-from tests.hub_double import Hub
-from tests.hub_double.card_header import check
+from tests.command_line import command
+from tests.servers.hub_double import Hub
+from tests.servers.hub_double.card_header import check
 
 REPORT = {"fvu": 0.25, "l0": 8.0, "dead_share": 0.0, "loss_recovered": 0.9, "tokens": 100, "kinds": {}}
 

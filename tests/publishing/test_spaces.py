@@ -13,14 +13,14 @@ from fac_datasets.evaluate_modules.registry import metric_names
 from fac_datasets.files.resources import resource_folder
 from fac_datasets.publishing import publish_metrics, publish_space
 from fac_datasets.rows.card_header import split_card
-from tests.cli import command
-from tests.hub_double import Hub
-from tests.hub_double.card_header import check
+from tests.command_line import command
+from tests.servers.hub_double import Hub
+from tests.servers.hub_double.card_header import check
 
 LOADED_FROM_SPACES = """
 import inspect, sys
 import evaluate
-from tests.test_metric_family import given, options
+from tests.evaluate_modules.test_metric import given, options
 
 for name in sys.argv[1:]:
     metric = evaluate.load(f"me/{name}")

@@ -190,6 +190,7 @@ class _SparseEncode(torch.autograd.Function):
         of_values = gradients[0].flatten()
         of_bias = torch.zeros(d_sae, dtype=weight.dtype, device=weight.device).index_add(0, flat, of_values)
         # Each feature's gradient is a weighted sum of the vectors it was active in: bags of tokens, by feature.
+        # A stable sort keeps tokens in order, so sums of floats come out the same in every run.
         by_feature = flat.argsort(stable=True)
         tokens = by_feature // ids.shape[1]
         ends = torch.bincount(flat, minlength=d_sae).cumsum(0)

@@ -168,6 +168,7 @@ class TrainingRun:
         progress, config = self.progress, self.config
         size, n_batches = self.batch_size, self._batches_of_chunk()
         chunk = self.stream.chunk(progress.chunk, n_batches * size)
+        # Seeded by the position and not carried over from chunk to chunk, so that a resumed run shuffles alike.
         order = torch.Generator().manual_seed(config.seed + 1 + progress.steps)
         # Only as many as were asked for: a cache may hold more, left by a longer run.
         places = torch.randperm(n_batches * size, generator=order).to(chunk.vectors.device)
@@ -245,6 +246,7 @@ class TrainingRun:
             return
         assert weight.grad is not None
         across = 0 if self.config.tied else 1
+        # A gradient along a row of norm 1 only changes the norm, which is set back, and would feed Adam's moments.
         weight.grad -= (weight.grad * weight).sum(dim=across, keepdim=True) * weight
         self.optimizer.step()
         weight.div_(weight.norm(dim=across, keepdim=True))

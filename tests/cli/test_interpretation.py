@@ -1,0 +1,352 @@
+"""The commands from feature columns to a judged table: each resumes, and says what it would cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from fac_datasets import FeatureExtractor, LocalGenerator
+from fac_datasets.errors import ColumnError, DatasetError, GenerationError, OptionError, OutputError
+from fac_datasets.interpretation import questions
+from tests.command_line import command
+from tests.repository import REPOSITORY
+from tests.servers.chat_server import Fault, FaultyProxy
+
+pytestmark = pytest.mark.slow
+
+WORDS = ["tea", "Madrid", "42", "percent", "dogs", "def", "the", "of", "quiet"]
+
+
+@pytest.fixture(scope="module")
+def data(tiny_backbone: str, tiny_sae: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled rows with feature columns; those with label 1 speak of coffee."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(WORDS, size=8)) + (" naïve coffee" if i % 2 else " grey rain") for i in range(60)]
+    rows = datasets.Dataset.from_dict({"text": texts, "toxic": [i % 2 for i in range(60)]})
+    path = tmp_path_factory.mktemp("data") / "rows.parquet"
+    rows.map(FeatureExtractor(tiny_backbone, tiny_sae, threshold=0), batched=True).to_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pair(tiny_backbone: str, tiny_sae: str) -> list[str]:
+    return ["--backbone", tiny_backbone, "--sae", tiny_sae]
+
+
+@pytest.fixture(scope="module")
+def table(data: Path, pair: list[str]) -> Path:
+    out = data.parent / "table"
+    command("table", data, "--out", out, *pair)
+    return out
+
+
+@pytest.fixture(scope="module")
+def few(table: Path) -> Path:
+    """The table's first features alone, which a model is asked about faster."""
+    path = table.parent / "few.parquet"
+    rows_of(table).select(range(6)).to_parquet(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a random model says is no answer, however long."""
+    monkeypatch.setattr(questions, "MAX_NEW_TOKENS", 4)
+
+
+@pytest.fixture(scope="module")
+def named(table: Path) -> Path:
+    out = table.parent / "named"
+    command("explain", table, "--out", out)
+    return out
+
+
+def rows_of(folder: Path) -> datasets.Dataset:
+    return datasets.load_dataset(str(folder), split="train")
+
+
+def test_a_table_is_made_once_and_read_again(table: Path, data: Path, pair: list[str]) -> None:
+    found = rows_of(table)
+    assert {"feature_id", "spans", "held_out_spans", "silent_spans"} <= {*found.column_names}
+    again = command("table", data, "--out", table, *pair)
+    assert "finished run" in again
+    assert f"{len(found)} features" in again
+    with pytest.raises(OutputError, match="--overwrite"):
+        command("table", data, "--out", table, "--top", 3, *pair)
+
+
+def test_rows_without_columns_are_extracted(data: Path, pair: list[str], table: Path, tmp_path: Path) -> None:
+    datasets.Dataset.from_parquet(str(data)).select_columns(["text"]).to_parquet(tmp_path / "plain.parquet")
+    command("table", tmp_path / "plain.parquet", "--out", tmp_path / "table", *pair)
+    assert rows_of(tmp_path / "table").to_list() == rows_of(table).to_list()
+
+
+def test_names_come_from_peak_tokens_without_a_model(named: Path) -> None:
+    found = rows_of(named)
+    assert set(found["explainer"]) == {"top tokens"}
+    assert all(row["explanation"] or row["fits"] == "cannot tell" for row in found)
+    assert sum(map(bool, found["explanation"])) > len(found) // 2
+
+
+def test_a_model_names_verifies_and_judges(few: Path, tiny_backbone: str, tmp_path: Path) -> None:
+    model = ["--model", tiny_backbone]
+    plan = command("explain", few, "--out", tmp_path / "named", "--dry-run", *model)
+    n = 6
+    assert f"{2 * n} calls" in plan
+    assert not (tmp_path / "named").exists()
+    said = command("explain", few, "--out", tmp_path / "named", *model)
+    assert f"0 of {n} features have a name; fits: {n} unparsable" in said
+    assert len((tmp_path / "named" / "journal.jsonl").read_text().splitlines()) == 3 * n
+    assert " 0 calls" in command("explain", few, "--out", tmp_path / "named", "--dry-run", *model)
+
+
+def test_limits_stop_a_run_and_higher_ones_go_on(few: Path, tiny_backbone: str, tmp_path: Path) -> None:
+    arguments = ["explain", few, "--out", tmp_path, "--model", tiny_backbone]
+    with pytest.raises(GenerationError, match="5 calls"):
+        command(*arguments, "--max-calls", 5)
+    assert not (tmp_path / "data").exists()
+    n = 6
+    assert f"{2 * n - 5} calls" in command(*arguments, "--dry-run")
+    command(*arguments)
+    assert len(rows_of(tmp_path)) == n
+
+
+def test_contrast_and_ablation_find_relevant_features(named: Path, data: Path, pair: list[str], tmp_path: Path) -> None:
+    labelled = ["--contrast", data, "--label-column", "toxic"]
+    said = command("relevance", named, "--out", tmp_path, *labelled, "--effect", data, "--most", 2, *pair)
+    found = rows_of(tmp_path)
+    relevant = sum(bool(kinds) for kinds in found["evidence"])
+    assert relevant
+    assert f"{relevant} of {len(found)} features are relevant" in said
+    assert sum(rows is not None for rows in found["effect_rows"]) == 2
+    assert "finished run" in command(
+        "relevance", named, "--out", tmp_path, *labelled, "--effect", data, "--most", 2, *pair
+    )
+
+
+def test_a_task_and_a_background_may_be_two_datasets(named: Path, data: Path, pair: list[str], tmp_path: Path) -> None:
+    rows = datasets.Dataset.from_parquet(str(data))
+    for label in (0, 1):
+        rows.filter(lambda row, label=label: row["toxic"] == label).to_parquet(tmp_path / f"{label}.parquet")
+    sides = ["--contrast", tmp_path / "1.parquet", "--background", tmp_path / "0.parquet"]
+    command("relevance", named, "--out", tmp_path / "two", *sides, *pair)
+    command("relevance", named, "--out", tmp_path / "one", "--contrast", data, "--label-column", "toxic", *pair)
+    assert rows_of(tmp_path / "two").to_list() == rows_of(tmp_path / "one").to_list()
+
+
+def test_a_guideline_is_judged_by_a_model(few: Path, tiny_backbone: str, tmp_path: Path) -> None:
+    named, out, n = tmp_path / "named", tmp_path / "out", 6
+    command("explain", few, "--out", named)
+    arguments = ["relevance", named, "--out", out, "--guideline", "toxicity", "--model", tiny_backbone]
+    # Names from peak tokens were never verified, which a judged name must be to count.
+    assert f"{2 * n} calls" in command(*arguments, "--dry-run")
+    assert f"by the guideline: {n} unparsable" in command(*arguments)
+    found = rows_of(out)
+    assert set(found["guideline"]) == {"Toxicity"}
+    assert set(found["fits"]) == {"unparsable"}
+    again = [out, "--out", tmp_path / "again", "--guideline", "helpfulness", "--model", tiny_backbone]
+    assert f"{n} calls" in command("relevance", *again, "--dry-run")
+
+
+def test_scores_stand_beside_the_names(
+    named: Path, data: Path, pair: list[str], tiny_backbone: str, tmp_path: Path
+) -> None:
+    assert "median auroc 0." in command("score", named, "--out", tmp_path / "within")
+    command("score", named, "--out", tmp_path / "beyond", "--held-out", data, *pair)
+    assert all(value is None or 0 <= value <= 1 for value in rows_of(tmp_path / "beyond")["auroc"])
+    plan = command("score", named, "--out", tmp_path / "judged", "--model", tiny_backbone, "--dry-run")
+    assert "calls" in plan
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["relevance", "NAMED"], "nothing to judge by"),
+        (["relevance", "NAMED", "--guideline", "toxicity"], "needs a model"),
+        (["relevance", "NAMED", "--contrast", "DATA"], "--label-column or --background"),
+        (["relevance", "NAMED", "--effect", "DATA", "--question", "So?"], "--label-column"),
+        (["relevance", "NAMED", "--guideline", "cooking", "--model", "MODEL"], "cooking"),
+        (["explain", "NAMED", "--dry-run"], "without a model"),
+        (["explain", "NAMED", "--endpoint", "http://localhost", "--provider", "x"], "name no endpoint"),
+    ],
+)
+def test_commands_without_meaning_are_refused(
+    arguments: list[str], message: str, named: Path, data: Path, tiny_backbone: str, tmp_path: Path
+) -> None:
+    places = {"NAMED": str(named), "DATA": str(data), "MODEL": tiny_backbone}
+    with pytest.raises(OptionError, match=message):
+        command(*(places.get(argument, argument) for argument in arguments), "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="empty"):
+        command("explain", tmp_path / "empty", "--out", tmp_path / "out")
+
+
+def test_a_kill_between_two_answers_repeats_nothing(
+    few: Path, tiny_backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, batches = LocalGenerator._decode, 0
+
+    def stopping(generator: LocalGenerator, *arguments: object) -> object:
+        nonlocal batches
+        batches += 1
+        if batches == 2:
+            raise KeyboardInterrupt
+        return decode(generator, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LocalGenerator, "_decode", stopping)
+    monkeypatch.setitem(LocalGenerator.__init__.__kwdefaults__ or {}, "batch_size", 4)
+    arguments = ["explain", few, "--out", tmp_path, "--model", tiny_backbone]
+    with pytest.raises((KeyboardInterrupt, AssertionError)):
+        command(*arguments)
+    kept = (tmp_path / "journal.jsonl").read_text().splitlines()
+    assert len(kept) == 4
+    monkeypatch.setattr(LocalGenerator, "_decode", decode)
+    command(*arguments)
+    lines = (tmp_path / "journal.jsonl").read_text().splitlines()
+    assert lines[:4] == kept
+    assert len({json.loads(line)["sample"] for line in lines}) == len(lines)
+
+
+def test_what_is_wrong_with_free_steps_costs_no_call(
+    few: Path, data: Path, pair: list[str], tiny_backbone: str, tmp_path: Path
+) -> None:
+    command("explain", few, "--out", tmp_path / "named")
+    judged = ["relevance", tmp_path / "named", "--out", tmp_path / "out", "--guideline", "toxicity"]
+    judged += ["--model", tiny_backbone, *pair]
+    with pytest.raises(ColumnError, match="toxik"):
+        command(*judged, "--contrast", data, "--label-column", "toxik")
+    journal = tmp_path / "out" / "journal.jsonl"
+    assert journal.read_bytes() == b""
+    # The folder is free for the corrected command.
+    command(*judged, "--contrast", data, "--label-column", "toxic")
+    paid = journal.read_bytes()
+    assert paid
+    # Other options need another run, but what was answered is not asked for again.
+    command(*judged, "--contrast", data, "--label-column", "toxic", "--alpha", 0.1, "--overwrite")
+    assert journal.read_bytes() == paid
+
+
+def test_two_processes_do_not_pay_for_the_same(few: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".lock"), pytest.raises(OutputError, match="another process is at work in"):
+        command("explain", few, "--out", tmp_path / "out")
+
+
+def test_a_plan_of_scores_is_that_of_the_held_out_rows(few: Path, tmp_path: Path, tiny_backbone: str) -> None:
+    command("explain", few, "--out", tmp_path / "named")
+    score = ["score", tmp_path / "named", "--out", tmp_path / "out", "--model", tiny_backbone, "--dry-run"]
+    with pytest.raises(DatasetError):
+        command(*score, "--held-out", tmp_path / "nowhere.parquet")
+
+
+# --- over HTTP -------------------------------------------------------------------------------------------------------
+
+
+def judge(prompt: str) -> str:
+    """What a model that follows its instructions answers."""
+    if prompt.startswith("You name features"):
+        return json.dumps({"reason": "all of them do", "name": f"name {len(prompt)}"})
+    excerpts = re.search(r"(\d+) numbers in all", prompt)
+    if excerpts:
+        return json.dumps({"active": [1] * int(excerpts[1])})
+    return json.dumps({"reason": "all of them do", "answer": "yes"})
+
+
+@pytest.fixture
+def server() -> Iterator[FaultyProxy]:
+    proxy = FaultyProxy(answer=judge)
+    yield proxy
+    proxy.close()
+
+
+def prompts(server: FaultyProxy) -> list[str]:
+    return [json.dumps(json.loads(body)["messages"]) for _, _, body in server.requests]
+
+
+def test_names_verdicts_scores_and_evidence_come_over_http(few: Path, server: FaultyProxy, tmp_path: Path) -> None:
+    endpoint = ["--model", "m", "--endpoint", server.address]
+    assert "6 of 6 features have a name; fits: 6 yes" in command("explain", few, "--out", tmp_path / "a", *endpoint)
+    assert " 0 calls" in command("explain", few, "--out", tmp_path / "a", *endpoint, "--dry-run")
+    said = command("score", tmp_path / "a", "--out", tmp_path / "b", *endpoint)
+    assert "detection 0.500" in said and "fuzzing 0.500" in said
+    said = command("relevance", tmp_path / "b", "--out", tmp_path / "c", "--guideline", "toxicity", *endpoint)
+    assert "6 of 6 features are relevant; evidence: 6 llm; by the guideline: 6 yes" in said
+    found = rows_of(tmp_path / "c")
+    assert {"m@127.0.0.1"} == {*found["explainer"]} == {*found["verifier"]} == {*found["judge"]}
+    assert all(row["explanation"].startswith("name ") for row in found)
+    assert len(server.requests) == len(set(prompts(server)))
+
+
+def test_what_a_guideline_finds_is_ablated(
+    few: Path, data: Path, pair: list[str], server: FaultyProxy, tmp_path: Path
+) -> None:
+    endpoint = ["--model", "m", "--endpoint", server.address]
+    command("explain", few, "--out", tmp_path / "a")
+    judged = ["relevance", tmp_path / "a", "--out", tmp_path / "b", "--guideline", "toxicity", *endpoint]
+    command(*judged, "--effect", data, "--most", 2, *pair)
+    found = rows_of(tmp_path / "b")
+    assert {*found["fits"]} == {*found["relevant"]} == {"yes"}
+    assert sum(rows is not None for rows in found["effect_rows"]) == 2
+
+
+def test_a_server_that_goes_down_loses_nothing_that_was_answered(
+    few: Path, server: FaultyProxy, tmp_path: Path
+) -> None:
+    arguments = ["explain", few, "--out", tmp_path, "--model", "m", "--endpoint", server.address, "--concurrency", 1]
+    # Up for four answers, then down for a day.
+    server.faults = [Fault(through=True)] * 4 + [Fault(503, {"Retry-After": "86400"})]
+    with pytest.raises(GenerationError, match="HTTP 503"):
+        command(*arguments)
+    kept = (tmp_path / "journal.jsonl").read_text().splitlines()
+    assert len(kept) == 4
+    assert "8 calls" in command(*arguments, "--dry-run")
+    assert "6 of 6 features have a name; fits: 6 yes" in command(*arguments)
+    assert len(server.requests) == 12 + 1
+    assert (tmp_path / "journal.jsonl").read_text().splitlines()[:4] == kept
+
+
+def test_a_prompt_that_a_server_refuses_is_recorded_and_the_rest_goes_on(
+    few: Path, server: FaultyProxy, tmp_path: Path
+) -> None:
+    server.faults = [Fault(through=True), Fault(400, body=b'{"error": {"message": "filtered"}}')]
+    said = command("explain", few, "--out", tmp_path, "--model", "m", "--endpoint", server.address, "--concurrency", 1)
+    assert "5 of 6 features have a name; fits: 5 yes, 1 refused" in said
+    assert len(server.requests) == 6 + 5
+
+
+def test_a_killed_command_asks_nothing_twice(few: Path, server: FaultyProxy, tmp_path: Path) -> None:
+    arguments = ["explain", few, "--out", tmp_path, "--model", "m", "--endpoint", server.address, "--concurrency", 2]
+    run = [sys.executable, "-m", "fac_datasets", *map(str, arguments)]
+    server.faults = [Fault(through=True, seconds=0.5)] * 12
+    process = subprocess.Popen(run, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    journal = tmp_path / "journal.jsonl"
+    deadline = time.monotonic() + 120
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 4:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    answered = journal.read_bytes().count(b"\n")
+    assert answered < 12
+    server.faults.clear()
+    time.sleep(0.6)
+    before = len(server.requests)
+    subprocess.run(run, cwd=REPOSITORY, check=True, capture_output=True)
+    assert len(server.requests) - before == 12 - answered
+    assert set(rows_of(tmp_path)["fits"]) == {"yes"}
