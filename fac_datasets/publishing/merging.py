@@ -17,7 +17,8 @@ from fac_datasets.rows.card_header import header_blocks, split_card
 BEGIN = "<!-- fac-datasets: this part is written anew with each publication; text outside of it stays -->"
 END = "<!-- fac-datasets: end -->"
 
-_OURS = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
+_MARK = re.compile(r"<!--\s*fac-datasets\s*:(.*?)-->", re.DOTALL | re.IGNORECASE)
+"""Either comment, also where an editor has changed its spaces, its case or its words."""
 
 _BY_NAME = ("configs", "dataset_info")
 """Fields that list one entry a config."""
@@ -71,9 +72,40 @@ def merge_card(existing: str | None, ours: str, *, computed: Collection[str] = (
     names = dict.fromkeys([*header, *new_header])
     lines = [_lines(name, merged[name], blocks.get(name)) for name in names if merged[name] != []]
     part = f"{BEGIN}\n{new_text.strip()}\n{END}"
-    # A function puts it in, since a text of ours may hold backslashes.
-    with_part, n_found = _OURS.subn(lambda _: part, text, count=1)
-    return f"---\n{''.join(lines)}---\n" + (with_part if n_found else f"{text.rstrip()}\n\n{part}\n")
+    return f"---\n{''.join(lines)}---\n" + _with_part(existing or "", text, part)
+
+
+def _with_part(card: str, text: str, part: str) -> str:
+    """The text of a card with our part where an earlier one stands, or at its end; further ones are left out.
+
+    Raises:
+        PublishError: the two comments around a part do not pair, so that it is not sure what is ours.
+    """
+    marks = list(_MARK.finditer(text))
+    open_mark: re.Match[str] | None = None
+    for mark in marks:
+        is_end = mark[1].strip().lower() == "end"
+        if is_end == (open_mark is None):
+            _refuse(card, len(card) - len(text), open_mark or mark)
+        open_mark = None if is_end else mark
+    if open_mark is not None:
+        _refuse(card, len(card) - len(text), open_mark)
+    if not marks:
+        return f"{text.rstrip()}\n\n{part}\n"
+    around = [text[: marks[0].start()]]
+    around += [text[end.end() : begin.start()] for end, begin in zip(marks[1::2], marks[2::2], strict=False)]
+    around.append(text[marks[-1].end() :])
+    return around[0] + part + "".join(around[1:])
+
+
+def _refuse(card: str, header: int, mark: re.Match[str]) -> None:
+    """Raise PublishError for a comment without its other one, in a text behind a header of so many characters."""
+    line = card.count("\n", 0, header + mark.start()) + 1
+    lacking = f"{BEGIN!r} before it" if mark[1].strip().lower() == "end" else f"{END!r} behind it"
+    raise PublishError(
+        f"the card that is there has {' '.join(mark[0].split())!r} in line {line} without {lacking}, so what "
+        f"is of an earlier publication is not sure. Put the missing comment back, or take this one out, then try again"
+    )
 
 
 def require_room(header: Mapping[str, Any], others: Iterable[str]) -> None:

@@ -25,7 +25,7 @@ _LIKELY = 0.5
 """Words in common runs that texts in nearly the same order have at least: a replaced word breaks the runs around it."""
 
 SHORTEST = 8
-"""A text of fewer words is a copy only where it is the same."""
+"""Where neither text has as many words, one is a copy only where it is the same."""
 
 PHRASE_WORDS = 10
 """A text of fewer words, wherever it stands in another, is a phrase that anybody writes."""
@@ -77,18 +77,16 @@ class CopyIndex:
     """
 
     def __init__(self) -> None:
-        self._texts: list[Sequence[str]] = []
+        self._texts: list[tuple[str, ...]] = []
+        self._same: dict[tuple[str, ...], list[int]] = defaultdict(list)
         self._places: dict[tuple[str, ...], list[tuple[int, list[int]]]] = defaultdict(list)
         """Of each run the texts that have it, and where it starts there."""
-        self._phrases: dict[tuple[str, ...], list[int]] = defaultdict(list)
 
     def add(self, words: Sequence[str]) -> None:
         """Add a text; those that are added are counted from 0."""
-        place = len(self._texts)
-        self._texts.append(words)
-        if len(words) < SHORTEST:
-            self._phrases[tuple(words)].append(place)
-            return
+        place, text = len(self._texts), tuple(words)
+        self._texts.append(text)
+        self._same[text].append(place)
         for run, starts in _starts(words).items():
             self._places[run].append((place, starts))
 
@@ -99,28 +97,32 @@ class CopyIndex:
             words: see `words_of`.
             at_least: share from which on a text counts.
         """
-        if len(words) < SHORTEST:
-            yield from (Match(place, 1.0) for place in self._phrases.get(tuple(words), ()) if words)
-            return
         here: dict[int, list[int]] = defaultdict(list)
         there: dict[int, list[int]] = defaultdict(list)
         for run, starts in _starts(words).items():
             for place, starts_there in self._places.get(run, ()):
                 here[place] += starts
                 there[place] += starts_there
-        for place in sorted(here):
-            other = self._texts[place]
-            shorter, longer = sorted((len(words), len(other)))
-            # Of two texts of one length the one that is covered more.
-            covered = max(
-                _covered(here[place]) if len(words) == shorter else 0,
-                _covered(there[place]) if len(other) == shorter else 0,
-            )
-            share = covered / shorter if shorter >= PHRASE_WORDS else 0.0
-            if covered >= _LIKELY * shorter and shorter >= NEARLY * longer:
-                share = max(share, _in_order(words, other) / longer)
-            if share >= at_least:
-                yield Match(place, share)
+        shares = dict.fromkeys(self._same.get(tuple(words), ()) if words else (), 1.0)
+        for place in here.keys() - shares.keys():
+            shares[place] = _share(words, self._texts[place], here[place], there[place])
+        yield from (Match(place, shares[place]) for place in sorted(shares) if shares[place] >= at_least)
+
+
+def _share(words: Sequence[str], other: Sequence[str], starts: list[int], starts_there: list[int]) -> float:
+    """How much of two different texts is shared, told where the runs that both have start in each."""
+    shorter, longer = sorted((len(words), len(other)))
+    if longer < SHORTEST:
+        return 0.0
+    # Of two texts of one length the one that is covered more.
+    covered = max(
+        _covered(starts) if len(words) == shorter else 0,
+        _covered(starts_there) if len(other) == shorter else 0,
+    )
+    share = covered / shorter if shorter >= PHRASE_WORDS else 0.0
+    if covered >= _LIKELY * shorter and shorter >= NEARLY * longer:
+        share = max(share, _in_order(words, other) / longer)
+    return share
 
 
 def _starts(words: Sequence[str]) -> dict[tuple[str, ...], list[int]]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 RUN_WORDS = 5
 """Words of a run."""
 
-# Chinese, Japanese, Thai, Lao, Khmer and Burmese put no spaces between words, so each of their characters counts as one.
+# Chinese, Japanese, Thai, Lao, Khmer and Burmese put no spaces between words: each of their characters counts as one.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 

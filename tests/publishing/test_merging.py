@@ -130,3 +130,41 @@ def test_what_cannot_stand_beside_ours_is_an_error(theirs: str, problem: str) ->
 def test_other_configs_stay_behind_ours() -> None:
     card = merge_card(with_config("config_name: mine\n  data_files: mine/a.parquet"), OURS)
     assert [config["config_name"] for config in split_card(card)[0]["configs"]] == ["default", "mine"]
+
+
+def test_a_text_of_peoples_own_survives_publications_without_the_end_of_ours() -> None:
+    without_end = merge_card(None, OURS).replace(END, "")
+    with pytest.raises(
+        PublishError, match=r"'<!-- fac-datasets: this part .*' in line 21 without '.* end -->' behind it"
+    ):
+        merge_card(f"{without_end}\nMy words.\n", OURS)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f"{BEGIN}\nold\nMine.\n{BEGIN}\nnew\n{END}\n", 1),
+        (f"Mine.\n\n{END}\n", 3),
+        (f"{BEGIN}\nold\n{END}\nMine.\n{BEGIN}\n", 5),
+        (f"{BEGIN}\nold\n{END}\nMine.\n{END}\n", 5),
+        (f"{END}\nMine.\n{BEGIN}\n", 1),
+    ],
+)
+def test_comments_around_our_part_that_do_not_pair_are_an_error_that_says_where(text: str, line: int) -> None:
+    with pytest.raises(PublishError, match=f"in line {line} without"):
+        merge_card(text, OURS)
+
+
+@pytest.mark.parametrize(
+    "begin", [BEGIN.replace("this part", "this  part"), BEGIN.replace(" this", "\nthis"), BEGIN.upper()]
+)
+def test_our_part_is_known_by_its_comments_though_their_spaces_and_case_were_changed(begin: str) -> None:
+    card = merge_card(f"Before.\n\n{begin}\nold\n<!--fac-datasets:  END-->\n\nAfter.\n", OURS)
+    assert split_card(card)[1].split() == f"Before. {BEGIN} # Ours {END} After.".split()
+
+
+def test_of_several_parts_of_ours_one_is_left() -> None:
+    text = f"One.\n{BEGIN}\nold\n{END}\nTwo.\n{BEGIN}\nolder\n{END}\nThree.\n"
+    card = merge_card(text, OURS)
+    assert split_card(card)[1].split() == f"One. {BEGIN} # Ours {END} Two. Three.".split()
+    assert merge_card(card, OURS) == card

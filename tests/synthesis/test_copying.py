@@ -23,7 +23,7 @@ ROWS = (
 
 BEFORE_AND_BEHIND = (
     "As far as I can remember he told us that day: ",
-    " Nobody in the room had anything to say to that.",
+    " Nobody in the room had a word to say to that.",
 )
 
 APART = (
@@ -42,7 +42,7 @@ APART = (
     ("On the other hand, the price is far too high.", "On the other hand, nobody has ever climbed it in winter."),
     ("It goes without saying that he was late.", "It goes without saying that the soup has to be served hot."),
     (
-        "Explain the difference between a virus and a bacterium.",
+        "Explain the difference between a virus and a germ.",
         "Explain the difference between a crocodile and a lizard.",
     ),
     ("Sure, here is a list of ideas for you.", "Sure, here is a list of towns with more than one station."),
@@ -138,7 +138,7 @@ def test_texts_without_words_are_no_copies() -> None:
 
 def test_scripts_without_spaces_are_compared_by_character() -> None:
     row = "今天早上火车从三号站台出发去马德里"
-    assert copied(f"他说：{row}。", row)
+    assert copied(f"他说 {row}。", row)
     assert not copied("今天早上", "今天早上火车从三号站台出发去马德里")
 
 
