@@ -61,6 +61,10 @@ def merge_card(existing: str | None, ours: str, *, computed: Collection[str] = (
     merged = {**new_header, **header}
     for name in new_header:
         if name == "tags":
+            if not all(isinstance(tag, str) for tag in _listed(header.get(name))):
+                raise PublishError(
+                    f"the field 'tags' of the card that is there holds {header[name]!r}, no list of tags"
+                )
             merged[name] = list(dict.fromkeys([*_listed(header.get(name)), *_listed(new_header[name])]))
         elif name in computed:
             merged[name] = new_header[name]
@@ -150,18 +154,48 @@ def _read(card: str) -> tuple[dict[str, Any], str]:
 
 
 def _lines(name: str, value: Any, existing: str | None) -> str:
-    """A field of a header: as it stood there if that means the same, also for readers of YAML 1.1."""
-    if existing is not None and _means(existing, {name: value}):
+    """A field of a header: as it stood there if that means the same, with its comments where it does not."""
+    if existing is None:
+        return _dumped({name: value})
+    there = _loaded(existing, name)
+    # Languages are also read by those for whom `no` is false, such as the client.
+    misread = name == "language" and _of_yaml_1_1(existing, name) != there
+    if there == value and not misread:
         return existing
-    dumped: str = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=10**6)
-    return dumped
+    items = _list_items(existing)
+    if isinstance(value, list) and isinstance(there, list) and items and value[: len(there)] == there and not misread:
+        return existing.rstrip("\n") + "\n" + "".join(f"{items[-1]}{_dumped(item)}" for item in value[len(there) :])
+    above, _, below = existing.partition(f"{name}:")
+    return _comments(above) + _dumped({name: value}) + _comments(below.partition("\n")[2])
 
 
-def _means(lines: str, value: Mapping[str, Any]) -> bool:
+def _dumped(value: Any) -> str:
+    dumped: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10**6)
+    return dumped.removesuffix("...\n")
+
+
+def _loaded(lines: str, name: str) -> Any:
     try:
-        return bool(yaml.safe_load(lines) == value)
+        return split_card(f"---\n{lines}---\n")[0].get(name)
+    except ValueError:
+        return None
+
+
+def _of_yaml_1_1(lines: str, name: str) -> Any:
+    try:
+        return yaml.safe_load(lines).get(name)
     except yaml.YAMLError:
-        return False
+        return None
+
+
+def _list_items(lines: str) -> list[str]:
+    """What stands before each item of a list that takes a line an item, such as `- `."""
+    return re.findall(r"^( *- +)(?=\S)", lines, re.MULTILINE)
+
+
+def _comments(lines: str) -> str:
+    """Comments that take whole lines; further in, the sign may be part of a text."""
+    return "".join(line for line in lines.splitlines(keepends=True) if line.startswith("#"))
 
 
 def _left(header: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:

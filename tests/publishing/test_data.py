@@ -503,7 +503,9 @@ def test_a_tag_that_is_taken_meanwhile_is_told_with_what_was_published(hub: Hub,
         hub.repositories[REPOSITORY].tags["v1"] = next(iter(hub.repositories[REPOSITORY].commits))
 
     hub.before("PUT .*/settings", take)
-    with pytest.raises(PublishError, match=r"published as http.*/commit/.*, but the tag 'v1' is at .* run this again"):
+    with pytest.raises(
+        PublishError, match=r"published as .*/commit/.*, but it has no tag 'v1': it is at .* run this again"
+    ):
         case.publish(public=True, tag="v1")
     assert not hub.repositories[REPOSITORY].private
     assert case.publish(public=True, tag="v2").changed == ()

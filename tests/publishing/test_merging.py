@@ -168,3 +168,27 @@ def test_of_several_parts_of_ours_one_is_left() -> None:
     card = merge_card(text, OURS)
     assert split_card(card)[1].split() == f"One. {BEGIN} # Ours {END} Two. Three.".split()
     assert merge_card(card, OURS) == card
+
+
+def test_what_is_there_of_a_header_stays_as_it_is_written() -> None:
+    theirs = (
+        "---\n# Ours since 2020.\nviewer: yes  # on\ntags:  # about\n# cooking first\n- cooking  # see below\n"
+        "extra_gated_fields:\n  I agree: checkbox # as asked\n---\nMine.\n"
+    )
+    merged = merge_card(theirs, OURS)
+    for line in theirs.splitlines():
+        assert line in merged.splitlines()
+    assert split_card(merged)[0]["tags"] == ["cooking", "fac"]
+    assert merge_card(merged, OURS) == merged
+
+
+def test_comments_around_a_field_that_is_written_anew_stay() -> None:
+    theirs = "---\n# Checked by Ann.\nlicense: cc0-1.0\n# End of licences.\npretty_name: |\n  # A name\n---\nMine.\n"
+    merged = merge_card(theirs, OURS, computed=["license"])
+    assert "# Checked by Ann.\nlicense: mit\n# End of licences.\npretty_name: |\n  # A name\n" in merged
+
+
+@pytest.mark.parametrize("tags", ["{cooking: yes}", "[[a, b]]", "[a: 1]"])
+def test_tags_that_are_no_list_of_tags_are_an_error(tags: str) -> None:
+    with pytest.raises(PublishError, match=r"the field 'tags' of the card that is there holds .*, no tags"):
+        merge_card(f"---\ntags: {tags}\n---\n", OURS)
