@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
@@ -22,7 +23,7 @@ from fac_datasets.publishing.secrets import require_none, secrets_in_rows
 from fac_datasets.publishing.target import HubTarget
 from fac_datasets.rows.dataset_identity import content_fingerprint, source_columns
 from fac_datasets.rows.tables import require_columns
-from fac_datasets.rows.text_columns import row_texts
+from fac_datasets.rows.text_columns import each_row_text, row_texts
 from fac_datasets.synthesis.augment import AugmentedDataset
 
 if TYPE_CHECKING:
@@ -191,11 +192,16 @@ def _leaks(
             f"this anchor has the fingerprint {fingerprint}, but the report was made with {expected.get('id')}, whose "
             f"fingerprint is {expected['fingerprint']}"
         )
-    texts = row_texts(anchor, column if column in anchor.column_names else None)
-    found = find_leaks(row_texts(synthetic, column) if len(synthetic) else [], texts)
-    known = set(texts)
-    shared = sum(text in known for text in row_texts(augmented.dataset["seed"], column))
+    in_anchor = column if column in anchor.column_names else None
+    found = find_leaks(row_texts(synthetic, column) if len(synthetic) else [], each_row_text(anchor, in_anchor))
+    # Digests, since the texts of an anchor need not fit into memory.
+    known = {_digest(text) for text in each_row_text(anchor, in_anchor)}
+    shared = sum(_digest(text) in known for text in each_row_text(augmented.dataset["seed"], column))
     return LeakCheck(len(found), shared), found
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 
 def _require_no_leaks(found: Sequence[Leak], synthetic_ids: Sequence[str]) -> None:
