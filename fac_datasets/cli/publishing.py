@@ -36,6 +36,9 @@ def data(
     allow_leaks: Annotated[
         bool, typer.Option("--allow-leaks", help="Publish rows that stand in the anchor, or without looking.")
     ] = False,
+    drop_leaks: Annotated[
+        bool, typer.Option("--drop-leaks", help="Leave out synthetic rows that stand in the anchor.")
+    ] = False,
     reviewed: Annotated[
         str | None, typer.Option(metavar="DATA", help="What `review pull samples` wrote: only accepted rows are kept.")
     ] = None,
@@ -72,6 +75,7 @@ def data(
             report,
             anchor=None if anchor is None else _rows(anchor, report["given"]["anchor"]["split"]),
             allow_leaks=allow_leaks,
+            drop_leaks=drop_leaks,
             reviewed=judged,
             features=None if features is None else _rows(features),
             feature_table=None if feature_table is None else _rows(feature_table),

@@ -17,12 +17,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from httpx2 import Request, Timeout
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard, get_token, hf_hub_download
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
 from fac_datasets.errors import PublishError
-from fac_datasets.publishing.failures import FAILURES, explained, pause_after, reason_of
+from fac_datasets.publishing.failures import FAILURES, NotDone, explained, pause_after, reason_of
 from fac_datasets.publishing.target import HubTarget, Kind
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ MANIFEST = ".fac-datasets.json"
 
 TRIES = 6
 """Of each request, and of the commit."""
+
+SILENCE = 90.0
+"""Seconds without a byte, after which a connection is taken for broken."""
 
 _PULL_REQUESTS = 20
 """Newest pull requests among which that of an interrupted publication is looked for."""
@@ -86,7 +91,8 @@ def commit_files(
             already that was not published by us.
     """
     try:
-        return _Publication(target, kind).make(files, make_card, title)
+        with _impatient():
+            return _Publication(target, kind).make(files, make_card, title)
     except PublishError:
         raise
     except OSError as error:
@@ -138,8 +144,11 @@ class _Publication:
             url, commit = f"{self._page}/commit/{parent}", parent
         if self.target.public and private and not self.target.proposes:
             # Not before, so that nobody sees a repository without anything in it.
-            self._ask(lambda: self.api.update_repo_settings(self.repo_id, private=False, repo_type=self.kind))
-        self._tag(commit, url)
+            with _landed_as(url, "it is still private"):
+                self._ask(self._make_public)
+        if self.target.tag is not None:
+            with _landed_as(url, f"it has no tag {self.target.tag!r}"):
+                self._tag(commit, self.target.tag)
         return Commit(url, commit, tuple(sorted([*changed, *removed])), card)
 
     @cached_property
@@ -200,7 +209,7 @@ class _Publication:
             )
         branch = self.target.branch
         given = branch == "main" or branch.startswith("refs/pr/")
-        if not given and branch not in {ref.name for ref in self._refs().branches}:
+        if not given and not self._has_branch(branch):
             self._create_branch(branch)
         return private
 
@@ -229,10 +238,15 @@ class _Publication:
             try:
                 self.api.create_branch(self.repo_id, branch=branch, repo_type=self.kind)
             except FAILURES:
-                if branch not in {ref.name for ref in self._refs().branches}:
+                if not self._has_branch(branch):
                     raise
+            if not self._has_branch(branch):
+                raise NotDone("the Hub did not make the branch")
 
         self._ask(create)
+
+    def _has_branch(self, name: str) -> bool:
+        return name in {ref.name for ref in self._refs().branches}
 
     def _refs(self) -> GitRefs:
         return self._ask(
@@ -397,19 +411,22 @@ class _Publication:
                 f"the tag {self.target.tag!r} of {self.repo_id} is at {there[:12]} already; choose another"
             )
 
-    def _tag(self, commit: str, url: str) -> None:
-        tag = self.target.tag
-        if tag is None:
-            return
+    def _make_public(self) -> None:
+        self.api.update_repo_settings(self.repo_id, private=False, repo_type=self.kind)
+        info = self._find()
+        if info is None or info.private:
+            raise NotDone("the Hub did not change the visibility")
 
+    def _tag(self, commit: str, tag: str) -> None:
         def create() -> None:
             there = self._tagged()
             if there is None:
                 self.api.create_tag(self.repo_id, tag=tag, revision=commit, repo_type=self.kind)
-            elif there != commit:
-                raise PublishError(
-                    f"published as {url}, but the tag {tag!r} is at {there[:12]} already; run this again with another"
-                )
+                there = self._tagged()
+            if there is None:
+                raise NotDone("the Hub did not make the tag")
+            if there != commit:
+                raise PublishError(f"it is at {there[:12]} already; run this again with another")
 
         self._ask(create)
 
@@ -453,6 +470,35 @@ class _Publication:
 
     def _explained(self, error: Exception) -> PublishError:
         return explained(error, self.repo_id, self.token)
+
+
+@contextmanager
+def _landed_as(url: str, lacking: str) -> Iterator[None]:
+    """While open, what goes wrong is said to have gone wrong behind a commit that stands."""
+    try:
+        yield
+    except PublishError as error:
+        raise PublishError(f"published as {url}, but {lacking}: {error}") from error
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """While open, a server that is silent is a broken connection; the client itself would wait without end."""
+
+    def limit(request: Request) -> None:
+        # Some requests of the client say for themselves that they wait without end.
+        asked = {
+            kind: seconds for kind, seconds in request.extensions.get("timeout", {}).items() if seconds is not None
+        }
+        request.extensions["timeout"] = {**Timeout(SILENCE).as_dict(), **asked}
+
+    session = get_session()
+    before = session.event_hooks
+    session.event_hooks = {**before, "request": [*before.get("request", []), limit]}
+    try:
+        yield
+    finally:
+        session.event_hooks = before
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
@@ -15,14 +16,14 @@ from fac_datasets.files.parquet_layout import SHARD_BYTES, Tables, write_tables
 from fac_datasets.interpretation.table import reviewed_name
 from fac_datasets.publishing.commit import CARD, Content
 from fac_datasets.publishing.dataset_card import CardFacts, LeakCheck, dataset_card
-from fac_datasets.publishing.leaks import find_leaks
+from fac_datasets.publishing.leaks import Leak, find_leaks
 from fac_datasets.publishing.merging import require_room
 from fac_datasets.publishing.publication import Published, known_token, publish_files
 from fac_datasets.publishing.secrets import require_none, secrets_in_rows
 from fac_datasets.publishing.target import HubTarget
 from fac_datasets.rows.dataset_identity import content_fingerprint, source_columns
 from fac_datasets.rows.tables import require_columns
-from fac_datasets.rows.text_columns import row_texts
+from fac_datasets.rows.text_columns import each_row_text, row_texts
 from fac_datasets.synthesis.augment import AugmentedDataset
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def publish(
     after: CoverageReport | None = None,
     anchor: datasets.Dataset | None = None,
     allow_leaks: bool = False,
+    drop_leaks: bool = False,
     reviewed: datasets.Dataset | None = None,
     features: datasets.Dataset | None = None,
     feature_table: datasets.Dataset | None = None,
@@ -67,6 +69,8 @@ def publish(
         after: coverage of the augmented dataset, where `report` does not tell it.
         anchor: the anchor's rows, in which no synthetic row may stand verbatim or nearly so.
         allow_leaks: publish although synthetic rows stand in the anchor, or without looking; the card says so.
+        drop_leaks: leave such rows out, of the provenance and of `features` too; report and card say that coverage was
+            measured with them.
         reviewed: what `review.pull_samples` returned, for the card.
         features: rows of `train` with feature columns, in its order; published as config `features`.
         feature_table: published as a config of that name; it holds excerpts of the anchor. Its names go on the card.
@@ -81,7 +85,8 @@ def publish(
         shard_bytes: most bytes of rows in a parquet file.
 
     Raises:
-        OptionError: no licence is known, or the anchor is missing or another than the report's.
+        OptionError: no licence is known, the anchor is missing or another than the report's, or leaks are to be both
+            allowed and dropped.
         ColumnError: `features` are not of the rows of `train`, or `feature_table` is none.
         FeatureSpaceMismatch: they are of another feature space than the report.
         PublishError: synthetic rows stand in the anchor; something looks like a key; the Hub refuses, cannot be
@@ -104,8 +109,23 @@ def publish(
             "no licence is known of the seed, and without one nobody may use the dataset: say which it is (license=, "
             "--license), as a Hub identifier such as 'cc-by-4.0', or 'unknown'"
         )
-    leaks = _leaks(augmented, known, anchor, allow_leaks, column)
+    if allow_leaks and drop_leaks:
+        raise OptionError(
+            "leaks are either allowed (allow_leaks=True, --allow-leaks) or dropped; leave out one of them"
+        )
+    leaks, found = _leaks(augmented, known, anchor, column, allowed=allow_leaks)
     extra = _extra_tables(augmented, str(known["feature_space"]), features, feature_table)
+    if leaks is not None and drop_leaks:
+        ids = augmented.dataset["synthetic"]["synthetic_id"]
+        leaking = {ids[leak.row] for leak in found}
+        if "features" in extra:
+            kept = [row for row, id in enumerate(augmented.dataset["train"]["synthetic_id"]) if id not in leaking]
+            extra["features"] = {"train": extra["features"]["train"].select(kept)}
+        augmented = augmented.without(leaking)
+        leaks = LeakCheck(0, leaks.seed_rows, len(leaking))
+        known = {**known, "leaks_dropped": len(leaking)}
+    elif not allow_leaks:
+        _require_no_leaks(found, augmented.dataset["synthetic"]["synthetic_id"])
     tables: Tables = {**augmented.tables(), **extra}
     _require_no_keys(tables, known_token(where, dry_run))
     with tempfile.TemporaryDirectory() as temporary:
@@ -148,13 +168,19 @@ def _leaks(
     augmented: AugmentedDataset,
     report: Mapping[str, Any],
     anchor: datasets.Dataset | None,
-    allow_leaks: bool,
     column: str | None,
-) -> LeakCheck | None:
-    """How much of the dataset stands in the anchor; raises where that is not allowed."""
+    *,
+    allowed: bool,
+) -> tuple[LeakCheck | None, list[Leak]]:
+    """How much of the dataset stands in the anchor, and which synthetic rows do; nothing where nobody looked.
+
+    Raises:
+        OptionError: there is no anchor to look in, and that is not allowed; or it is another than the report's.
+    """
+    synthetic = augmented.dataset["synthetic"]
     if anchor is None:
-        if allow_leaks or not len(augmented.dataset["synthetic"]):
-            return None
+        if allowed or not len(synthetic):
+            return None, []
         raise OptionError(
             "synthetic rows must not stand in the anchor: pass it (anchor=, --anchor), or publish without looking "
             "(allow_leaks=True, --allow-leaks)"
@@ -166,20 +192,30 @@ def _leaks(
             f"this anchor has the fingerprint {fingerprint}, but the report was made with {expected.get('id')}, whose "
             f"fingerprint is {expected['fingerprint']}"
         )
-    texts = row_texts(anchor, column if column in anchor.column_names else None)
-    synthetic = augmented.dataset["synthetic"]
-    found = find_leaks(row_texts(synthetic, column) if len(synthetic) else [], texts)
-    if found and not allow_leaks:
-        worst = max(found, key=lambda leak: leak.share)
+    in_anchor = column if column in anchor.column_names else None
+    found = find_leaks(row_texts(synthetic, column) if len(synthetic) else [], each_row_text(anchor, in_anchor))
+    # Digests, since the texts of an anchor need not fit into memory.
+    known = {_digest(text) for text in each_row_text(anchor, in_anchor)}
+    shared = sum(_digest(text) in known for text in each_row_text(augmented.dataset["seed"], column))
+    return LeakCheck(len(found), shared), found
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+
+
+def _require_no_leaks(found: Sequence[Leak], synthetic_ids: Sequence[str]) -> None:
+    """Raise PublishError, naming every row, where synthetic rows stand in the anchor."""
+    if found:
+        listed = "; ".join(
+            f"row {leak.row} ({synthetic_ids[leak.row]}) shares {leak.share:.0%} with anchor row {leak.anchor_row}"
+            for leak in found
+        )
         raise PublishError(
             f"{len(found)} synthetic rows stand in the anchor, or hold a row of it, verbatim or nearly so; what is "
-            f"trained on them would be measured on what it has seen. The closest is row {worst.row} "
-            f"({synthetic[worst.row]['synthetic_id']}), which shares {worst.share:.0%} with anchor row "
-            f"{worst.anchor_row}. Leave them out, or allow them (allow_leaks=True, --allow-leaks)"
+            f"trained on them would be measured on what it has seen. Leave them out (drop_leaks=True, "
+            f"--drop-leaks), or allow them (allow_leaks=True, --allow-leaks): {listed}"
         )
-    known = set(texts)
-    shared = sum(text in known for text in row_texts(augmented.dataset["seed"], column))
-    return LeakCheck(len(found), shared)
 
 
 def _extra_tables(

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 from fac_datasets.diversity.all_measures import measures_table
 from fac_datasets.files.resources import resource_folder
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
     from fac_datasets.review.agreement import ReviewSummary
     from fac_datasets.synthesis.augment import AugmentedDataset
 
-TAGS = ("synthetic", "sparse-autoencoder", "fac", "fac-datasets")
+TAGS = ("sparse-autoencoder", "fac", "fac-datasets")
 
+
+SYNTHETIC = "synthetic"
+"""The Hub's tag for what no person wrote."""
 
 HARMFUL = "not-for-all-audiences"
 """The Hub's tag for what it asks people about before it shows it."""
@@ -35,6 +39,8 @@ class LeakCheck(NamedTuple):
     """Verbatim or nearly so."""
     seed_rows: int
     """With the same text."""
+    dropped: int = 0
+    """Synthetic rows that were left out since they stood there."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ def dataset_card(
         size_categories=[size_category(rows["train"])],
         task_categories=list(facts.task_categories) or None,
         source_datasets=[source] if re.fullmatch(r"[\w.-]+/[\w.-]+", source) else None,
-        tags=[*TAGS, *([HARMFUL] if facts.not_for_all_audiences else [])],
+        tags=[*([SYNTHETIC] if rows["synthetic"] else []), *TAGS, *([HARMFUL] if facts.not_for_all_audiences else [])],
         **header,
     )
     card = DatasetCard.from_template(
@@ -109,6 +115,7 @@ def dataset_card(
         still_missing=report.get("still_missing") if after is None else after.to_dict()["missing"],
         interval=_interval,
         text=as_markdown_text,
+        link=quote,
         named=lambda features: ", ".join(_named(feature, facts.names) for feature in features),
     )
     # Parts that are left out leave their blank lines.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from json import JSONDecodeError
 
-from httpx2 import TransportError
+from httpx2 import TimeoutException, TransportError
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -16,13 +16,23 @@ from huggingface_hub.errors import (
 from fac_datasets.errors import PublishError
 from fac_datasets.files.retrying import growing_wait, wait_after
 
+
+class NotDone(Exception):
+    """Something that was answered with success and did not happen: the client takes any page for success, such as that
+    of a proxy."""
+
+
 FAILURES = (
-    HfHubHTTPError, TransportError, OfflineModeIsEnabled, LocalEntryNotFoundError, RuntimeError, JSONDecodeError
+    HfHubHTTPError, TransportError, OfflineModeIsEnabled, LocalEntryNotFoundError, RuntimeError, JSONDecodeError,
+    NotDone,
 )  # fmt: skip
 """What requests of the client end with; uploads wrap their reasons in RuntimeError, and what a proxy answers is no
 JSON."""
 
 _CONFLICTS = (409, 412)
+
+_TRIES_OF_SILENCE = 3
+"""Of a request that a server takes and does not answer."""
 
 
 def reason_of(error: BaseException) -> BaseException:
@@ -49,7 +59,10 @@ def pause_after(error: BaseException, attempt: int, *, conflicts_pass: bool = Fa
         conflicts_pass: whether a conflict may have passed by then.
     """
     reason = reason_of(error)
-    if isinstance(reason, TransportError | JSONDecodeError):
+    if isinstance(reason, TimeoutException):
+        # Each try has already waited long, and the client itself has tried some requests several times.
+        return growing_wait(attempt) if attempt + 1 < _TRIES_OF_SILENCE else None
+    if isinstance(reason, TransportError | JSONDecodeError | NotDone):
         return growing_wait(attempt)
     if not isinstance(reason, HfHubHTTPError):
         return None
@@ -76,6 +89,8 @@ def explained(error: BaseException, repo_id: str, token: str) -> PublishError:
         return PublishError(f"{repo_id} cannot be published, since HF_HUB_OFFLINE is set; unset it")
     if isinstance(reason, TransportError):
         return PublishError(f"the Hub cannot be reached for {repo_id} ({type(reason).__name__}: {said}){again}")
+    if isinstance(reason, NotDone):
+        return PublishError(f"{said} for {repo_id}, though it answered so; look for a proxy in between{again}")
     if isinstance(reason, JSONDecodeError):
         return PublishError(f"what answers in place of the Hub for {repo_id} speaks no JSON; look for a proxy{again}")
     if isinstance(reason, GatedRepoError):

@@ -17,7 +17,8 @@ from fac_datasets.rows.card_header import header_blocks, split_card
 BEGIN = "<!-- fac-datasets: this part is written anew with each publication; text outside of it stays -->"
 END = "<!-- fac-datasets: end -->"
 
-_OURS = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
+_MARK = re.compile(r"<!--\s*fac-datasets\s*:(.*?)-->", re.DOTALL | re.IGNORECASE)
+"""Either comment, also where an editor has changed its spaces, its case or its words."""
 
 _BY_NAME = ("configs", "dataset_info")
 """Fields that list one entry a config."""
@@ -60,6 +61,8 @@ def merge_card(existing: str | None, ours: str, *, computed: Collection[str] = (
     merged = {**new_header, **header}
     for name in new_header:
         if name == "tags":
+            if not all(isinstance(tag, str) for tag in _listed(header.get(name))):
+                raise PublishError(f"the field 'tags' of the card that is there holds {header[name]!r}, no tags")
             merged[name] = list(dict.fromkeys([*_listed(header.get(name)), *_listed(new_header[name])]))
         elif name in computed:
             merged[name] = new_header[name]
@@ -71,9 +74,40 @@ def merge_card(existing: str | None, ours: str, *, computed: Collection[str] = (
     names = dict.fromkeys([*header, *new_header])
     lines = [_lines(name, merged[name], blocks.get(name)) for name in names if merged[name] != []]
     part = f"{BEGIN}\n{new_text.strip()}\n{END}"
-    # A function puts it in, since a text of ours may hold backslashes.
-    with_part, n_found = _OURS.subn(lambda _: part, text, count=1)
-    return f"---\n{''.join(lines)}---\n" + (with_part if n_found else f"{text.rstrip()}\n\n{part}\n")
+    return f"---\n{''.join(lines)}---\n" + _with_part(existing or "", text, part)
+
+
+def _with_part(card: str, text: str, part: str) -> str:
+    """The text of a card with our part where an earlier one stands, or at its end; further ones are left out.
+
+    Raises:
+        PublishError: the two comments around a part do not pair, so that it is not sure what is ours.
+    """
+    marks = list(_MARK.finditer(text))
+    open_mark: re.Match[str] | None = None
+    for mark in marks:
+        is_end = mark[1].strip().lower() == "end"
+        if is_end == (open_mark is None):
+            _refuse(card, len(card) - len(text), open_mark or mark)
+        open_mark = None if is_end else mark
+    if open_mark is not None:
+        _refuse(card, len(card) - len(text), open_mark)
+    if not marks:
+        return f"{text.rstrip()}\n\n{part}\n"
+    around = [text[: marks[0].start()]]
+    around += [text[end.end() : begin.start()] for end, begin in zip(marks[1::2], marks[2::2], strict=False)]
+    around.append(text[marks[-1].end() :])
+    return around[0] + part + "".join(around[1:])
+
+
+def _refuse(card: str, header: int, mark: re.Match[str]) -> None:
+    """Raise PublishError for a comment without its other one, in a text behind a header of so many characters."""
+    line = card.count("\n", 0, header + mark.start()) + 1
+    lacking = f"{BEGIN!r} before it" if mark[1].strip().lower() == "end" else f"{END!r} behind it"
+    raise PublishError(
+        f"the card that is there has {' '.join(mark[0].split())!r} in line {line} without {lacking}, so what "
+        f"is of an earlier publication is not sure. Put the missing comment back, or take this one out, then try again"
+    )
 
 
 def require_room(header: Mapping[str, Any], others: Iterable[str]) -> None:
@@ -118,18 +152,48 @@ def _read(card: str) -> tuple[dict[str, Any], str]:
 
 
 def _lines(name: str, value: Any, existing: str | None) -> str:
-    """A field of a header: as it stood there if that means the same, also for readers of YAML 1.1."""
-    if existing is not None and _means(existing, {name: value}):
+    """A field of a header: as it stood there if that means the same, with its comments where it does not."""
+    if existing is None:
+        return _dumped({name: value})
+    there = _loaded(existing, name)
+    # Languages are also read by those for whom `no` is false, such as the client.
+    misread = name == "language" and _of_yaml_1_1(existing, name) != there
+    if there == value and not misread:
         return existing
-    dumped: str = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=10**6)
-    return dumped
+    items = _list_items(existing)
+    if isinstance(value, list) and isinstance(there, list) and items and value[: len(there)] == there and not misread:
+        return existing.rstrip("\n") + "\n" + "".join(f"{items[-1]}{_dumped(item)}" for item in value[len(there) :])
+    above, _, below = existing.partition(f"{name}:")
+    return _comments(above) + _dumped({name: value}) + _comments(below.partition("\n")[2])
 
 
-def _means(lines: str, value: Mapping[str, Any]) -> bool:
+def _dumped(value: Any) -> str:
+    dumped: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10**6)
+    return dumped.removesuffix("...\n")
+
+
+def _loaded(lines: str, name: str) -> Any:
     try:
-        return bool(yaml.safe_load(lines) == value)
+        return split_card(f"---\n{lines}---\n")[0].get(name)
+    except ValueError:
+        return None
+
+
+def _of_yaml_1_1(lines: str, name: str) -> Any:
+    try:
+        return yaml.safe_load(lines).get(name)
     except yaml.YAMLError:
-        return False
+        return None
+
+
+def _list_items(lines: str) -> list[str]:
+    """What stands before each item of a list that takes a line an item, such as `- `."""
+    return re.findall(r"^( *- +)(?=\S)", lines, re.MULTILINE)
+
+
+def _comments(lines: str) -> str:
+    """Comments that take whole lines; further in, the sign may be part of a text."""
+    return "".join(line for line in lines.splitlines(keepends=True) if line.startswith("#"))
 
 
 def _left(header: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:

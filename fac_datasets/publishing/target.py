@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -49,6 +50,11 @@ class HubTarget:
                 "a pull request goes to the main branch and gets no tag before it is merged; leave out "
                 f"revision={self.revision!r} and tag={self.tag!r}, or create_pr"
             )
+        for what, name in (("revision", self.revision), ("tag", self.tag)):
+            if name is not None and not _is_reference(name):
+                raise OptionError(
+                    f"{what}={name!r} is no name that git takes; use letters, digits, '-', '_', '.' and '/'"
+                )
 
     @classmethod
     def of(cls, target: str | HubTarget) -> HubTarget:
@@ -64,3 +70,10 @@ class HubTarget:
     def proposes(self) -> bool:
         """Whether it goes to a pull request, which changes nothing for readers of the repository."""
         return self.create_pr or self.branch.startswith("refs/pr/")
+
+
+def _is_reference(name: str) -> bool:
+    """Whether git takes a name for a branch or tag (`git check-ref-format`), and no command takes it for an option."""
+    if re.search(r"\.\.|@\{|[\s\x00-\x1f\x7f~^:?*\[\\]", name):
+        return False
+    return all(part and part[0] not in ".-" and not part.endswith((".", ".lock")) for part in name.split("/"))

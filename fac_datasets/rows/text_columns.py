@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 CANDIDATES = ("messages", "conversations", "text", "instruction", "prompt")
 """Columns that are looked for when none is named."""
 
+
+_BATCH_ROWS = 1000
 
 _PREFERENCE = ("chosen", "rejected")
 
@@ -117,12 +119,20 @@ def holds_chats(feature: Any) -> bool:
 
 def row_texts(dataset: datasets.Dataset, column: str | None = None) -> list[str]:
     """The rows of a dataset as plain texts: the messages of a chat a line each, and nothing as an empty text."""
+    return list(each_row_text(dataset, column))
+
+
+def each_row_text(dataset: datasets.Dataset, column: str | None = None) -> Iterator[str]:
+    """The texts of `row_texts` one at a time, so that never all of them are in memory."""
     columns = resolve_column(dataset.features, column)
-    rows = read_rows(dataset.select_columns(list(columns))[:], columns)
-    try:
-        return [as_text(row, index) for index, row in enumerate(rows)]
-    except RowError as error:
-        raise error.at(error.row) from None
+    index = 0
+    for batch in dataset.select_columns(list(columns)).iter(_BATCH_ROWS):
+        for row in read_rows(batch, columns):
+            try:
+                yield as_text(row, index)
+            except RowError as error:
+                raise error.at(error.row) from None
+            index += 1
 
 
 def as_text(row: Any, index: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,11 @@ class AugmentedDataset:
             "default": {str(split): rows for split, rows in self.dataset.items()},
             "provenance": {"train": self.provenance},
         }
+
+    def without(self, synthetic_ids: Collection[str]) -> AugmentedDataset:
+        """The same without some of the synthetic rows, in every split and in the provenance."""
+        kept = {split: _without(rows, synthetic_ids) for split, rows in self.dataset.items()}
+        return AugmentedDataset(type(self.dataset)(kept), _without(self.provenance, synthetic_ids))
 
     def save(self, folder: str | Path) -> dict[str, Any]:
         """Write parquet files laid out as the Hub expects them.
@@ -150,6 +155,10 @@ def load_synthetic(name: str, column: str | None = None) -> datasets.Dataset:
             f"dataset {name!r} has {len(texts)} synthetic rows, which are not the {len(provenance)} of its provenance"
         )
     return provenance.add_column("text", [texts[id] for id in provenance["synthetic_id"]])
+
+
+def _without(rows: datasets.Dataset, synthetic_ids: Collection[str]) -> datasets.Dataset:
+    return rows.select([row for row, id in enumerate(rows["synthetic_id"]) if id not in synthetic_ids])
 
 
 def row_maker(features: datasets.Features, column: str | None) -> Callable[[str], dict[str, Any]]:

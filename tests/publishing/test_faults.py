@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import get_session
 
 from fac_datasets.errors import PublishError
+from fac_datasets.publishing import commit
 from fac_datasets.publishing.commit import MANIFEST, Commit, commit_files
 from fac_datasets.publishing.merging import merge_card
 from fac_datasets.publishing.target import HubTarget
@@ -27,6 +30,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "answer cut": {"cut": "middle"},
     "answer lost": {"cut": "after"},
     "conflict": {"status": 409},
+    "silence": {"cut": "silence"},
 }
 """What passes, so that a publication gets over it by itself."""
 
@@ -124,6 +128,12 @@ def clean_run(start: Callable[[Scene], Hub], scene: Scene) -> tuple[list[str], d
     return requests, state(hub, scene)
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server is silent after a third of a second."""
+    monkeypatch.setattr(commit, "SILENCE", 0.3)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
@@ -156,6 +166,23 @@ def test_after_a_refusal_the_same_call_ends_well(fresh: Callable[[Scene], Hub], 
             assert all_or_nothing(hub, scene, wanted), f"{fault} at request {place}: {line}"
             scene.publish()
         assert state(hub, scene) == wanted, f"{fault} at request {place}: {line}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
+def test_a_page_of_a_proxy_is_got_over_or_an_error_at_every_request(
+    fresh: Callable[[Scene], Hub], scene: Scene, no_waiting: list[float]
+) -> None:
+    requests, wanted = clean_run(fresh, scene)
+    for place, line in enumerate(requests):
+        hub = fresh(scene)
+        hub.fail("", skip=place, cut="page")
+        try:
+            scene.publish()
+        except PublishError:
+            assert all_or_nothing(hub, scene, wanted), f"at request {place}: {line}"
+            scene.publish()
+        assert state(hub, scene) == wanted, f"at request {place}: {line}"
 
 
 def all_or_nothing(hub: Hub, scene: Scene, wanted: dict[str, Any]) -> bool:
@@ -268,6 +295,47 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(fresh: Callable[[Scene
     scene = SCENES["a repository with data"]
     hub = fresh(scene)
     hub.fail("POST .*/commit/", cut="after")
-    commit = scene.publish()
+    made = scene.publish()
     assert len(hub.requests("POST .*/commit/")) == 1
-    assert commit.commit == hub.repositories["datasets/me/data"].branches["main"]
+    assert made.commit == hub.repositories["datasets/me/data"].branches["main"]
+
+
+def test_a_hub_that_never_answers_is_an_error_and_not_a_wait_without_end(fresh: Callable[[Scene], Hub]) -> None:
+    fresh(SCENES["a repository with data"]).fail("POST .*/commit/", cut="silence", times=99)
+    begin = time.monotonic()
+    with pytest.raises(PublishError, match=r"the Hub cannot be reached for me/data \(ReadTimeout.*goes on"):
+        SCENES["a repository with data"].publish()
+    assert time.monotonic() - begin < 20
+
+
+def test_the_patience_of_the_users_own_client_is_left_alone(fresh: Callable[[Scene], Hub]) -> None:
+    fresh(SCENES["a repository with data"])
+    before = get_session().event_hooks
+    SCENES["a repository with data"].publish()
+    assert get_session().event_hooks == before
+
+
+@pytest.mark.parametrize(
+    ("request_line", "lacking"), [("PUT .*/settings", "it is still private"), ("POST .*/tag/", "it has no tag 'v1'")]
+)
+def test_what_fails_behind_the_commit_is_told_as_that(
+    fresh: Callable[[Scene], Hub], request_line: str, lacking: str
+) -> None:
+    scene = SCENES["a new repository, branch and tag, made public"]
+    hub = fresh(scene)
+    hub.fail(request_line, status=403)
+    with pytest.raises(PublishError, match=rf"published as http.*/commit/\w+, but {lacking}: the token may not write"):
+        scene.publish()
+    assert hub.files("datasets/me/data", scene.branch)["report.json"] == b"{}\n"
+    hub.recover()
+    assert scene.publish().changed == ()
+
+
+@pytest.mark.parametrize("request_line", ["PUT .*/settings", "POST .*/tag/", "POST .*/branch/"])
+def test_a_page_in_place_of_an_answer_is_no_success(
+    fresh: Callable[[Scene], Hub], request_line: str, no_waiting: list[float]
+) -> None:
+    scene = SCENES["a new repository, branch and tag, made public"]
+    fresh(scene).fail(request_line, cut="page", times=99)
+    with pytest.raises(PublishError, match=r"the Hub did not .* look for a proxy in between"):
+        scene.publish()

@@ -130,3 +130,65 @@ def test_what_cannot_stand_beside_ours_is_an_error(theirs: str, problem: str) ->
 def test_other_configs_stay_behind_ours() -> None:
     card = merge_card(with_config("config_name: mine\n  data_files: mine/a.parquet"), OURS)
     assert [config["config_name"] for config in split_card(card)[0]["configs"]] == ["default", "mine"]
+
+
+def test_a_text_of_peoples_own_survives_publications_without_the_end_of_ours() -> None:
+    without_end = merge_card(None, OURS).replace(END, "")
+    with pytest.raises(
+        PublishError, match=r"'<!-- fac-datasets: this part .*' in line 21 without '.* end -->' behind it"
+    ):
+        merge_card(f"{without_end}\nMy words.\n", OURS)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f"{BEGIN}\nold\nMine.\n{BEGIN}\nnew\n{END}\n", 1),
+        (f"Mine.\n\n{END}\n", 3),
+        (f"{BEGIN}\nold\n{END}\nMine.\n{BEGIN}\n", 5),
+        (f"{BEGIN}\nold\n{END}\nMine.\n{END}\n", 5),
+        (f"{END}\nMine.\n{BEGIN}\n", 1),
+    ],
+)
+def test_comments_around_our_part_that_do_not_pair_are_an_error_that_says_where(text: str, line: int) -> None:
+    with pytest.raises(PublishError, match=f"in line {line} without"):
+        merge_card(text, OURS)
+
+
+@pytest.mark.parametrize(
+    "begin", [BEGIN.replace("this part", "this  part"), BEGIN.replace(" this", "\nthis"), BEGIN.upper()]
+)
+def test_our_part_is_known_by_its_comments_though_their_spaces_and_case_were_changed(begin: str) -> None:
+    card = merge_card(f"Before.\n\n{begin}\nold\n<!--fac-datasets:  END-->\n\nAfter.\n", OURS)
+    assert split_card(card)[1].split() == f"Before. {BEGIN} # Ours {END} After.".split()
+
+
+def test_of_several_parts_of_ours_one_is_left() -> None:
+    text = f"One.\n{BEGIN}\nold\n{END}\nTwo.\n{BEGIN}\nolder\n{END}\nThree.\n"
+    card = merge_card(text, OURS)
+    assert split_card(card)[1].split() == f"One. {BEGIN} # Ours {END} Two. Three.".split()
+    assert merge_card(card, OURS) == card
+
+
+def test_what_is_there_of_a_header_stays_as_it_is_written() -> None:
+    theirs = (
+        "---\n# Ours since 2020.\nviewer: yes  # on\ntags:  # about\n# cooking first\n- cooking  # see below\n"
+        "extra_gated_fields:\n  I agree: checkbox # as asked\n---\nMine.\n"
+    )
+    merged = merge_card(theirs, OURS)
+    for line in theirs.splitlines():
+        assert line in merged.splitlines()
+    assert split_card(merged)[0]["tags"] == ["cooking", "fac"]
+    assert merge_card(merged, OURS) == merged
+
+
+def test_comments_around_a_field_that_is_written_anew_stay() -> None:
+    theirs = "---\n# Checked by Ann.\nlicense: cc0-1.0\n# End of licences.\npretty_name: |\n  # A name\n---\nMine.\n"
+    merged = merge_card(theirs, OURS, computed=["license"])
+    assert "# Checked by Ann.\nlicense: mit\n# End of licences.\npretty_name: |\n  # A name\n" in merged
+
+
+@pytest.mark.parametrize("tags", ["{cooking: yes}", "[[a, b]]", "[a: 1]"])
+def test_tags_that_are_no_list_of_tags_are_an_error(tags: str) -> None:
+    with pytest.raises(PublishError, match=r"the field 'tags' of the card that is there holds .*, no tags"):
+        merge_card(f"---\ntags: {tags}\n---\n", OURS)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Cut = Literal["before", "middle", "after"]
+Cut = Literal["before", "middle", "after", "silence", "page"]
 
 
 @dataclass

@@ -47,6 +47,7 @@ class Hub:
         self._faults: list[Fault] = []
         self._events: list[Event] = []
         self._lock = threading.RLock()
+        self.closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Connection, self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -55,6 +56,7 @@ class Hub:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.closing.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -77,7 +79,8 @@ class Hub:
             skip: how many pass first; of two faults that are due at once, the later one waits for the next request.
             headers: of that answer.
             cut: close the connection instead: `before` the request does anything, in the `middle` of its body (of the
-                answer's if it has none), or `after` it took effect but before any answer.
+                answer's if it has none), or `after` it took effect but before any answer; or leave it open in
+                `silence`, or answer with a `page`, as a proxy does that lets nothing through.
         """
         with self._lock:
             self._faults.append(Fault(match, skip, times, status, headers or {}, cut))
@@ -185,6 +188,11 @@ class _Connection(BaseHTTPRequestHandler):
             event.action()
         if cut == "before" or (cut == "middle" and body):
             self.close_connection = True
+        elif cut == "silence":
+            self.hub.closing.wait()
+            self.close_connection = True
+        elif cut == "page":
+            self._send(Response(b"<html><body>Sign in to this network.</body></html>", content_type="text/html"))
         elif fault and not cut:
             self._send(json_response({"error": "injected fault"}, fault.status, fault.headers))
         else:
