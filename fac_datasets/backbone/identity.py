@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fac_datasets.backbone.pretrained import load_tokenizer
 from fac_datasets.errors import BackboneError
+from fac_datasets.files.credentials import hub_token
 from fac_datasets.files.digests import remembered_digest, tensors_digest
 
 EMBEDDED = "embedded"
@@ -63,6 +64,7 @@ def _hub_folder(name: str) -> str:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     patterns = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+    hub_token()
     try:
         return str(snapshot_download(name, allow_patterns=patterns))
     except HFValidationError as error:

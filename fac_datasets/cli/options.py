@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fac_datasets.files.credentials import without_credentials
+
 if TYPE_CHECKING:
     import datasets
 
@@ -149,7 +151,7 @@ def dataset_name(argument: str) -> str:
 
 
 def typed_options(context: typer.Context, *, without: Collection[str]) -> list[str]:
-    """The options that a user gave, as words of the command; of a local path only the last part."""
+    """The options that a user gave, as words of the command: of a local path the last part, of addresses no keys."""
     words: list[str] = []
     for parameter in context.command.params:
         source = context.get_parameter_source(str(parameter.name))
@@ -160,7 +162,7 @@ def typed_options(context: typer.Context, *, without: Collection[str]) -> list[s
             words += parameter.opts[:1] if value else parameter.secondary_opts[:1]
             continue
         for one in value if isinstance(value, list | tuple) else [value]:
-            words += [parameter.opts[0], dataset_name(str(one))]
+            words += [parameter.opts[0], without_credentials(dataset_name(str(one)))]
     return words
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
-import re
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from huggingface_hub import AsyncInferenceClient
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, OfflineModeIsEnabled
 
 from fac_datasets.errors import GenerationError, OptionError
+from fac_datasets.files.credentials import credential, hub_token, server_address, without_credentials
 from fac_datasets.files.retrying import growing_wait, wait_after
 from fac_datasets.generation.base import Completion, Request, TextGenerator, estimated_tokens
 
@@ -51,7 +51,8 @@ class EndpointGenerator(TextGenerator):
         timeout: seconds that a whole answer may take.
 
     Raises:
-        OptionError: neither a model nor an address is given, or both an address and a provider.
+        OptionError: neither a model nor an address is given, or both an address and a provider; or the address or the
+            token is none.
 
     Example:
         >>> generator = EndpointGenerator("my-model", base_url="http://localhost:8000/v1")
@@ -83,13 +84,15 @@ class EndpointGenerator(TextGenerator):
                 f"above 0"
             )
         self.model = model
-        self.base_url = base_url
+        self.base_url = None if base_url is None else server_address(base_url, "base_url", "http://localhost:8000/v1")
         self.provider = provider
         self.concurrency = concurrency
         self.retries = retries
         self.timeout = timeout
-        self.name = f"{model or 'model'}@{_place(base_url) if base_url is not None else provider or 'auto'}"
-        self._token = token or (os.environ.get("OPENAI_API_KEY") if base_url else None)
+        self.name = f"{model or 'model'}@{_place(self.base_url) if self.base_url is not None else provider or 'auto'}"
+        given = token or (os.environ.get("OPENAI_API_KEY") if base_url else None)
+        self._token = credential(given, "the token for the endpoint")
+        self._sent_token = self._token
         self._has_answered = False
 
     @property
@@ -108,12 +111,15 @@ class EndpointGenerator(TextGenerator):
         """See `TextGenerator.complete`.
 
         Raises:
-            OptionError: a request is steered.
+            OptionError: a request is steered, or the token that is logged in is none.
             GenerationError: a request failed for good, and those that were under way are finished first; or the server
                 has answered nothing yet and refuses all of several requests, which is hardly for what they say.
         """
         if any(request.steering is not None for request in requests):
             raise OptionError(f"{self.name} cannot be steered; use LocalGenerator")
+        if self.base_url is None:
+            # Asked for each time, since the one that is logged in may have been renewed.
+            self._sent_token = hub_token(self._token)
         found: queue.SimpleQueue[tuple[int, Completion] | BaseException | None] = queue.SimpleQueue()
 
         async def ask_all() -> None:
@@ -162,8 +168,8 @@ class EndpointGenerator(TextGenerator):
     def _client(self) -> AsyncInferenceClient:
         if self.base_url is not None:
             # A key must be given, or the token for the Hub would be sent to somebody else.
-            return _OwnServerClient(base_url=self.base_url, api_key=self._token or "none", timeout=self.timeout)
-        return AsyncInferenceClient(provider=self.provider, token=self._token, timeout=self.timeout)  # type: ignore[arg-type]
+            return _OwnServerClient(base_url=self.base_url, api_key=self._sent_token or "none", timeout=self.timeout)
+        return AsyncInferenceClient(provider=self.provider, token=self._sent_token, timeout=self.timeout)  # type: ignore[arg-type]
 
     async def _ask(
         self, client: AsyncInferenceClient, pause: _Pause, request: Request, max_new_tokens: int, temperature: float
@@ -203,26 +209,15 @@ class EndpointGenerator(TextGenerator):
         raise AssertionError("unreachable")
 
     def _without_token(self, text: str) -> str:
-        return _without_secrets(text.replace(self._token, "***") if self._token else text)
+        return without_credentials(text.replace(self._sent_token, "***") if self._sent_token else text)
 
 
 def _place(base_url: str) -> str:
-    """What tells a server from others, for provenance.
-
-    Raises:
-        OptionError: this is no address of a server.
-    """
+    """What tells a server from others, for provenance."""
     parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise OptionError(f"base_url={_without_secrets(base_url)!r} is no address such as http://localhost:8000/v1")
     # On one's own machine the port differs from run to run.
     port = "" if parts.hostname in _OWN_HOSTS or parts.port is None else f":{parts.port}"
     return f"{parts.hostname}{port}{parts.path.rstrip('/').removesuffix('/v1')}"
-
-
-def _without_secrets(text: str) -> str:
-    """A text whose addresses have no user, password or query."""
-    return re.sub(r"(https?://[^\s'\"?]*)\?[^\s'\"]+", r"\1?***", re.sub(r"(https?://)[^/@\s'\"]+@", r"\1***@", text))
 
 
 class _OwnServerClient(AsyncInferenceClient):

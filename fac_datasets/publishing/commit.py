@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from httpx2 import Request, Timeout
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard, get_token, hf_hub_download
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard, hf_hub_download
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
 from fac_datasets.errors import PublishError
-from fac_datasets.publishing.failures import FAILURES, NotDone, explained, pause_after, reason_of
+from fac_datasets.files.credentials import hub_token
+from fac_datasets.publishing.failures import FAILURES, NotDone, cause_without, explained, pause_after, reason_of
 from fac_datasets.publishing.target import HubTarget, Kind
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class _Publication:
     """One publication on its way."""
 
     def __init__(self, target: HubTarget, kind: Kind) -> None:
-        found = target.token or get_token()
+        found = hub_token(target.token)
         if not found:
             raise PublishError(
                 "there is no token for the Hub: log in with `hf auth login`, or set HF_TOKEN to a token with write "
@@ -317,7 +318,7 @@ class _Publication:
                 # A conflict that there is not can only be of another request at the same moment.
                 wait = pause_after(error, attempt, conflicts_pass=True)
                 if wait is None or attempt + 1 == TRIES:
-                    raise self._explained(error) from error
+                    raise self._explained(error) from cause_without(error, self.token)
                 time.sleep(wait)
             except ValueError as error:
                 raise PublishError(f"the Hub refuses what was to be published to {self.repo_id}: {error}") from error
@@ -448,7 +449,7 @@ class _Publication:
                     raise reason from None
                 wait = pause_after(error, attempt)
                 if wait is None or attempt + 1 == TRIES:
-                    raise self._explained(error) from error
+                    raise self._explained(error) from cause_without(error, self.token)
                 time.sleep(wait)
         raise AssertionError("unreachable")
 

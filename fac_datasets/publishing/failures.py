@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from json import JSONDecodeError
 
 from httpx2 import TimeoutException, TransportError
@@ -70,6 +71,11 @@ def pause_after(error: BaseException, attempt: int, *, conflicts_pass: bool = Fa
     if conflicts_pass and status in _CONFLICTS:
         return growing_wait(attempt)
     return wait_after(status, reason.response.headers.get("Retry-After"), attempt)
+
+
+def cause_without(error: BaseException, token: str) -> BaseException | None:
+    """What an explained error came from; None where it would show the token, which a server may have answered with."""
+    return None if token in "".join(traceback.format_exception(error)) else error
 
 
 def explained(error: BaseException, repo_id: str, token: str) -> PublishError:

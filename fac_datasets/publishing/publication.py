@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from huggingface_hub import get_token
-
+from fac_datasets.files.credentials import hub_token
 from fac_datasets.publishing.commit import CARD, MANIFEST, Content, commit_files, manifest_of
 from fac_datasets.publishing.merging import merge_card
 from fac_datasets.publishing.secrets import require_none, secrets_in_file
@@ -87,7 +85,7 @@ def publish_files(
 
 def known_token(target: HubTarget, dry_run: bool) -> str | None:
     """The token that is used, given or logged in; in a dry run without the request that may renew it."""
-    return target.token or (os.environ.get("HF_TOKEN") if dry_run else get_token())
+    return hub_token(target.token, ask=not dry_run)
 
 
 def _size(content: Content) -> int:

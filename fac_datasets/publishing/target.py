@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fac_datasets.errors import OptionError
+from fac_datasets.files.credentials import credential
 
 Kind = Literal["dataset", "model", "space"]
 
@@ -16,7 +17,7 @@ class HubTarget:
     """Where on the Hub a publication goes, who may read it, and as whom it is sent.
 
     Raises:
-        OptionError: the repository can have no such id, or options contradict each other.
+        OptionError: the repository can have no such id, the token is none, or options contradict each other.
 
     Example:
         >>> HubTarget("me/data", public=True, tag="v1.0").branch
@@ -41,6 +42,7 @@ class HubTarget:
         from huggingface_hub.errors import HFValidationError
         from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
+        object.__setattr__(self, "token", credential(self.token, "the token for the Hub"))
         try:
             validate_repo_id(self.repo)
         except HFValidationError as error:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from fac_datasets.errors import MissingExtra, ReviewError
+from fac_datasets.files.credentials import credential, server_address, without_credentials
 
 if TYPE_CHECKING:
     import argilla
@@ -37,6 +38,7 @@ def connect(client: argilla.Argilla | None = None) -> argilla.Argilla:
         client: by default one for `ARGILLA_API_URL` with `ARGILLA_API_KEY`.
 
     Raises:
+        OptionError: the address or the key is none.
         ReviewError: no server answers, it refuses the key, or it is too old.
         MissingExtra: the library `argilla` is not installed.
     """
@@ -47,34 +49,37 @@ def connect(client: argilla.Argilla | None = None) -> argilla.Argilla:
     except ImportError as error:
         raise MissingExtra("review needs the library argilla; pip install 'fac-datasets[review]'") from error
 
-    url = client.api_url if client is not None else os.environ.get("ARGILLA_API_URL") or DEFAULT_URL
+    address = client.api_url if client is not None else os.environ.get("ARGILLA_API_URL") or DEFAULT_URL
+    address = server_address(address, "ARGILLA_API_URL", DEFAULT_URL)
+    # Causes are not named below: they would show all of the address.
+    url = without_credentials(address)
+    key = credential(os.environ.get("ARGILLA_API_KEY"), "ARGILLA_API_KEY") if client is None else None
+    if client is None and key is None:
+        raise ReviewError(
+            f"there is no API key for the Argilla server at {url}; set ARGILLA_API_KEY to the one that the web UI "
+            "shows under 'My settings'"
+        )
     try:
         if client is None:
-            key = os.environ.get("ARGILLA_API_KEY")
-            if not key:
-                raise ReviewError(
-                    f"there is no API key for the Argilla server at {url}; set ARGILLA_API_KEY to the one that the "
-                    "web UI shows under 'My settings'"
-                )
             # Without retries of its own a missing server is found missing at once.
-            client = argilla.Argilla(api_url=url, api_key=key, retries=0)
+            client = argilla.Argilla(api_url=address, api_key=key, retries=0)
         answer = client.http_client.get("/api/v1/version")
         version = str(answer.raise_for_status().json()["version"])
-    except ArgillaCredentialsError as error:
+    except ArgillaCredentialsError:
         raise ReviewError(
             f"the Argilla server at {url} refuses the API key; copy it anew from 'My settings' in its web UI to "
             "ARGILLA_API_KEY"
-        ) from error
+        ) from None
     except httpx.TransportError as error:
         raise ReviewError(
             f"no Argilla server answers at {url} ({type(error).__name__}); set ARGILLA_API_URL, or see "
             "'fac-datasets review demo' for how to start one"
-        ) from error
-    except (ArgillaAPIError, httpx.HTTPStatusError, ValueError, KeyError, TypeError) as error:
+        ) from None
+    except (ArgillaAPIError, httpx.HTTPStatusError, ValueError, KeyError, TypeError):
         raise ReviewError(
             f"what answers at {url} is no Argilla server, or one that is too old; check ARGILLA_API_URL, and that it "
             f"is version {_OLDEST} or later"
-        ) from error
+        ) from None
     if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_SERVER:
         raise ReviewError(f"the Argilla server at {url} is version {version}; review needs version {_OLDEST} or later")
     return client
@@ -92,7 +97,8 @@ def workspace_of(client: argilla.Argilla, name: str | None) -> argilla.Workspace
     if name not in workspaces:
         wanted = "name one of the workspaces" if name is None else f"there is no workspace {name!r} among"
         raise ReviewError(
-            f"{wanted} {sorted(workspaces)} of {client.api_url}; create it in the web UI, or ask its owner for access"
+            f"{wanted} {sorted(workspaces)} of {without_credentials(client.api_url)}; create it in the web UI, or ask "
+            "its owner for access"
         )
     return workspaces[name]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import datasets
 
-from fac_datasets.errors import DatasetError
+from fac_datasets.errors import DatasetError, FacDatasetsError
+from fac_datasets.files.credentials import hub_token
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ def header_of(name: str) -> dict[str, Any]:
         else:
             identifier, _, revision = name.partition("@")
             repository = identifier.partition(":")[0]
+            hub_token()
             card = Path(hf_hub_download(repository, "README.md", repo_type="dataset", revision=revision or None))
         return split_card(card.read_text(encoding="utf-8"))[0] if card.is_file() else {}
     except RemoteEntryNotFoundError:
@@ -90,7 +92,7 @@ def _one_split(name: str, loaded: Any, split: str | None) -> Any:
 def _read(name: str, *, streaming: bool) -> Any:
     try:
         return _load(name, streaming=streaming)
-    except DatasetError:
+    except FacDatasetsError:
         raise
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
@@ -118,4 +120,5 @@ def _load(name: str, *, streaming: bool) -> Any:
         return datasets.load_dataset(str(path), streaming=streaming)
     identifier, _, revision = name.partition("@")
     repository, _, config = identifier.partition(":")
+    hub_token()
     return datasets.load_dataset(repository, config or None, revision=revision or None, streaming=streaming)

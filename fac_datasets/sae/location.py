@@ -12,6 +12,7 @@ from filelock import FileLock
 
 from fac_datasets.errors import SAEFormatError
 from fac_datasets.files.atomic import cache_folder
+from fac_datasets.files.credentials import hub_token
 
 EMBEDDED_SAE_FOLDER = Path(__file__).parent / "bundled"
 """The SAE that ships with this package."""
@@ -44,6 +45,7 @@ def _hub_place(name: str, weights_files: Sequence[str]) -> Path:
     location, _, revision = name.partition("@")
     repository, _, inside = location.partition(":")
     inside = inside.strip("/")
+    hub_token()
     try:
         if not inside:
             files = HfApi().list_repo_files(repository, revision=revision or None)
