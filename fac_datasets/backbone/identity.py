@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from fac_datasets.backbone.causality import require_causal_config
 from fac_datasets.backbone.pretrained import load_tokenizer
 from fac_datasets.errors import BackboneError
 from fac_datasets.files.credentials import hub_token
@@ -47,7 +48,7 @@ def backbone_info(name: str) -> BackboneInfo:
         name: `"embedded"`, a local folder, or a Hub id.
 
     Raises:
-        BackboneError: no configuration, tokenizer or safetensors weights are found.
+        BackboneError: no configuration, tokenizer or safetensors weights are found, or attention is not causal.
         EmbeddedModelMissing: the embedded backbone is absent and cannot be fetched.
     """
     if name == EMBEDDED:
@@ -82,6 +83,7 @@ def _folder_info(path: str, name: str) -> BackboneInfo:
     except (OSError, ValueError) as error:
         raise BackboneError(f"no language model in {name!r}: {error}") from error
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    require_causal_config(config, name)
     weights = sorted(Path(path).glob("*.safetensors"))
     if not weights:
         raise BackboneError(f"{name!r} has no *.safetensors; save the model with save_pretrained first")

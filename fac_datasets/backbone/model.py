@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fac_datasets.backbone.batching import Batch, batches_by_tokens, pad
+from fac_datasets.backbone.causality import require_causal_run
 from fac_datasets.backbone.identity import backbone_info
 from fac_datasets.backbone.pretrained import load_cut_model, load_tokenizer, torch_device
 from fac_datasets.backbone.rendering import Row
@@ -34,7 +35,8 @@ class Backbone:
         dtype: torch dtype of the weights, by name.
 
     Raises:
-        BackboneError: the model cannot be loaded, has another structure than a decoder, or has fewer blocks.
+        BackboneError: the model cannot be loaded, has another structure than a decoder, has fewer blocks, or its tokens
+            see those behind them.
 
     Example:
         >>> backbone = Backbone("embedded", layer=15)
@@ -44,7 +46,6 @@ class Backbone:
     """
 
     def __init__(self, name: str, layer: int, *, device: str | None = None, dtype: str = "float32") -> None:
-
         self.info = backbone_info(name)
         if not 0 <= layer <= self.info.n_layers:
             raise BackboneError(
@@ -56,6 +57,7 @@ class Backbone:
         self.device = torch_device(device)
         self.model = load_cut_model(self.info.path, layer, dtype).to(self.device)
         self._prefix: tuple[NDArray[np.int64], Any] | None = None
+        require_causal_run(self._run, self.model.get_input_embeddings().num_embeddings, self.info.name)
 
     @property
     def d_model(self) -> int:
@@ -96,9 +98,12 @@ class Backbone:
         Returns:
             Float tensor [len(windows), longest window, d_model] on the backbone's device.
         """
+        token_ids, _ = pad(windows)
+        return self._run(token_ids)
+
+    def _run(self, token_ids: NDArray[np.int64]) -> torch.Tensor:
         import torch
 
-        token_ids, _ = pad(windows)
         with torch.inference_mode():
             output = self.model(input_ids=torch.from_numpy(token_ids).to(self.device), use_cache=False)
         residual: torch.Tensor = output.last_hidden_state

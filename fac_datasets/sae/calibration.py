@@ -16,7 +16,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
-from fac_datasets.errors import CalibrationMissing, DatasetError
+from fac_datasets.errors import CalibrationMissing, DatasetError, SAEMismatch
 from fac_datasets.feature_space import QUANTILES, FeatureSpace, Threshold, format_threshold, require_activation
 from fac_datasets.files.atomic import cache_folder, write_atomically
 
@@ -31,9 +31,15 @@ if TYPE_CHECKING:
 RARE = 10
 """A feature with fewer positive token activations than this takes the quantile pooled over all features."""
 
-_BINS = 512
-_LOWEST, _HIGHEST = 1e-3, 1e4
-"""Activations are counted in bins of equal ratio (3 %) between these, and quantiles interpolated within a bin."""
+_EDGE, _SPAN, _BINS = 1e-3, 1e7, 512
+"""Activations are counted in bins of equal ratio (3 %), this many for each factor `_SPAN`, with an edge at `_EDGE`. They
+have no ends, for the scales of SAEs differ by orders of magnitude. Quantiles are interpolated within a bin."""
+
+_LARGEST = 1e35
+"""Activations above it are damage; much larger ones, divided by `_EDGE`, are infinite in float32."""
+
+_GROWTH = 64
+"""Bins that are added at a time."""
 
 
 @dataclass(frozen=True)
@@ -244,14 +250,45 @@ def token_activations(
 
 
 class ActivationHistogram:
-    """How often each feature has activations of each size."""
+    """How often each feature has activations of each size.
+
+    It holds the bins from the smallest to the largest activation seen: mostly some hundreds a feature, and never more
+    than 6,000, which span float32.
+    """
 
     def __init__(self, d_sae: int) -> None:
-        self._counts: NDArray[np.int64] = np.zeros((d_sae, _BINS), dtype=np.int64)
+        self._counts: NDArray[np.int64] = np.zeros((d_sae, 0), dtype=np.int64)
+        self._first = 0
+        """Number of the first bin held."""
 
     def update(self, ids: NDArray[np.int64], values: NDArray[np.float32]) -> None:
-        """Count positive activations of features."""
-        np.add.at(self._counts.reshape(-1), ids * _BINS + _bin_of(values), 1)
+        """Count positive activations of features.
+
+        Raises:
+            SAEMismatch: an activation is not finite, or no usual one.
+        """
+        if not len(values):
+            return
+        damaged = ~(values <= _LARGEST)
+        if damaged.any():
+            raise SAEMismatch(
+                f"feature {ids[damaged][0]} has the activation {values[damaged][0]}, and none may exceed {_LARGEST:g}; "
+                f"check the SAE's weights, and that it belongs to this backbone and layer"
+            )
+        bins = _bin_of(values)
+        self._hold(int(bins.min()), int(bins.max()))
+        np.add.at(self._counts.reshape(-1), ids * self._counts.shape[1] + bins - self._first, 1)
+
+    def _hold(self, lowest: int, highest: int) -> None:
+        """Grow to hold bins of these numbers."""
+        if not self._counts.size:
+            self._first = lowest
+        below = max(0, self._first - lowest)
+        above = max(0, highest + 1 - self._first - self._counts.shape[1])
+        if below or above:
+            below, above = (-(-n // _GROWTH) * _GROWTH for n in (below, above))
+            self._counts = np.pad(self._counts, ((0, 0), (below, above)))
+            self._first -= below
 
     def totals(self) -> NDArray[np.int64]:
         """Activations of each feature, [d_sae]."""
@@ -260,22 +297,25 @@ class ActivationHistogram:
 
     def quantiles(self) -> NDArray[np.float32]:
         """Of each feature's activations, pooled over all for one that has few, [len(QUANTILES), d_sae]."""
-        quantiles = _quantiles(self._counts)
-        quantiles[:, self.totals() < RARE] = _quantiles(self._counts.sum(axis=0, keepdims=True))
+        quantiles = _quantiles(self._counts, self._first)
+        quantiles[:, self.totals() < RARE] = _quantiles(self._counts.sum(axis=0, keepdims=True), self._first)
         return quantiles
 
 
 def _bin_of(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    position = np.log(np.maximum(values, _LOWEST) / _LOWEST) / np.log(_HIGHEST / _LOWEST) * _BINS
-    bins: NDArray[np.int64] = np.minimum(position.astype(np.int64), _BINS - 1)
+    """The number of the bin of positive values; bin 0 begins at `_EDGE`."""
+    position = np.log(values / _EDGE) / np.log(_SPAN) * _BINS
+    bins: NDArray[np.int64] = np.floor(position).astype(np.int64)
     return bins
 
 
-def _quantiles(counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Quantiles of binned values, [n, bins] -> [len(QUANTILES), n]; 0 where a row is empty."""
+def _quantiles(counts: NDArray[np.int64], first: int) -> NDArray[np.float32]:
+    """Quantiles of binned values, [n, bins] from bin `first` on -> [len(QUANTILES), n]; 0 where a row is empty."""
+    result = np.zeros((len(QUANTILES), len(counts)), dtype=np.float32)
+    if not counts.size:
+        return result
     cumulative = counts.cumsum(axis=1)
     total = cumulative[:, -1]
-    result = np.zeros((len(QUANTILES), len(counts)), dtype=np.float32)
     for i, name in enumerate(QUANTILES):
         target = float(name[1:]) / 100 * total
         found = (cumulative >= target[:, None]).argmax(axis=1)
@@ -283,7 +323,7 @@ def _quantiles(counts: NDArray[np.int64]) -> NDArray[np.float32]:
         inside = counts[row, found]
         below = cumulative[row, found] - inside
         share = np.divide(target - below, inside, out=np.zeros(len(counts)), where=inside > 0)
-        value = _LOWEST * (_HIGHEST / _LOWEST) ** ((found + share) / _BINS)
+        value = _EDGE * _SPAN ** ((first + found + share) / _BINS)
         result[i] = np.where(total > 0, value, 0.0)
     return result
 

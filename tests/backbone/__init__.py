@@ -1,0 +1,1 @@
+"""The backbone: what is read, and what is refused."""

@@ -1,0 +1,1 @@
+"""Sparse autoencoders: loading, calibration, use."""
