@@ -18,7 +18,6 @@ from fac_datasets.review.versions import BETWEEN, Given, digest, given, marks, u
 
 if TYPE_CHECKING:
     import argilla
-    import httpx
 
     from fac_datasets.review.form import Form
 
@@ -277,12 +276,14 @@ class ReviewDataset:
             {name: each["value"] for name, each in (response.get("values") or {}).items()},
         )
 
-    def _put(self, items: Sequence[Mapping[str, Any]]) -> httpx.Response:
-        """Add or change records; the answer has them with their responses."""
-        return self._request("PUT", f"datasets/{self.dataset.id}/records/bulk", json={"items": items})
+    def _put(self, items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Add or change records; what the server has then, with responses."""
+        sent = self._request("PUT", f"datasets/{self.dataset.id}/records/bulk", json={"items": items})
+        records: list[dict[str, Any]] = sent["items"]
+        return records
 
     def _settle(
-        self, items: Mapping[str, dict[str, Any]], earlier: Mapping[str, str], sent: httpx.Response
+        self, items: Mapping[str, dict[str, Any]], earlier: Mapping[str, str], sent: list[dict[str, Any]]
     ) -> dict[str, dict[str, Given]]:
         """Let records that have changed be about their new subject; what each of their responses was given to.
 
@@ -292,12 +293,12 @@ class ReviewDataset:
         Args:
             items: as they are to be, by id.
             earlier: what they were about.
-            sent: the answer of the server to the change.
+            sent: records that the server has after the change.
         """
         answered: dict[str, dict[str, Given]] = {}
         unsettled = {*items}
         while unsettled:
-            for record in sent.json()["items"]:
+            for record in sent:
                 id = record["external_id"]
                 if id in unsettled:
                     answered[id] = given(record, earlier[id])
@@ -305,7 +306,7 @@ class ReviewDataset:
             sent = self._put(
                 [{part: items[id][part] for part in ("external_id", "fields", "metadata")} for id in unsettled]
             )
-            unsettled = {record["external_id"] for record in sent.json()["items"] if unmarked(record)}
+            unsettled = {record["external_id"] for record in sent if unmarked(record)}
         return answered
 
     def _item(self, record: ReviewRecord, known: _Stored | None) -> dict[str, Any]:
@@ -350,7 +351,7 @@ class ReviewDataset:
         if all(each.status == each.status_about(subject) for each in answered.values()):
             return
         # Read anew, so that what was answered since is not overwritten.
-        record = self._request("GET", f"records/{id}").json()
+        record = self._request("GET", f"records/{id}")
         answered, restored = given(record), set()
         for response in record["responses"]:
             status = answered[response["id"]].status_about(subject)
@@ -372,7 +373,7 @@ class ReviewDataset:
         read, total = 0, 1
         while read < total:
             params["offset"] = read
-            page = self._request("GET", f"datasets/{self.dataset.id}/records", params=params).json()
+            page = self._request("GET", f"datasets/{self.dataset.id}/records", params=params)
             total = page["total"]
             if not page["items"]:
                 break
@@ -397,11 +398,14 @@ class ReviewDataset:
             {name: value for name, value in metadata.items() if name not in self._own_metadata},
         )
 
-    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """The answer to a request, repeated while the server is away."""
-        request = partial(self.client.http_client.request, method, f"/api/v1/{path}", **options)
-        answer: httpx.Response = repeated(lambda: request().raise_for_status())
-        return answer
+    def _request(self, method: str, path: str, **options: Any) -> Any:
+        """What the server answers, asked again while it is away."""
+
+        def request() -> Any:
+            answer = self.client.http_client.request(method, f"/api/v1/{path}", **options).raise_for_status()
+            return answer.json() if answer.content else None
+
+        return repeated(request)
 
     def _username(self, user_id: str | None) -> str:
         """Name of a user; the id where this client may not see it."""
@@ -417,12 +421,12 @@ class ReviewDataset:
         return self._usernames[user_id]
 
 
-def _datasets(client: argilla.Argilla, workspace: argilla.Workspace) -> dict[str, argilla._models.DatasetModel]:
+def _datasets(client: argilla.Argilla, workspace: argilla.Workspace) -> dict[str, Any]:
     """The datasets of a workspace, by name."""
     return {each.name: each for each in repeated(lambda: client.api.datasets.list(workspace.id))}
 
 
-def _with_settings(found: argilla._models.DatasetModel, client: argilla.Argilla) -> argilla.Dataset:
+def _with_settings(found: Any, client: argilla.Argilla) -> argilla.Dataset:
     """A dataset whose fields, questions and guidelines are known."""
     import argilla
 

@@ -43,19 +43,13 @@ def connect(client: argilla.Argilla | None = None) -> argilla.Argilla:
     try:
         import argilla
         import httpx
-        from argilla._exceptions import ArgillaAPIError, ArgillaCredentialsError
+        from argilla._exceptions import ArgillaCredentialsError, ArgillaError
     except ImportError as error:
         raise MissingExtra("review needs the library argilla; pip install 'fac-datasets[review]'") from error
 
-    url = client.api_url if client is not None else os.environ.get("ARGILLA_API_URL") or DEFAULT_URL
+    url, key = (client.api_url, client.api_key) if client is not None else _credentials()
     try:
         if client is None:
-            key = os.environ.get("ARGILLA_API_KEY")
-            if not key:
-                raise ReviewError(
-                    f"there is no API key for the Argilla server at {url}; set ARGILLA_API_KEY to the one that the "
-                    "web UI shows under 'My settings'"
-                )
             # Without retries of its own a missing server is found missing at once.
             client = argilla.Argilla(api_url=url, api_key=key, retries=0)
         answer = client.http_client.get("/api/v1/version")
@@ -70,7 +64,7 @@ def connect(client: argilla.Argilla | None = None) -> argilla.Argilla:
             f"no Argilla server answers at {url} ({type(error).__name__}); set ARGILLA_API_URL, or see "
             "'fac-datasets review demo' for how to start one"
         ) from error
-    except (ArgillaAPIError, httpx.HTTPStatusError, ValueError, KeyError, TypeError) as error:
+    except (ArgillaError, httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReviewError(
             f"what answers at {url} is no Argilla server, or one that is too old; check ARGILLA_API_URL, and that it "
             f"is version {_OLDEST} or later"
@@ -80,13 +74,49 @@ def connect(client: argilla.Argilla | None = None) -> argilla.Argilla:
     return client
 
 
+def _credentials() -> tuple[str, str]:
+    """Address and key of the server that the environment names.
+
+    Raises:
+        ReviewError: there is no key, or the address is none.
+    """
+    url = os.environ.get("ARGILLA_API_URL", "").strip() or DEFAULT_URL
+    key = os.environ.get("ARGILLA_API_KEY", "").strip()
+    if not _is_address(url):
+        raise ReviewError(
+            f"ARGILLA_API_URL={url!r} is no address of a server; write http:// or https:// and a host, as in "
+            f"{DEFAULT_URL}"
+        )
+    if not key:
+        raise ReviewError(
+            f"there is no API key for the Argilla server at {url}; set ARGILLA_API_KEY to the one that the web UI "
+            "shows under 'My settings'"
+        )
+    return url, key
+
+
+def _is_address(url: str) -> bool:
+    import httpx
+
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.host)
+
+
 def workspace_of(client: argilla.Argilla, name: str | None) -> argilla.Workspace:
     """A workspace by name, or the only one.
 
     Raises:
-        ReviewError: there is none of this name, or none was named and there are several.
+        ReviewError: there is none, or none of this name, or none was named and there are several.
     """
     workspaces = {workspace.name: workspace for workspace in repeated(client.workspaces.list)}
+    if not workspaces:
+        raise ReviewError(
+            f"{client.api_url} has no workspace for the user of this key; create one in the web UI, or ask the "
+            "server's owner for access"
+        )
     if name is None and len(workspaces) == 1:
         return next(iter(workspaces.values()))
     if name not in workspaces:
@@ -112,6 +142,9 @@ def repeated(request: Callable[[], Result]) -> Result:
         except httpx.TransportError as error:
             problem, passing = f"it does not answer ({type(error).__name__})", True
             cause: Exception = error
+        except (httpx.DecodingError, ValueError) as error:
+            # A proxy that shows a page of its own while the server is away.
+            problem, passing, cause = "what answers is not Argilla's JSON", True, error
         except httpx.HTTPStatusError as error:
             passing = error.response.status_code in _PASSING
             answer = f"it answers {error.response.status_code} {error.response.text[:300]}".strip()

@@ -22,13 +22,13 @@ READ = r"GET .*/datasets/[^/]+/records"
 def meanwhile(
     client: argilla.Argilla, request: str, event: Callable[[], Any], *, number: int = 1, after: bool = False
 ) -> Iterator[None]:
-    """Let an event happen once: just before, or after, the so-manieth of the requests that match.
+    """Let an event happen once: just before, or after, one of the requests that match.
 
     Args:
         client: whose requests.
         request: pattern of method and path.
         event: may make requests with this client too.
-        number: from 1.
+        number: of that request among them, from 1.
         after: the server has answered, and the client has not read the answer yet.
     """
     seen = 0
