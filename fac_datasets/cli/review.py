@@ -97,8 +97,8 @@ def pull_explanations(
     from fac_datasets.rows.loading import load_rows
 
     rows = load_rows(table)
-    _claim(out, "explanations", rows, name, consensus, overwrite)
     reviewed = review.pull_explanations(rows, name, workspace=workspace, consensus=consensus)
+    _claim(out, "explanations", rows, name, consensus, overwrite)
     _write(out, reviewed)
     print(f"{out}: {len(relevant_features(reviewed)):,} of {len(reviewed):,} features are relevant")
 
@@ -121,8 +121,8 @@ def pull_samples(
 
     rows = load_synthetic(data, column)
     extractor = extraction.extractor()
-    _claim(out, "samples", rows, name, consensus, overwrite)
     reviewed = review.pull_samples(rows, name, workspace=workspace, consensus=consensus, extractor=extractor)
+    _claim(out, "samples", rows, name, consensus, overwrite)
     _write(out, reviewed)
     accepted = sum(decision is True for decision in reviewed["accepted"])
     edited = sum(text is not None for text in reviewed["original_text"])
@@ -158,6 +158,7 @@ def _report(path: Path | None) -> dict[str, Any] | None:
 
 
 def _claim(out: Path, what: str, rows: datasets.Dataset, name: str, consensus: str, overwrite: bool) -> None:
+    """Take a folder for what was pulled; before, a name that is none would take it, or empty it."""
     from fac_datasets.files.output_folder import claim
     from fac_datasets.rows.dataset_identity import content_fingerprint
 

@@ -51,8 +51,11 @@ def push_explanations(
     """Send features to an Argilla dataset in which people judge their explanations.
 
     Pushing again updates the same records and keeps all responses. Where the explanation or the spans shown have
-    changed, responses to the earlier ones are marked as outdated, and those submitted are drafts again: their reviewers
-    find the record under 'Draft', with all that they answered. A discarded record stays discarded.
+    changed, responses to the earlier ones are marked as outdated, also those given while this push is on its way, and
+    those submitted are drafts again: their reviewers find the record under 'Draft', with all that they answered. Where
+    explanation and spans are again what they were before, untouched answers to them count again. A discarded record
+    stays discarded. A page that a reviewer has open shows the earlier record until it is loaded anew, and the server
+    does not tell what is submitted from it afterwards from an answer to the present one.
 
     Args:
         table: a feature table with names.
@@ -115,7 +118,7 @@ def pull_explanations(
         people agree is no evidence of relevance is none by a language model either.
 
     Raises:
-        ReviewError: no server, key, workspace or dataset.
+        ReviewError: no server, key, workspace or dataset; or a dataset of something else than these features.
         OptionError: there is no such rule of consensus.
 
     Example:
@@ -129,7 +132,7 @@ def pull_explanations(
     require_columns(table, "feature_id", "feature_space", "spans", "explanation", "fits")
     rule = consensus_rule(consensus)
     ids = [_id(space, feature) for space, feature in zip(table["feature_space"], table["feature_id"], strict=True)]
-    dataset = ReviewDataset.open(name, client, workspace)
+    dataset = ReviewDataset.find(name, client, workspace, _form(None, 1))
     answers = dataset.answers(ids, map(_subject, table.select_columns(["explanation", "spans"])))
     reviews = [[_review(answer) for answer in of_feature] for of_feature in answers]
     counted = [counting(of_feature, dataset.min_submitted) for of_feature in reviews]

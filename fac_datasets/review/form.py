@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,16 +57,49 @@ class Form:
     task: str | None = None
     """What the guidelines end with; answers to another task are to other questions."""
 
-    def create(self, client: argilla.Argilla, name: str, workspace: argilla.Workspace) -> argilla.Dataset:
-        """Make a dataset with these settings.
+    def begin(self, client: argilla.Argilla, name: str, workspace: argilla.Workspace) -> None:
+        """Make an empty dataset, unless there is one of this name.
 
         Raises:
             ReviewError: the server refuses.
         """
-        import argilla
+        content = {"name": name, "workspace_id": str(workspace.id), **self._frame()}
 
-        dataset = argilla.Dataset(name, workspace=workspace, settings=self._settings(client), client=client)
-        return repeated(dataset.create)
+        def make() -> None:
+            answer = client.http_client.post("/api/v1/datasets", json=content)
+            # Another push may have made it since, or this one, whose answer was lost.
+            if answer.status_code != 409:
+                answer.raise_for_status()
+
+        repeated(make)
+
+    def finish(self, dataset: argilla.Dataset, client: argilla.Argilla) -> None:
+        """Give a dataset that is not published yet what it lacks, and publish it.
+
+        Another push may be doing the same: what it has done first is refused here, and there all the same.
+
+        Raises:
+            ReviewError: it has anything that this form would not have made, or the server refuses.
+        """
+        self._require_begun(dataset)
+        ours, theirs, path = self._settings(client), dataset.settings, f"/api/v1/datasets/{dataset.id}"
+        if not theirs.guidelines:
+            # It was made by its name alone; a push gives it the rest of these at once.
+            repeated(lambda: client.http_client.patch(path, json=self._frame()).raise_for_status())
+        refusals = []
+        for parts, there in (
+            (ours.fields, theirs.fields),
+            (ours.questions, theirs.questions),
+            (ours.metadata, theirs.metadata),
+        ):
+            for part in parts:
+                if part.name not in {each.name for each in there}:
+                    part.dataset = dataset
+                    refusals.append(_refusal(part.create))
+        refusals.append(_refusal(lambda: client.api.datasets.publish(dataset.id)))
+        if repeated(lambda: client.api.datasets.get(dataset.id)).status == "draft":
+            raise ReviewError(f"dataset {dataset.name!r} could not be published: {next(filter(None, refusals))}")
+        repeated(theirs.get)
 
     def require_same(self, dataset: argilla.Dataset) -> None:
         """Raise ReviewError where a dataset asks or shows something else than this form.
@@ -100,7 +133,19 @@ class Form:
                 "guideline of the first push"
             )
 
-    def require_begun(self, dataset: argilla.Dataset) -> None:
+    def require_kind(self, dataset: argilla.Dataset) -> None:
+        """Raise ReviewError where a dataset does not show and ask at least what this form does."""
+        fields = {each.name for each in dataset.settings.fields}
+        questions = {each.name: _shape(each) for each in dataset.settings.questions}
+        lacking = sorted({*self.fields} - fields)
+        lacking += [each.name for each in self.questions if questions.get(each.name) != each.shape]
+        if lacking:
+            raise ReviewError(
+                f"dataset {dataset.name!r} is of something else than these rows: it shows {sorted(fields)}, asks "
+                f"{sorted(questions)}, and lacks {lacking}; name the one that they were pushed to"
+            )
+
+    def _require_begun(self, dataset: argilla.Dataset) -> None:
         """Raise ReviewError where an unfinished dataset has anything that this form would not have made."""
         settings = dataset.settings
         ours = (
@@ -115,11 +160,18 @@ class Form:
                 "is making it; push under another name, or delete it"
             )
 
+    def _frame(self) -> dict[str, Any]:
+        """What a dataset has besides fields, questions and metadata."""
+        return {
+            "guidelines": self.guidelines,
+            "allow_extra_metadata": True,
+            "distribution": {"strategy": "overlap", "min_submitted": self.min_submitted},
+        }
+
     def _settings(self, client: argilla.Argilla) -> argilla.Settings:
         import argilla
 
         return argilla.Settings(
-            guidelines=self.guidelines,
             fields=[
                 argilla.TextField(name=name, title=title, use_markdown=True, client=client)
                 for name, title in self.fields.items()
@@ -129,8 +181,6 @@ class Form:
                 getattr(argilla, f"{kind.capitalize()}MetadataProperty")(name, client=client)
                 for name, kind in self.metadata.items()
             ],
-            allow_extra_metadata=True,
-            distribution=argilla.TaskDistribution(min_submitted=self.min_submitted),
         )
 
 
@@ -146,6 +196,20 @@ def guidelines(name: str, task: str | None = None) -> str:
     if len(text) > _LONGEST_GUIDELINES:
         raise ReviewError(f"the guidelines have {len(text):,} characters, and Argilla takes {_LONGEST_GUIDELINES:,}")
     return text
+
+
+def _refusal(request: Callable[[], Any]) -> str | None:
+    """What a server says against a request that another push may have made first."""
+    from argilla._exceptions import ConflictError, UnprocessableEntityError
+
+    def attempt() -> str | None:
+        try:
+            request()
+        except (ConflictError, UnprocessableEntityError) as error:
+            return str(error)
+        return None
+
+    return repeated(attempt)
 
 
 def _question(question: Question, client: argilla.Argilla) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
 import re
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fac_datasets.errors import ColumnError, ReviewError
 from fac_datasets.review.server import connect, repeated, workspace_of
+from fac_datasets.review.versions import BETWEEN, Given, digest, given, marks, unmarked
 
 if TYPE_CHECKING:
     import argilla
@@ -32,7 +31,7 @@ _FIRST_BATCH, _LARGEST_BATCH = 32, 500
 
 _LONGEST_AGENT = 200
 
-_BOOKKEEPING = ("digest", "subject", "outdated")
+_BOOKKEEPING = ("digest", "subject", "answered")
 """Metadata by which a later push knows what was pushed."""
 
 _BATCH_SECONDS = 2.0
@@ -62,7 +61,7 @@ class ReviewRecord:
     @property
     def digest(self) -> str:
         """Tells whether a record on the server is still this one."""
-        return _digest([self.subject, dict(self.fields), dict(self.metadata), list(self.suggestions)])
+        return digest([self.subject, dict(self.fields), dict(self.metadata), list(self.suggestions)])
 
 
 class Answer(NamedTuple):
@@ -72,7 +71,7 @@ class Answer(NamedTuple):
     status: str
     """`submitted`, `draft` or `discarded`."""
     outdated: bool
-    """It was given to another subject than the record has now, or than was asked for."""
+    """It was given to another subject than was asked for."""
     values: dict[str, Any]
 
 
@@ -86,11 +85,14 @@ class PushReport:
     outdated: int = 0
     """Responses whose subject changed. They are kept, and marked when they are pulled; those submitted are drafts
     again, so that their reviewers find the record under 'Draft', with all that they answered."""
+    restored: int = 0
+    """Responses that count again, because their subject is back."""
 
     def __str__(self) -> str:
         text = f"{self.added:,} records added, {self.updated:,} updated, {self.unchanged:,} unchanged"
         again = f"; {self.outdated:,} responses are about an earlier version: those submitted are drafts again"
-        return text + (again if self.outdated else "")
+        back = f"; {self.restored:,} responses to what is there again count again"
+        return text + (again if self.outdated else "") + (back if self.restored else "")
 
 
 class _Stored(NamedTuple):
@@ -99,11 +101,8 @@ class _Stored(NamedTuple):
     id: str
     digest: str
     subject: str
-    outdated: list[str]
-    responses: dict[str, str]
-    """Stamp of each, and the one that it has as a draft with the same values."""
-    submitted: list[str]
-    """Stamps of those submitted."""
+    given: dict[str, Given]
+    """Its responses, by id."""
     suggestions: dict[str, str]
     """Ids of suggestions, by id of their question."""
     others: dict[str, Any]
@@ -122,39 +121,48 @@ class ReviewDataset:
     _usernames: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def open(
-        cls, name: str, client: argilla.Argilla | None, workspace: str | None, form: Form | None = None
-    ) -> ReviewDataset:
-        """Find a dataset; with a form, make it where there is none, and anew what a killed push left half made.
+    def open(cls, name: str, client: argilla.Argilla | None, workspace: str | None, form: Form) -> ReviewDataset:
+        """Find a dataset to push to; make it where there is none, and finish what a killed push left half made.
 
         Raises:
-            ReviewError: no server, key or workspace; there is no such dataset; or it has other settings than the form.
+            ReviewError: no server, key or workspace; or it has other settings than the form.
         """
         client = connect(client)
-        import argilla
-
         home = workspace_of(client, workspace)
-        found = next((each for each in repeated(lambda: client.api.datasets.list(home.id)) if each.name == name), None)
-        dataset = None
-        if found is not None:
-            dataset = argilla.Dataset.from_model(model=found, client=client)
-            repeated(dataset.settings.get)
-            if form is not None and found.status == "draft":
-                # A push that was killed may have left it; nobody can have answered in it.
-                form.require_begun(dataset)
-                repeated(partial(client.api.datasets.delete, found.id))
-                dataset = None
-        if dataset is None and form is None:
+        found = _datasets(client, home).get(name)
+        if found is None:
+            form.begin(client, name, home)
+            found = _datasets(client, home).get(name)
+        if found is None:
+            raise ReviewError(f"{client.api_url} made dataset {name!r}, but does not show it; push again")
+        dataset = _with_settings(found, client)
+        if found.status == "draft":
+            form.finish(dataset, client)
+        form.require_same(dataset)
+        return cls(name, client, dataset, frozenset({*_BOOKKEEPING, *form.metadata}))
+
+    @classmethod
+    def find(cls, name: str, client: argilla.Argilla | None, workspace: str | None, form: Form) -> ReviewDataset:
+        """Find a dataset to pull from.
+
+        Args:
+            form: what every dataset of the kind shows and asks.
+
+        Raises:
+            ReviewError: no server, key or workspace; or there is no such dataset, or one of another kind.
+        """
+        client = connect(client)
+        home = workspace_of(client, workspace)
+        names = _datasets(client, home)
+        if name not in names or names[name].status == "draft":
+            there = sorted(each for each, found in names.items() if found.status != "draft")
             raise ReviewError(
                 f"workspace {home.name!r} of {client.api_url} has no dataset {name!r}; push it first, or name another "
-                "workspace"
+                f"workspace, or one of its datasets: {there}"
             )
-        if dataset is None:
-            assert form is not None
-            dataset = form.create(client, name, home)
-        elif form is not None:
-            form.require_same(dataset)
-        return cls(name, client, dataset, frozenset({*_BOOKKEEPING, *(form.metadata if form is not None else ())}))
+        dataset = _with_settings(names[name], client)
+        form.require_kind(dataset)
+        return cls(name, client, dataset)
 
     @property
     def min_submitted(self) -> int:
@@ -165,7 +173,8 @@ class ReviewDataset:
         """Add records that are not there yet and update those that are different; responses are kept.
 
         What a push that was interrupted has sent already is not sent again. Answers to a subject that has changed are
-        asked for again: they become drafts.
+        asked for again: they become drafts, also those that were given while this push was on its way. Where a subject
+        is back, the drafts made of answers to it are submitted again.
 
         Args:
             records: with different ids.
@@ -180,7 +189,7 @@ class ReviewDataset:
         stored = {each["external_id"]: self._known(each) for each in self._stored()}
         # A server that was killed may have stored records that it does not find: they are sent again.
         trusted = repeated(self.dataset.progress)["total"] == len(stored)
-        added = updated = unchanged = outdated = 0
+        done = Counter[str]()
         batch: list[tuple[ReviewRecord, _Stored | None]] = []
         size = _FIRST_BATCH
         quiet = datasets.utils.are_progress_bars_disabled()
@@ -188,23 +197,19 @@ class ReviewDataset:
             for record in records:
                 known = stored.get(record.id)
                 if known is not None and known.digest == record.digest and trusted:
-                    unchanged += 1
-                    self._ask_again(known, known.outdated)
+                    done["unchanged"] += 1
+                    self._ask_again(known.id, known.given, known.subject, done)
                     bar.update()
                     continue
                 batch.append((record, known))
-                added += known is None
-                updated += known is not None
-                if known is not None and known.subject != _digest(record.subject):
-                    outdated += len(known.responses.keys() - {*known.outdated})
                 if len(batch) >= size:
-                    size = self._send(batch)
+                    size = self._send(batch, done)
                     bar.update(len(batch))
                     batch = []
             if batch:
-                self._send(batch)
+                self._send(batch, done)
                 bar.update(len(batch))
-        return PushReport(added, updated, unchanged, outdated)
+        return PushReport(**done)
 
     def answers(self, ids: Sequence[str], subjects: Iterable[Any]) -> list[list[Answer]]:
         """All responses to each of these records, the earliest first; says where there are responses to others.
@@ -213,46 +218,102 @@ class ReviewDataset:
             ids: of the records.
             subjects: what the questions are about; what was pushed may be about something else.
         """
-        wanted, found, others = dict(zip(ids, map(_digest, subjects), strict=True)), dict[str, list[Answer]](), 0
+        wanted, found, others = dict(zip(ids, map(digest, subjects), strict=True)), dict[str, list[Answer]](), 0
         for record in self._stored():
             responses = sorted(record.get("responses") or [], key=lambda response: str(response["inserted_at"]))
             if record["external_id"] not in wanted:
                 others += bool(responses)
                 continue
-            known = self._known(record)
+            answered = given(record)
             found[record["external_id"]] = [
-                Answer(
-                    self._username(response.get("user_id")),
-                    response["status"],
-                    _stamp(response) in known.outdated or known.subject != wanted[record["external_id"]],
-                    # A record may be discarded without a single answer, and has no values then.
-                    {name: each["value"] for name, each in (response.get("values") or {}).items()},
-                )
+                self._answer(response, answered[response["id"]], wanted[record["external_id"]])
                 for response in responses
             ]
+        if wanted and not found:
+            raise ReviewError(
+                f"dataset {self.name!r} has no record of any of these rows; name the one that they were pushed to, or "
+                "push them first"
+            )
         if others:
             logger.warning("%d records of %r with responses are not among these rows; pull them too", others, self.name)
         return [found.get(id, []) for id in ids]
 
-    def _send(self, batch: Sequence[tuple[ReviewRecord, _Stored | None]]) -> int:
-        """Send a batch; the size that the next one should have."""
+    def _send(self, batch: Sequence[tuple[ReviewRecord, _Stored | None]], done: Counter[str]) -> int:
+        """Send a batch and count what is done; the size that the next one should have."""
         started = time.monotonic()
-        items = [self._item(record, known) for record, known in batch]
+        items = {record.id: self._item(record, known) for record, known in batch}
+        present = {record.id: known for record, known in batch if known is not None}
         # First, so that a push that is killed here finds the records as they were, and does it again.
-        for (_, known), item in zip(batch, items, strict=True):
-            self._remove_suggestions(known, item)
-        self._request("PUT", f"datasets/{self.dataset.id}/records/bulk", json={"items": items})
-        for (_, known), item in zip(batch, items, strict=True):
-            if known is not None:
-                self._ask_again(known, item["metadata"]["outdated"])
+        for id, known in present.items():
+            self._remove_suggestions(known, items[id])
+        changed = {id for id, known in present.items() if known.subject != items[id]["metadata"]["subject"]}
+        # As of none until it is known which responses the records had: a push that is killed here does it again.
+        hidden = {"digest": "", "subject": BETWEEN}
+        sent = self._put(
+            [item | {"metadata": item["metadata"] | hidden} if id in changed else item for id, item in items.items()]
+        )
+        answered = {id: known.given for id, known in present.items()}
+        if changed:
+            earlier = {id: present[id].subject for id in changed}
+            answered |= self._settle({id: items[id] for id in changed}, earlier, sent)
+        for id, known in present.items():
+            if id in changed:
+                done["outdated"] += sum(each.subject == known.subject for each in answered[id].values())
+            self._ask_again(known.id, answered[id], items[id]["metadata"]["subject"], done)
+        done["updated"] += len(present)
+        done["added"] += len(batch) - len(present)
         rate = len(batch) / max(time.monotonic() - started, 1e-3)
         return int(min(max(_BATCH_SECONDS * rate, len(batch) / 2, 1), 2 * len(batch), _LARGEST_BATCH))
 
+    def _answer(self, response: Mapping[str, Any], answered: Given, subject: str) -> Answer:
+        # What a push has made a draft of is as good as submitted where it is about this.
+        counts = answered.status_about(subject) == "submitted"
+        return Answer(
+            self._username(response.get("user_id")),
+            "submitted" if counts else response["status"],
+            answered.subject != subject,
+            # A record may be discarded without a single answer, and has no values then.
+            {name: each["value"] for name, each in (response.get("values") or {}).items()},
+        )
+
+    def _put(self, items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Add or change records; what the server has then, with responses."""
+        sent = self._request("PUT", f"datasets/{self.dataset.id}/records/bulk", json={"items": items})
+        records: list[dict[str, Any]] = sent["items"]
+        return records
+
+    def _settle(
+        self, items: Mapping[str, dict[str, Any]], earlier: Mapping[str, str], sent: list[dict[str, Any]]
+    ) -> dict[str, dict[str, Given]]:
+        """Let records that have changed be about their new subject; what each of their responses was given to.
+
+        A response may be on its way while its record changes, and nobody sees a new text and answers within a second.
+        So all that is there when the record is written once more counts as given to the earlier subject.
+
+        Args:
+            items: as they are to be, by id.
+            earlier: what they were about.
+            sent: records that the server has after the change.
+        """
+        answered: dict[str, dict[str, Given]] = {}
+        unsettled = {*items}
+        while unsettled:
+            for record in sent:
+                id = record["external_id"]
+                if id in unsettled:
+                    answered[id] = given(record, earlier[id])
+                    items[id]["metadata"]["answered"] = marks(answered[id])
+            sent = self._put(
+                [{part: items[id][part] for part in ("external_id", "fields", "metadata")} for id in unsettled]
+            )
+            unsettled = {record["external_id"] for record in sent if unmarked(record)}
+        return answered
+
     def _item(self, record: ReviewRecord, known: _Stored | None) -> dict[str, Any]:
-        outdated = known.outdated if known is not None else []
-        if known is not None and known.subject != _digest(record.subject):
-            # With the stamps that they will have as drafts, so that these are known from now on, whatever happens next.
-            outdated = sorted({*outdated, *known.responses.keys(), *known.responses.values()})
+        answered = {}
+        if known is not None:
+            changed = known.subject != digest(record.subject)
+            answered = marks(known.given, None if changed else known.subject)
         return {
             "external_id": record.id,
             "fields": dict(record.fields),
@@ -260,8 +321,8 @@ class ReviewDataset:
                 **(known.others if known is not None else {}),
                 **{name: value for name, value in record.metadata.items() if _given(value)},
                 "digest": record.digest,
-                "subject": _digest(record.subject),
-                "outdated": outdated,
+                "subject": digest(record.subject),
+                "answered": answered,
             },
             "suggestions": [
                 {
@@ -275,25 +336,35 @@ class ReviewDataset:
             ],
         }
 
-    def _remove_suggestions(self, known: _Stored | None, item: Mapping[str, Any]) -> None:
+    def _remove_suggestions(self, known: _Stored, item: Mapping[str, Any]) -> None:
         """Remove suggestions that a record has on the server but no longer has here."""
         kept = {each["question_id"] for each in item["suggestions"]}
-        gone = [id for question, id in known.suggestions.items() if question not in kept] if known is not None else []
-        if known is not None and gone:
+        gone = [id for question, id in known.suggestions.items() if question not in kept]
+        if gone:
             self._request("DELETE", f"records/{known.id}/suggestions", params={"ids": ",".join(gone)})
 
-    def _ask_again(self, known: _Stored, outdated: Sequence[str]) -> None:
-        """Make submitted responses to an earlier subject drafts, with all that was answered.
+    def _ask_again(self, id: str, answered: Mapping[str, Given], subject: str, done: Counter[str]) -> None:
+        """Make submitted responses to another subject drafts, with all that was answered, and undo that for this one.
 
         A record with as many submitted responses as it needs would be shown to nobody again.
         """
-        if {*known.submitted}.isdisjoint(outdated):
+        if all(each.status == each.status_about(subject) for each in answered.values()):
             return
         # Read anew, so that what was answered since is not overwritten.
-        for response in self._request("GET", f"records/{known.id}").json()["responses"]:
-            if response["status"] == "submitted" and _stamp(response) in outdated:
-                draft = {"values": response["values"], "status": "draft"}
-                self._request("PUT", f"responses/{response['id']}", json=draft)
+        record = self._request("GET", f"records/{id}")
+        answered, restored = given(record), set()
+        for response in record["responses"]:
+            status = answered[response["id"]].status_about(subject)
+            if status != response["status"]:
+                self._request(
+                    "PUT", f"responses/{response['id']}", json={"values": response["values"], "status": status}
+                )
+                if status == "submitted":
+                    restored.add(response["id"])
+        if restored:
+            rest = marks({id: each for id, each in answered.items() if id not in restored}, subject)
+            self._request("PATCH", f"records/{id}", json={"metadata": record["metadata"] | {"answered": rest}})
+        done["restored"] += len(restored)
 
     def _stored(self) -> Iterator[dict[str, Any]]:
         """All records on the server as its API gives them, page by page."""
@@ -302,7 +373,7 @@ class ReviewDataset:
         read, total = 0, 1
         while read < total:
             params["offset"] = read
-            page = self._request("GET", f"datasets/{self.dataset.id}/records", params=params).json()
+            page = self._request("GET", f"datasets/{self.dataset.id}/records", params=params)
             total = page["total"]
             if not page["items"]:
                 break
@@ -317,23 +388,24 @@ class ReviewDataset:
             )
 
     def _known(self, record: Mapping[str, Any]) -> _Stored:
-        metadata, responses = record.get("metadata") or {}, record.get("responses") or []
+        metadata = record.get("metadata") or {}
         return _Stored(
             record["id"],
             metadata.get("digest", ""),
-            metadata.get("subject", ""),
-            metadata.get("outdated") or [],
-            {_stamp(response): _stamp(response | {"status": "draft"}) for response in responses},
-            [_stamp(response) for response in responses if response["status"] == "submitted"],
+            metadata.get("subject", BETWEEN),
+            given(record),
             {each["question_id"]: each["id"] for each in record.get("suggestions") or []},
             {name: value for name, value in metadata.items() if name not in self._own_metadata},
         )
 
     def _request(self, method: str, path: str, **options: Any) -> Any:
-        """The answer to a request, repeated while the server is away."""
-        return repeated(
-            lambda: self.client.http_client.request(method, f"/api/v1/{path}", **options).raise_for_status()
-        )
+        """What the server answers, asked again while it is away."""
+
+        def request() -> Any:
+            answer = self.client.http_client.request(method, f"/api/v1/{path}", **options).raise_for_status()
+            return answer.json() if answer.content else None
+
+        return repeated(request)
 
     def _username(self, user_id: str | None) -> str:
         """Name of a user; the id where this client may not see it."""
@@ -349,14 +421,18 @@ class ReviewDataset:
         return self._usernames[user_id]
 
 
-def _stamp(response: Mapping[str, Any]) -> str:
-    """A response as it was given: a later change of it has another stamp.
+def _datasets(client: argilla.Argilla, workspace: argilla.Workspace) -> dict[str, Any]:
+    """The datasets of a workspace, by name."""
+    return {each.name: each for each in repeated(lambda: client.api.datasets.list(workspace.id))}
 
-    Of a draft, what counts is what it says, so that the stamp of one that we will make is known before.
-    """
-    if response["status"] == "draft":
-        return f"{response['id']}={_digest(response.get('values') or {})}"
-    return f"{response['id']}@{response['updated_at']}"
+
+def _with_settings(found: Any, client: argilla.Argilla) -> argilla.Dataset:
+    """A dataset whose fields, questions and guidelines are known."""
+    import argilla
+
+    dataset = argilla.Dataset.from_model(model=found, client=client)
+    repeated(dataset.settings.get)
+    return dataset
 
 
 def _given(value: Any) -> bool:
@@ -375,7 +451,3 @@ def _agent(name: str | None) -> str | None:
     """The name of a model in the characters that a server takes."""
     written = re.sub(r"[^a-zA-Z0-9_:./\s-]", "_", name or "")[:_LONGEST_AGENT]
     return written if re.search("[a-zA-Z0-9]", written) else None
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

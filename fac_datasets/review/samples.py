@@ -43,7 +43,7 @@ def push_samples(
     """Send synthetic rows to an Argilla dataset in which people judge and edit them.
 
     Pushing again updates the same records and keeps all responses. Where a row's text has changed, responses to the
-    earlier one are outdated, as in `push_explanations`.
+    earlier one are outdated, or count again, as in `push_explanations`.
 
     Args:
         synthetic: what `synthesize` returned.
@@ -114,7 +114,8 @@ def pull_samples(
         does not exceed `target_threshold`.
 
     Raises:
-        ReviewError: no server, key, workspace or dataset; or edited texts and no extractor.
+        ReviewError: no server, key, workspace or dataset; a dataset of something else than these samples; or edited
+            texts and no extractor.
         OptionError: there is no such rule of consensus.
         FeatureSpaceMismatch: the extractor is not the one that verified the samples.
 
@@ -129,7 +130,7 @@ def pull_samples(
     _require(synthetic, *_NEEDED)
     rule = consensus_rule(consensus)
     before = _originals(synthetic)
-    dataset = ReviewDataset.open(name, client, workspace)
+    dataset = ReviewDataset.find(name, client, workspace, _form(None, 1))
     answers = dataset.answers(synthetic["synthetic_id"], before)
     reviews = [[_review(answer) for answer in of_sample] for of_sample in answers]
     counted = [counting(of_sample, dataset.min_submitted) for of_sample in reviews]

@@ -45,7 +45,7 @@ def connect(client: argilla.Argilla | None = None) -> argilla.Argilla:
     try:
         import argilla
         import httpx
-        from argilla._exceptions import ArgillaAPIError, ArgillaCredentialsError
+        from argilla._exceptions import ArgillaCredentialsError, ArgillaError
     except ImportError as error:
         raise MissingExtra("review needs the library argilla; pip install 'fac-datasets[review]'") from error
 
@@ -75,7 +75,7 @@ def connect(client: argilla.Argilla | None = None) -> argilla.Argilla:
             f"no Argilla server answers at {url} ({type(error).__name__}); set ARGILLA_API_URL, or see "
             "'fac-datasets review demo' for how to start one"
         ) from None
-    except (ArgillaAPIError, httpx.HTTPStatusError, ValueError, KeyError, TypeError):
+    except (ArgillaError, httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
         raise ReviewError(
             f"what answers at {url} is no Argilla server, or one that is too old; check ARGILLA_API_URL, and that it "
             f"is version {_OLDEST} or later"
@@ -89,9 +89,14 @@ def workspace_of(client: argilla.Argilla, name: str | None) -> argilla.Workspace
     """A workspace by name, or the only one.
 
     Raises:
-        ReviewError: there is none of this name, or none was named and there are several.
+        ReviewError: there is none, or none of this name, or none was named and there are several.
     """
     workspaces = {workspace.name: workspace for workspace in repeated(client.workspaces.list)}
+    if not workspaces:
+        raise ReviewError(
+            f"{without_credentials(client.api_url)} has no workspace for the user of this key; create one in the web UI, or ask the "
+            "server's owner for access"
+        )
     if name is None and len(workspaces) == 1:
         return next(iter(workspaces.values()))
     if name not in workspaces:
@@ -118,6 +123,9 @@ def repeated(request: Callable[[], Result]) -> Result:
         except httpx.TransportError as error:
             problem, passing = f"it does not answer ({type(error).__name__})", True
             cause: Exception = error
+        except (httpx.DecodingError, ValueError) as error:
+            # A proxy that shows a page of its own while the server is away.
+            problem, passing, cause = "what answers is not Argilla's JSON", True, error
         except httpx.HTTPStatusError as error:
             passing = error.response.status_code in _PASSING
             answer = f"it answers {error.response.status_code} {error.response.text[:300]}".strip()

@@ -32,8 +32,8 @@ RARE = 10
 """A feature with fewer positive token activations than this takes the quantile pooled over all features."""
 
 _EDGE, _SPAN, _BINS = 1e-3, 1e7, 512
-"""Activations are counted in bins of equal ratio (3 %), this many for each factor `_SPAN`, with an edge at `_EDGE`. They
-have no ends, for the scales of SAEs differ by orders of magnitude. Quantiles are interpolated within a bin."""
+"""Activations are counted in bins of equal ratio (3 %), this many for each factor `_SPAN`, with an edge at `_EDGE`.
+They have no ends, for the scales of SAEs differ by orders of magnitude. Quantiles are interpolated within a bin."""
 
 _LARGEST = 1e35
 """Activations above it are damage; much larger ones, divided by `_EDGE`, are infinite in float32."""
