@@ -94,8 +94,8 @@ def workspace_of(client: argilla.Argilla, name: str | None) -> argilla.Workspace
     workspaces = {workspace.name: workspace for workspace in repeated(client.workspaces.list)}
     if not workspaces:
         raise ReviewError(
-            f"{without_credentials(client.api_url)} has no workspace for the user of this key; create one in the web UI, or ask the "
-            "server's owner for access"
+            f"{without_credentials(client.api_url)} has no workspace for the user of this key; create one in the web "
+            "UI, or ask the server's owner for access"
         )
     if name is None and len(workspaces) == 1:
         return next(iter(workspaces.values()))

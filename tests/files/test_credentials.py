@@ -22,8 +22,8 @@ from fac_datasets.publishing.failures import cause_without
 from fac_datasets.publishing.target import HubTarget
 from fac_datasets.review.server import connect
 from fac_datasets.rows.loading import load_rows
-from tests.chat_server import FaultyProxy
-from tests.hub_double import WRITE_TOKEN, Hub
+from tests.servers.chat_server import FaultyProxy
+from tests.servers.hub_double import WRITE_TOKEN, Hub
 
 BAD = [
     "hf_Zq7Lm\nW4tRn",

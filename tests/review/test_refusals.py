@@ -12,7 +12,7 @@ from fac_datasets import review
 from fac_datasets.errors import ReviewError
 from fac_datasets.review import server as connections
 from fac_datasets.review.server import connect, repeated
-from tests.cli import command
+from tests.command_line import command
 from tests.servers.argilla.fixtures import SPACE, feature, table_of
 from tests.servers.argilla.server import API_KEY, ArgillaServer
 
