@@ -10,6 +10,7 @@ import numpy as np
 from fac_datasets.coverage.active_rows import ActiveRows
 from fac_datasets.errors import DatasetError, OptionError
 from fac_datasets.feature_space import FeatureSpace, Threshold, format_threshold, require_table_space
+from fac_datasets.rows.inputs import feature_ids
 from fac_datasets.rows.tables import require_columns
 
 if TYPE_CHECKING:
@@ -68,9 +69,6 @@ def ids_of(
     if hasattr(features, "column_names"):
         require_table_space(features, space)
         return relevant_features(features)
-    # Imported here, as it needs pyarrow, which takes longer to import than this package may.
-    from fac_datasets.rows.inputs import feature_ids
-
     return feature_ids(features, "features")
 
 

@@ -19,6 +19,7 @@ from fac_datasets.errors import DatasetError
 from fac_datasets.feature_space import Threshold, dataset_space, parse_threshold, require_same_space
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.rows.dataset_identity import DatasetIdentity, identify
+from fac_datasets.rows.inputs import feature_ids, feature_ids_of
 
 if TYPE_CHECKING:
     import datasets
@@ -171,8 +172,6 @@ def coverage_of_ids(
         DatasetError: the dataset or the anchor has no rows, or the anchor activates no feature.
         OptionError: `features` is no list of ids.
     """
-    from fac_datasets.rows.inputs import feature_ids, feature_ids_of
-
     wanted = None if features is None else feature_ids(features, "features")
     sides = [feature_ids_of(rows, name) for rows, name in ((dataset, "the dataset"), (anchor, "the anchor"))]
     # No SAE bounds the ids, and memory must not grow with the largest: they are counted by their places among all.

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fac_datasets.errors import ColumnError, DatasetError, OptionError, RowError
@@ -84,6 +83,8 @@ def _array(given: Any) -> NDArray[Any]:
 
 def _of_arrow(column: pa.Array | pa.ChunkedArray) -> list[Any] | NDArray[Any]:
     """Lists of numbers as arrays without a Python object for each number; whatever else as Python has it."""
+    import pyarrow.compute as pc
+
     kind = column.type
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if len(column) and is_list and (pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type)):
