@@ -81,7 +81,8 @@ def novelsum(
         nearest = np.sort(distances, axis=1)[:, :kept]
         novelty = nearest @ weights / weights.sum()
         if density_power:
-            novelty *= _density(2 * nearest, neighbors) ** density_power
+            with np.errstate(over="ignore"):
+                novelty *= _density(2 * nearest, neighbors) ** density_power
         total += float(novelty.sum())
     if not np.isfinite(total):
         raise OptionError(f"density_power={density_power} leaves the range of numbers; choose a smaller one")

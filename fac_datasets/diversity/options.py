@@ -28,8 +28,10 @@ def is_number(value: Any) -> bool:
         >>> is_number(0.5), is_number(float("nan")), is_number("0.5"), is_number(None)
         (True, False, False, False)
     """
-    is_real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return bool(is_real and abs(value) <= sys.float_info.max)
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    number = value.item() if isinstance(value, np.generic) else value
+    return bool(abs(number) <= sys.float_info.max)
 
 
 def require_seed(seed: Any) -> None:

@@ -39,8 +39,10 @@ def rows_of(given: Any, name: str = "rows") -> list[Any] | NDArray[Any]:
         >>> rows_of(text for text in ("a", "b"))
         ['a', 'b']
     """
-    if isinstance(given, list) or (isinstance(given, np.ndarray) and given.ndim):
+    if isinstance(given, list):
         return given
+    if isinstance(given, np.ndarray) and given.ndim:
+        return list(given) if given.dtype == object else given
     if is_instance(given, "torch", "Tensor") and given.ndim:
         return _array(given)
     if isinstance(given, pa.Array | pa.ChunkedArray):
