@@ -170,10 +170,8 @@ class DatasetMetric(evaluate.Metric):  # type: ignore[misc]
 
     def _finalize(self) -> None:
         super()._finalize()
-        if self.process_id == 0:
-            # Numbers are read as one array, texts as a list.
-            numbers = self.selected_feature_format in (VECTORS, IDS_OR_VECTORS)
-            self.info.format = "numpy" if numbers else None
+        # The numpy format would make float32 of all numbers, and no format a Python object of each.
+        self.info.format = "arrow"
 
     def _build_data_dir(self) -> str:
         try:
@@ -213,7 +211,7 @@ def _in_single_precision(vectors: NDArray[Any]) -> NDArray[np.float32]:
 
 def whole_numbers(rows: Any) -> Any:
     """Lists of feature ids that were stored as floats, as whole numbers where they are all whole."""
-    return [row.astype(np.int64) if _are_whole(row) else row for row in map(np.asarray, rows)]
+    return [row.astype(np.int64) if _are_whole(row) else row for row in map(np.asarray, rows_of(rows))]
 
 
 def _are_whole(row: NDArray[np.float64]) -> bool:

@@ -112,13 +112,13 @@ def test_the_size_of_vectors_is_of_no_account(measure: Callable[..., dict[str, A
 
 
 def test_long_and_short_vectors_stand_beside_others() -> None:
-    rows = np.array([[1e30, 0.0], [0.0, 1.0], [-1e-30, 0.0]], dtype=np.float32)
+    rows: Any = np.array([[1e30, 0.0], [0.0, 1.0], [-1e-30, 0.0]], dtype=np.float32)
     assert diversity.pair_cosdist(rows)["pair_cosdist"] == pytest.approx(4 / 3)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint8])
 def test_whole_numbers_are_vectors(dtype: type) -> None:
-    rows = np.array([[100, 0], [0, 100]], dtype=dtype)
+    rows: Any = np.array([[100, 0], [0, 100]], dtype=dtype)
     assert diversity.pair_cosdist(rows)["pair_cosdist"] == 1
 
 
