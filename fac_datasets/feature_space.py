@@ -84,11 +84,11 @@ def parse_threshold(threshold: Threshold) -> Threshold:
         >>> parse_threshold("q90"), parse_threshold("1.5")
         ('q90', 1.5)
     """
-    if threshold in QUANTILES:
+    if isinstance(threshold, str) and threshold in QUANTILES:
         return threshold
     try:
-        number = float(threshold)
-    except ValueError:
+        number = float("nan") if isinstance(threshold, bool) else float(threshold)
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not 0 <= number < float("inf"):
         raise OptionError(f"threshold={threshold!r} is neither a number of at least 0 nor one of {list(QUANTILES)}")

@@ -111,6 +111,10 @@ def test_coverage_and_diversity_import_without_torch_and_texts_are_measured_with
 BESIDE = {
     "diversity/test_bad_input.py",
     "interpretation/test_reviewed_names.py",
+    "diversity/test_measures_at_the_door.py",
+    "diversity/test_novelsum_of_its_authors.py",
+    "evaluate_modules/test_finding_metrics.py",
+    "evaluate_modules/test_rows_and_options.py",
     "publishing/test_faults.py",
     "publishing/test_memory.py",
     "publishing/test_reader.py",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.errors import ColumnError, ThresholdBelowStored
+from fac_datasets.errors import ThresholdBelowStored
 from fac_datasets.feature_space import FeatureSpace, Threshold, format_threshold
 from fac_datasets.sae.calibration import thresholds_of
 
@@ -85,12 +85,6 @@ def flatten(column: Any, dtype: type) -> tuple[NDArray[np.int64], NDArray[Any]]:
 
 
 def distinct_pairs(rows: NDArray[np.int64], ids: NDArray[np.int64], n_rows: int) -> ActiveRows:
-    """Pairs of row and feature, each once.
-
-    Raises:
-        ColumnError: an id is negative.
-    """
-    if len(ids) and ids.min() < 0:
-        raise ColumnError(f"feature id {ids.min()} is negative; ids count from 0")
+    """Pairs of row and feature, each once."""
     pairs = np.unique(np.stack([rows, ids], axis=1), axis=0) if len(ids) else np.empty((0, 2), np.int64)
     return ActiveRows(pairs[:, 0], pairs[:, 1], n_rows)

@@ -10,6 +10,7 @@ import numpy as np
 from fac_datasets.coverage.active_rows import ActiveRows
 from fac_datasets.errors import DatasetError, OptionError
 from fac_datasets.feature_space import FeatureSpace, Threshold, format_threshold, require_table_space
+from fac_datasets.rows.inputs import feature_ids
 from fac_datasets.rows.tables import require_columns
 
 if TYPE_CHECKING:
@@ -61,17 +62,18 @@ def ids_of(
 
     Raises:
         FeatureSpaceMismatch: the table is of another space.
+        OptionError: it is neither a table nor a list of ids.
     """
     if features is None:
         return None
     if hasattr(features, "column_names"):
         require_table_space(features, space)
         return relevant_features(features)
-    return np.asarray(features, dtype=np.int64)
+    return feature_ids(features, "features")
 
 
 def relevant_of_anchor(
-    anchor_active: ActiveRows, features: Sequence[int] | NDArray[np.int64] | None, threshold: Threshold
+    anchor_active: ActiveRows, features: NDArray[np.int64] | None, threshold: Threshold
 ) -> NDArray[np.int64]:
     """The anchor's features, sorted, and of these only the ones asked for.
 
@@ -80,7 +82,7 @@ def relevant_of_anchor(
     """
     relevant = np.unique(anchor_active.ids)
     if features is not None:
-        relevant = np.intersect1d(relevant, np.asarray(features, dtype=np.int64))
+        relevant = np.intersect1d(relevant, features)
     if not len(relevant):
         of_those = " of those asked for" if features is not None else ""
         raise DatasetError(

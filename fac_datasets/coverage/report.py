@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fac_datasets.coverage.active_rows import ActiveRows, active_rows, distinct_pairs, flatten
+from fac_datasets.coverage.active_rows import ActiveRows, active_rows, distinct_pairs
 from fac_datasets.coverage.interval import bootstrap_interval
 from fac_datasets.coverage.rarefaction import RarefactionPoint, expected_coverage
 from fac_datasets.coverage.relevant import ids_of, relevant_of_anchor
@@ -19,6 +19,7 @@ from fac_datasets.errors import DatasetError
 from fac_datasets.feature_space import Threshold, dataset_space, parse_threshold, require_same_space
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.rows.dataset_identity import DatasetIdentity, identify
+from fac_datasets.rows.inputs import feature_ids, feature_ids_of
 
 if TYPE_CHECKING:
     import datasets
@@ -152,36 +153,50 @@ def coverage(
 
 
 def coverage_of_ids(
-    dataset: Sequence[Sequence[int]],
-    anchor: Sequence[Sequence[int]],
+    dataset: Any,
+    anchor: Any,
     *,
-    features: Sequence[int] | None = None,
+    features: Sequence[int] | NDArray[np.int64] | None = None,
     seed: int = 0,
 ) -> CoverageReport:
-    """Coverage where each row is given as the list of its active features; see `coverage`."""
-    if not len(dataset) or not len(anchor):
-        raise DatasetError("the dataset and the anchor need at least one row each")
-    pairs = []
-    for rows in (dataset, anchor):
-        lengths, ids = flatten(rows, np.int64)
-        pairs.append(distinct_pairs(np.repeat(np.arange(len(rows)), lengths), ids, len(rows)))
-    identities = [DatasetIdentity("ids", "", "", len(rows), None, "") for rows in (dataset, anchor)]
-    return _report(
+    """Coverage where each row is given as the list of its active features; see `coverage`.
+
+    Args:
+        dataset: a column of lists of feature ids; see `fac_datasets.rows.inputs.feature_ids_of`.
+        anchor: the same.
+        features: only these ids count.
+        seed: of the bootstrap.
+
+    Raises:
+        ColumnError, RowError: see `fac_datasets.rows.inputs.feature_ids_of`.
+        DatasetError: the dataset or the anchor has no rows, or the anchor activates no feature.
+        OptionError: `features` is no list of ids.
+    """
+    wanted = None if features is None else feature_ids(features, "features")
+    sides = [feature_ids_of(rows, name) for rows, name in ((dataset, "the dataset"), (anchor, "the anchor"))]
+    # No SAE bounds the ids, and memory must not grow with the largest: they are counted by their places among all.
+    used, places = np.unique(np.concatenate([ids for _, ids in sides]), return_inverse=True)
+    pairs, identities = [], []
+    for (lengths, _), part in zip(sides, np.split(places, [len(sides[0][1])]), strict=True):
+        pairs.append(distinct_pairs(np.repeat(np.arange(len(lengths)), lengths), part, len(lengths)))
+        identities.append(DatasetIdentity("ids", "", "", len(lengths), None, ""))
+    report = _report(
         *pairs,
-        features=features,
+        features=None if wanted is None else np.flatnonzero(np.isin(used, wanted)),
         seed=seed,
         threshold=0.0,
         feature_space="",
         dataset=identities[0],
         anchor=identities[1],
     )
+    return replace(report, covered=used[report.covered], relevant=used[report.relevant], missing=used[report.missing])
 
 
 def _report(
     active: ActiveRows,
     anchor_active: ActiveRows,
     *,
-    features: Sequence[int] | NDArray[np.int64] | None,
+    features: NDArray[np.int64] | None,
     seed: int,
     **fields: Any,
 ) -> CoverageReport:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fac_datasets.diversity.ngrams import NGrams, Tokenize, Tokens, ngrams, tokens_of
+from fac_datasets.diversity.options import is_whole
 from fac_datasets.diversity.values import Values, lengths_of, text_sizes
 from fac_datasets.errors import OptionError
 
 VOCABULARY_SIZE = 30_522
-"""Tokens that a text could draw from, for the adjusted Distinct-n: as many as BERT's word pieces, as in its paper."""
+"""Tokens that a text could draw from, for the adjusted Distinct-n: as many as BERT has word pieces. Its authors advise
+the largest vocabulary among what is compared."""
 
 
 def distinct_n(
-    texts: Sequence[str],
+    texts: Any,
     n: int | Sequence[int] = (1, 2),
     *,
     tokenize: Tokenize | None = None,
@@ -24,7 +27,7 @@ def distinct_n(
     """Distinct-n: different n-grams over n-grams (Li et al. 2016, arXiv 1510.03055).
 
     Args:
-        texts: any number.
+        texts: any number, in whatever holds a column; see `fac_datasets.rows.inputs.texts_of`.
         n: one length or several.
         tokenize: takes a text and gives its tokens; by default `fac_datasets.diversity.ngrams.words`.
         vocabulary_size: of the adjusted variant.
@@ -37,30 +40,30 @@ def distinct_n(
 
     Raises:
         OptionError: a length is less than 1, the vocabulary is smaller than 2, or tokens are neither texts nor numbers.
-        DatasetError: there are no texts.
-        RowError: a row is no text.
+        ColumnError, DatasetError, RowError: see `fac_datasets.rows.inputs.texts_of`.
 
     Example:
         >>> distinct_n(["a b a b"], n=2)["distinct_2"]
         0.6666666666666666
     """
-    if vocabulary_size < 2:
-        raise OptionError(f"vocabulary_size={vocabulary_size} leaves nothing to draw from; the least is 2")
+    if not is_whole(vocabulary_size, 2):
+        raise OptionError(f"vocabulary_size={vocabulary_size!r} is no number of tokens to draw from; the least is 2")
+    lengths = lengths_of(n)
     tokens = tokens_of(texts, tokenize)
-    return {**distinct_values(tokens, n, "distinct", vocabulary_size), **text_sizes(tokens)}
+    return {**distinct_values(tokens, lengths, "distinct", vocabulary_size), **text_sizes(tokens)}
 
 
-def distinct_values(tokens: Tokens, n: int | Sequence[int], name: str, vocabulary_size: int | None = None) -> Values:
+def distinct_values(tokens: Tokens, lengths: Sequence[int], name: str, vocabulary_size: int | None = None) -> Values:
     """Distinct-n of tokens of any kind; see `distinct_n`.
 
     Args:
         tokens: of all texts.
-        n: one length or several.
+        lengths: of the n-grams.
         name: that the values' names start with.
         vocabulary_size: of the adjusted variant, which is left out without one.
     """
     values: Values = {}
-    for length in lengths_of(n):
+    for length in lengths:
         grams = ngrams(tokens, length)
         total, different = len(grams.ids), len(grams.counts())
         values[f"{name}_{length}"] = different / total if total else 0.0

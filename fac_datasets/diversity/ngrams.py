@@ -12,7 +12,8 @@ import pyarrow as pa
 import regex
 from numpy.typing import NDArray
 
-from fac_datasets.errors import ColumnError, DatasetError, OptionError, RowError
+from fac_datasets.errors import OptionError
+from fac_datasets.rows.inputs import texts_of
 
 Tokenize = Callable[[str], Sequence[str] | Sequence[int]]
 """Takes a text and gives its tokens, texts or whole numbers."""
@@ -50,8 +51,8 @@ def words(text: str) -> list[str]:
     """The words of a text, as all measures take them where no other way is given.
 
     A word is a run of Unicode word characters (letters, marks, digits, underscores), or a run of other visible ones, in
-    lower case, as nltk's `wordpunct_tokenize` splits. Languages that are written without spaces need a tokenizer of
-    their own.
+    lower case, as nltk's `wordpunct_tokenize` splits lower-cased text (from nltk 3.10 on; before, marks were none of
+    it). Languages that are written without spaces need a tokenizer of their own.
 
     Example:
         >>> words("Don't panic, Zoë!")
@@ -62,20 +63,36 @@ def words(text: str) -> list[str]:
     return found
 
 
-def tokens_of(texts: Sequence[str], tokenize: Tokenize | None = None) -> Tokens:
+def tokens_of(texts: Any, tokenize: Tokenize | None = None) -> Tokens:
     """The tokens of texts.
 
     Args:
-        texts: any number.
+        texts: any number; see `fac_datasets.rows.inputs.texts_of`.
         tokenize: used in place of `words`.
 
     Raises:
-        DatasetError: there are no texts.
-        RowError: a row is no text.
+        OptionError: `tokenize` is no function, or gives something else than lists of texts or of whole numbers.
+        ColumnError, DatasetError, RowError: see `fac_datasets.rows.inputs.texts_of`.
     """
+    require_tokenizer(tokenize)
     if tokenize is None:
-        return _numbered(_words(texts))
-    return tokens_of_lists(tokenize(text) for text in require_texts(texts))
+        return _numbered(_words(texts_of(texts)))
+    return tokens_of_lists(token_lists(texts, tokenize))
+
+
+def require_tokenizer(tokenize: Any) -> None:
+    """Raise OptionError unless it is a function or None."""
+    if tokenize is not None and not callable(tokenize):
+        raise OptionError(f"tokenize={tokenize!r} is no function; give one from a text to the list of its tokens")
+
+
+def token_lists(texts: Any, tokenize: Tokenize) -> Iterator[Sequence[Any]]:
+    """The tokens of each text, by a function of the caller's."""
+    for text in texts_of(texts):
+        tokens = tokenize(text)
+        if isinstance(tokens, str) or not hasattr(tokens, "__len__"):
+            raise OptionError(f"tokenize gives {type(tokens).__name__} in place of a list of tokens")
+        yield tokens
 
 
 def tokens_of_lists(lists: Iterable[Sequence[Any]]) -> Tokens:
@@ -85,12 +102,19 @@ def tokens_of_lists(lists: Iterable[Sequence[Any]]) -> Tokens:
         rest = iter(lists)
         while some := list(islice(rest, _TEXTS_AT_ONCE)):
             lengths = np.fromiter(map(len, some), np.int64, len(some))
-            try:
-                yield lengths, pa.array([token for tokens in some for token in tokens])
-            except pa.ArrowException as error:
-                raise OptionError(f"tokens must all be texts, or all be whole numbers: {error}") from error
+            yield lengths, _tokens(some)
 
     return _numbered(parts())
+
+
+def _tokens(lists: list[Sequence[Any]]) -> pa.Array:
+    try:
+        tokens = pa.array([token for tokens in lists for token in tokens])
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
+        raise OptionError(f"tokens must all be texts, or all be whole numbers of 64 bits: {error}") from error
+    if len(tokens) and not (pa.types.is_string(tokens.type) or pa.types.is_integer(tokens.type)):
+        raise OptionError(f"tokens must all be texts, or all be whole numbers of 64 bits; these are {tokens.type}")
+    return tokens
 
 
 def ngrams(tokens: Tokens, n: int) -> NGrams:
@@ -107,25 +131,6 @@ def ngrams(tokens: Tokens, n: int) -> NGrams:
     return NGrams(ids[starts_one], rows[: len(ids)][starts_one])
 
 
-def require_texts(texts: Sequence[str], first: int = 0) -> Sequence[str]:
-    """The texts, unless one is something else.
-
-    Args:
-        texts: any number.
-        first: row that the first one stands in.
-
-    Raises:
-        RowError: a row is no text.
-        ColumnError: there is one text in place of a list.
-    """
-    if isinstance(texts, str):
-        raise ColumnError("one text is given in place of a list of texts; put it into a list")
-    for row, text in enumerate(texts, first):
-        if not isinstance(text, str):
-            raise RowError(row, f"holds {type(text).__name__}; expected a text", of_batch=False)
-    return texts
-
-
 @lru_cache(maxsize=1)
 def _kinds() -> NDArray[np.uint8]:
     """Of each code point whether it is white space (0), part of a word (1) or something else (2)."""
@@ -138,14 +143,11 @@ def _kinds() -> NDArray[np.uint8]:
     return kinds
 
 
-def _words(texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], pa.Array]]:
+def _words(texts: list[str]) -> Iterator[tuple[NDArray[np.int64], pa.Array]]:
     """How many words each text of a part has, and the words."""
     for start in range(0, len(texts), _TEXTS_AT_ONCE):
-        lowered = [text.lower() for text in require_texts(texts[start : start + _TEXTS_AT_ONCE], start)]
-        try:
-            points = np.frombuffer("".join(lowered).encode("utf-32-le"), np.uint32)
-        except UnicodeEncodeError as error:
-            raise OptionError(f"a text is not valid Unicode ({error.reason}); repair it or leave it out") from error
+        lowered = [text.lower() for text in texts[start : start + _TEXTS_AT_ONCE]]
+        points = np.frombuffer("".join(lowered).encode("utf-32-le"), np.uint32)
         ends = np.fromiter(map(len, lowered), np.int64, len(lowered)).cumsum()
         kinds = _kinds()[points]
         starts_run = np.ones(len(points), dtype=bool)
@@ -173,8 +175,6 @@ def _numbered(parts: Iterable[tuple[NDArray[np.int64], pa.Array]]) -> Tokens:
         if len(flat):
             encoded.append(flat.dictionary_encode())
     n_tokens = np.concatenate(lengths)
-    if not len(n_tokens):
-        raise DatasetError("there are no texts; diversity needs at least one")
     if not encoded:
         return Tokens(np.empty(0, np.int64), n_tokens, 0)
     chunks = pa.chunked_array(encoded).unify_dictionaries().chunks

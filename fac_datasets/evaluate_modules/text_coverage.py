@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ import numpy as np
 from fac_datasets.backbone.identity import EMBEDDED
 from fac_datasets.coverage.budget import coverage_at_budget
 from fac_datasets.coverage.report import CoverageReport, coverage, coverage_of_ids
+from fac_datasets.diversity.options import is_whole, require_seed
 from fac_datasets.errors import ColumnError, DatasetError, OptionError
 from fac_datasets.feature_space import QUANTILES, Threshold, parse_threshold
 from fac_datasets.features.extractor import FeatureExtractor
+from fac_datasets.rows.inputs import chats_of, feature_ids, kind_of, rows_of, texts_of
 
 if TYPE_CHECKING:
     import datasets
@@ -23,8 +26,8 @@ KEYS = ("fac", "low", "high", "n_covered", "n_relevant", "missing")
 
 
 def coverage_of_inputs(
-    predictions: Sequence[Any],
-    anchor: Sequence[Any] | None,
+    predictions: Any,
+    anchor: Any,
     *,
     threshold: Threshold | Sequence[Threshold] = "q90",
     features: Sequence[int] | None = None,
@@ -36,46 +39,55 @@ def coverage_of_inputs(
     layer: int | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The `fac` metric: see `metrics/fac`.
+    """The `fac` metric: see `metrics/fac`. Options are checked before rows.
 
     Raises:
+        OptionError: an option has no meaning, or `budget_tokens` or `control` is asked for feature ids.
         DatasetError: there is no anchor, or either is empty, or the anchor activates no feature.
-        ColumnError: one is of texts and the other of feature ids.
-        OptionError: `budget_tokens` or `control` is asked for feature ids, or the control is unknown.
+        ColumnError: either is no column, or one is of texts and the other of feature ids.
+        RowError: a row is no text, chat or list of feature ids.
     """
-    if anchor is None:
-        raise DatasetError("FAC is measured against an anchor: pass its texts or feature ids as references")
-    if not len(predictions) or not len(anchor):
-        raise DatasetError(
-            f"predictions have {len(predictions)} rows and references {len(anchor)}; each needs at least one"
-        )
-    several = isinstance(threshold, Iterable) and not isinstance(threshold, str)
+    several = isinstance(threshold, list | tuple)
     given: Any = threshold if several else [threshold]
     thresholds = [parse_threshold(value) for value in given]
     if not thresholds:
         raise OptionError("there are no thresholds; give one, or a list of some")
-    kinds = {_kind(rows) for rows in (predictions, anchor)}
-    if "ids" in kinds and len(kinds) > 1:
+    wanted = None if features is None else feature_ids(features, "features")
+    _require_options(rarefaction, budget_tokens, control, layer)
+    require_seed(seed)
+    for name, model in (("backbone", backbone), ("sae", sae)):
+        if not isinstance(model, str | os.PathLike):
+            raise OptionError(f"{name}={model!r} is neither a name nor a folder")
+    if anchor is None:
+        raise DatasetError("FAC is measured against an anchor: pass its texts or feature ids as references")
+    predictions, anchor = rows_of(predictions, "predictions"), rows_of(anchor, "references")
+    if not len(predictions) or not len(anchor):
+        raise DatasetError(
+            f"predictions have {len(predictions)} rows and references {len(anchor)}; each needs at least one"
+        )
+    kinds = {kind_of(rows) for rows in (predictions, anchor)}
+    if "numbers" in kinds and len(kinds) > 1:
         raise ColumnError("predictions and references must both be texts or chats, or both be lists of feature ids")
-    if control not in (None, "random_sae"):
-        raise OptionError(f"control={control!r} is unknown; there is 'random_sae'")
-    if kinds == {"ids"}:
+    if kinds == {"numbers"}:
         if budget_tokens is not None or control is not None:
             raise OptionError("feature ids have no tokens and no SAE: budget_tokens and control need texts")
-        report = coverage_of_ids(predictions, anchor, features=features, seed=seed)
+        report = coverage_of_ids(predictions, anchor, features=wanted, seed=seed)
         values = {**_values(report), "n_rows": len(predictions), "n_tokens": None}
         return {**values, "rarefaction": _curve(report)} if rarefaction else values
+    predictions, anchor = (
+        chats_of(rows) if kind_of(rows) == "chats" else texts_of(rows) for rows in (predictions, anchor)
+    )
     extractor = _extractor(str(backbone), str(sae), layer, _lowest(thresholds))
     measured_rows, anchor_rows = (_measured(rows, extractor) for rows in (predictions, anchor))
     measured: list[dict[str, Any]] = []
     for value in thresholds:
-        report = coverage(measured_rows, anchor_rows, threshold=value, features=features, seed=seed)
+        report = coverage(measured_rows, anchor_rows, threshold=value, features=wanted, seed=seed)
         found = _values(report)
         if rarefaction:
             found["rarefaction"] = _curve(report)
         if budget_tokens is not None:
             found |= coverage_at_budget(
-                measured_rows, anchor_rows, budget_tokens, threshold=value, features=features, seed=seed
+                measured_rows, anchor_rows, budget_tokens, threshold=value, features=wanted, seed=seed
             )._asdict()
         measured.append(found)
     if control:
@@ -85,6 +97,17 @@ def coverage_of_inputs(
             found["fac_random_sae"] = share
     values = {key: [found[key] for found in measured] for key in measured[0]} if several else measured[0]
     return {**values, "n_rows": len(predictions), "n_tokens": sum(measured_rows["feature_tokens"])}
+
+
+def _require_options(rarefaction: Any, budget_tokens: Any, control: Any, layer: Any) -> None:
+    if not isinstance(rarefaction, bool):
+        raise OptionError(f"rarefaction={rarefaction!r} is neither True nor False")
+    if budget_tokens is not None and not is_whole(budget_tokens, 1):
+        raise OptionError(f"budget_tokens={budget_tokens!r} is no number of tokens; choose a whole number from 1")
+    if control is not None and not (isinstance(control, str) and control == "random_sae"):
+        raise OptionError(f"control={control!r} is unknown; there is 'random_sae'")
+    if layer is not None and not is_whole(layer, 0):
+        raise OptionError(f"layer={layer!r} is no layer; choose a whole number, or None for the SAE's own")
 
 
 def random_sae_coverage(
@@ -134,16 +157,6 @@ def _lowest(thresholds: Sequence[Threshold]) -> Threshold:
     if len({isinstance(threshold, str) for threshold in thresholds}) == 1:
         return min(thresholds)
     return 0.0
-
-
-def _kind(rows: Sequence[Any]) -> str:
-    if isinstance(rows, str):
-        raise ColumnError("predictions and references are lists of rows; one of them is a single text")
-    if all(isinstance(row, str) for row in rows):
-        return "texts"
-    if not any(isinstance(row, str) for row in rows) and all(hasattr(row, "__len__") for row in rows):
-        return "chats" if any(len(row) and isinstance(row[0], Mapping) for row in rows) else "ids"
-    raise ColumnError("rows must all be texts, or all be chats, or all be lists of feature ids")
 
 
 def _measured(rows: Sequence[Any], extractor: FeatureExtractor) -> datasets.Dataset:

@@ -1,7 +1,5 @@
 """Compression ratio as an evaluate metric."""
 
-from typing import Any
-
 import evaluate
 
 from fac_datasets.diversity import compression_ratio
@@ -40,6 +38,8 @@ _CITATION = """
 class CompressionRatio(evaluate_metric.DatasetMetric):
     """Compression ratio."""
 
+    measure = staticmethod(compression_ratio)
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
@@ -48,6 +48,3 @@ class CompressionRatio(evaluate_metric.DatasetMetric):
             features=evaluate_metric.TEXTS,
             reference_urls=["https://arxiv.org/abs/2403.00553"],
         )
-
-    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
-        return compression_ratio(predictions, **options)

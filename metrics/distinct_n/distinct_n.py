@@ -1,7 +1,5 @@
 """Distinct-n as an evaluate metric."""
 
-from typing import Any
-
 import evaluate
 
 from fac_datasets.diversity import distinct_n
@@ -53,6 +51,8 @@ _CITATION = """
 class DistinctN(evaluate_metric.DatasetMetric):
     """Distinct-n."""
 
+    measure = staticmethod(distinct_n)
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
@@ -61,6 +61,3 @@ class DistinctN(evaluate_metric.DatasetMetric):
             features=evaluate_metric.TEXTS,
             reference_urls=["https://arxiv.org/abs/1510.03055", "https://arxiv.org/abs/2202.13587"],
         )
-
-    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
-        return distinct_n(predictions, **options)

@@ -6,6 +6,7 @@ import evaluate
 
 from fac_datasets.evaluate_modules import metric as evaluate_metric
 from fac_datasets.evaluate_modules.text_coverage import coverage_of_inputs
+from fac_datasets.rows.inputs import rows_of
 
 _DESCRIPTION = """
 Feature activation coverage (FAC): the share of the sparse-autoencoder features that an anchor activates which the
@@ -57,6 +58,8 @@ _CITATION = """
 class FAC(evaluate_metric.DatasetMetric):
     """Feature activation coverage."""
 
+    measure = staticmethod(coverage_of_inputs)
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
@@ -68,7 +71,5 @@ class FAC(evaluate_metric.DatasetMetric):
 
     def compute(self, *, predictions: Any = None, references: Any = None, **options: Any) -> Any:
         """Compute the metric; the anchor is no declared input, because those must all have the same length."""
-        return super().compute(predictions=predictions, anchor=references, **options)
-
-    def _compute(self, predictions: Any, anchor: Any, **options: Any) -> dict[str, Any]:
-        return coverage_of_inputs(predictions, anchor, **options)
+        anchor = None if references is None else rows_of(references, "references")
+        return super().compute(predictions=predictions, anchor=anchor, **options)

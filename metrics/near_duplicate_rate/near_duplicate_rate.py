@@ -1,7 +1,5 @@
 """Near-duplicate rate as an evaluate metric."""
 
-from typing import Any
-
 import evaluate
 
 from fac_datasets.diversity import near_duplicate_rate
@@ -44,6 +42,8 @@ _CITATION = """
 class NearDuplicateRate(evaluate_metric.DatasetMetric):
     """Near-duplicate rate."""
 
+    measure = staticmethod(near_duplicate_rate)
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
@@ -52,6 +52,3 @@ class NearDuplicateRate(evaluate_metric.DatasetMetric):
             features=evaluate_metric.TEXTS,
             reference_urls=["https://ekzhu.com/datasketch"],
         )
-
-    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
-        return near_duplicate_rate(predictions, **options)

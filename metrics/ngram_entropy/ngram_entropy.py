@@ -1,7 +1,5 @@
 """n-gram entropy as an evaluate metric."""
 
-from typing import Any
-
 import evaluate
 
 from fac_datasets.diversity import ngram_entropy
@@ -45,6 +43,8 @@ _CITATION = """
 class NgramEntropy(evaluate_metric.DatasetMetric):
     """n-gram entropy."""
 
+    measure = staticmethod(ngram_entropy)
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
@@ -53,6 +53,3 @@ class NgramEntropy(evaluate_metric.DatasetMetric):
             features=evaluate_metric.TEXTS,
             reference_urls=[],
         )
-
-    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
-        return ngram_entropy(predictions, **options)

@@ -1,7 +1,5 @@
 """NovelSum as an evaluate metric."""
 
-from typing import Any
-
 import evaluate
 
 from fac_datasets.diversity import novelsum
@@ -45,6 +43,8 @@ _CITATION = """
 class NovelSum(evaluate_metric.DatasetMetric):
     """NovelSum."""
 
+    measure = staticmethod(novelsum)
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
@@ -53,6 +53,3 @@ class NovelSum(evaluate_metric.DatasetMetric):
             features=[evaluate_metric.TEXTS, evaluate_metric.VECTORS],
             reference_urls=["https://arxiv.org/abs/2502.17184"],
         )
-
-    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
-        return novelsum(predictions, **options)

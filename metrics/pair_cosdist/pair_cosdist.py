@@ -1,7 +1,5 @@
 """Pairwise cosine distance as an evaluate metric."""
 
-from typing import Any
-
 import evaluate
 
 from fac_datasets.diversity import pair_cosdist
@@ -42,6 +40,8 @@ _CITATION = """
 class PairCosdist(evaluate_metric.DatasetMetric):
     """Pairwise cosine distance."""
 
+    measure = staticmethod(pair_cosdist)
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
@@ -50,6 +50,3 @@ class PairCosdist(evaluate_metric.DatasetMetric):
             features=[evaluate_metric.TEXTS, evaluate_metric.VECTORS],
             reference_urls=["https://sbert.net"],
         )
-
-    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
-        return pair_cosdist(predictions, **options)

@@ -1,7 +1,5 @@
 """POS-tag Distinct-n as an evaluate metric."""
 
-from typing import Any
-
 import evaluate
 
 from fac_datasets.diversity import pos_distinct_n
@@ -43,6 +41,8 @@ _CITATION = """
 class PosDistinctN(evaluate_metric.DatasetMetric):
     """POS-tag Distinct-n."""
 
+    measure = staticmethod(pos_distinct_n)
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
@@ -51,6 +51,3 @@ class PosDistinctN(evaluate_metric.DatasetMetric):
             features=evaluate_metric.TEXTS,
             reference_urls=["https://spacy.io"],
         )
-
-    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
-        return pos_distinct_n(predictions, **options)

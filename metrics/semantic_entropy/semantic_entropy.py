@@ -1,7 +1,5 @@
 """Semantic entropy as an evaluate metric."""
 
-from typing import Any
-
 import evaluate
 
 from fac_datasets.diversity import semantic_entropy
@@ -46,6 +44,8 @@ _CITATION = """
 class SemanticEntropy(evaluate_metric.DatasetMetric):
     """Semantic entropy."""
 
+    measure = staticmethod(semantic_entropy)
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
@@ -54,6 +54,3 @@ class SemanticEntropy(evaluate_metric.DatasetMetric):
             features=[evaluate_metric.TEXTS, evaluate_metric.VECTORS],
             reference_urls=["https://arxiv.org/abs/2210.05725"],
         )
-
-    def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
-        return semantic_entropy(predictions, **options)

@@ -46,14 +46,17 @@ _CITATION = """
 class VendiScore(evaluate_metric.DatasetMetric):
     """Vendi score."""
 
+    measure = staticmethod(vendi_score)
+
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
             citation=_CITATION,
             inputs_description=_KWARGS_DESCRIPTION,
-            features=[evaluate_metric.TEXTS, evaluate_metric.VECTORS],
+            features=[evaluate_metric.TEXTS, evaluate_metric.IDS_OR_VECTORS],
             reference_urls=["https://arxiv.org/abs/2210.02410"],
         )
 
     def _compute(self, predictions: Any, **options: Any) -> dict[str, Any]:
-        return vendi_score(predictions, **options)
+        rows = evaluate_metric.whole_numbers(predictions) if options.get("kernel") == "features" else predictions
+        return super()._compute(rows, **options)

@@ -9,7 +9,7 @@ import pytest
 
 from fac_datasets import diversity
 from fac_datasets.diversity.ngrams import words
-from fac_datasets.errors import OptionError
+from fac_datasets.errors import OptionError, RowError
 from tests.diversity.cases import nltk, reference_ngrams
 from tests.tiny import TEXTS
 
@@ -29,7 +29,7 @@ def test_ngrams_are_those_of_nltk(n: int) -> None:
 
 
 def test_a_text_that_is_not_unicode_is_an_error() -> None:
-    with pytest.raises(OptionError, match="not valid Unicode"):
+    with pytest.raises(RowError, match="row 1 is not valid Unicode"):
         diversity.distinct_n(["fine", "broken \ud800"])
 
 

@@ -19,7 +19,9 @@ def test_novelsum_is_the_definition_row_by_row(density_power: float, distance_po
         squared = [2 * distance for distance in distances if distance > 1e-9][:neighbors]
         weights = [1 / rank**distance_power for rank in range(1, len(units))]
         total += np.average(distances, weights=weights) / np.mean(squared) ** density_power
-    values = diversity.novelsum(rows, neighbors=neighbors, density_power=density_power, distance_power=distance_power)
+    values = diversity.novelsum(
+        rows, include_self=False, neighbors=neighbors, density_power=density_power, distance_power=distance_power
+    )
     assert values["novelsum"] == pytest.approx(total / len(units), rel=1e-5)
 
 
