@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from fac_datasets.errors import ColumnError, DatasetError, OptionError, RowError
 from fac_datasets.rows.text_columns import as_text, normalise_message
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Kind = Literal["texts", "chats", "numbers"]
 """What rows hold; lists of numbers are feature ids or vectors, which the measure has to know."""
@@ -45,7 +47,7 @@ def rows_of(given: Any, name: str = "rows") -> list[Any] | NDArray[Any]:
         return list(given) if given.dtype == object else given
     if is_instance(given, "torch", "Tensor") and given.ndim:
         return _array(given)
-    if isinstance(given, pa.Array | pa.ChunkedArray):
+    if is_instance(given, "pyarrow", "Array") or is_instance(given, "pyarrow", "ChunkedArray"):
         return _of_arrow(given)
     if is_instance(given, "datasets.arrow_dataset", "Column"):
         return _of_column(given)
@@ -85,6 +87,7 @@ def _array(given: Any) -> NDArray[Any]:
 
 def _of_arrow(column: pa.Array | pa.ChunkedArray) -> list[Any] | NDArray[Any]:
     """Lists of numbers as arrays without a Python object for each number; whatever else as Python has it."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     kind = column.type
@@ -105,6 +108,8 @@ def _of_arrow(column: pa.Array | pa.ChunkedArray) -> list[Any] | NDArray[Any]:
 
 def _of_column(column: Any) -> list[Any] | NDArray[Any]:
     """A column of a dataset, in the types that it is stored in, unless a transform makes it."""
+    import pyarrow as pa
+
     source = column.source
     if is_instance(source, "datasets.arrow_dataset", "Column") or source.format["type"] == "custom":
         return list(column[:])

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from fac_datasets.errors import ColumnError
 
 if TYPE_CHECKING:
     import datasets
+    import pyarrow as pa
 
 
 def as_table(batch: Mapping[str, Any]) -> pa.Table:
     """Columns of arrays, as Ray hands them over, as a table; numbers keep their types."""
+    import pyarrow as pa
 
     def plain(column: Any) -> Any:
         if isinstance(column, np.ndarray) and column.ndim == 1 and column.dtype != object:
@@ -34,6 +35,7 @@ def with_columns(table: pa.Table, columns: Mapping[str, list[Any]], types: Mappi
         types: of `datasets`, by name.
     """
     import datasets
+    import pyarrow as pa
 
     table = table.drop_columns([name for name in table.column_names if name in columns])
     for field in datasets.Features(types).arrow_schema:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from fac_datasets.errors import ColumnError, RowError
 
@@ -97,6 +96,8 @@ def read_rows(batch: Mapping[str, Sequence[Any]], columns: tuple[str, ...]) -> l
 
 def _plain(column: Any) -> list[Any]:
     """A column of a batch in any of the forms in which libraries hand it over, as a list."""
+    import pyarrow as pa
+
     if isinstance(column, pa.Array | pa.ChunkedArray):
         return list(column.to_pylist())
     # Ray hands over lists of messages as arrays of dictionaries.
@@ -105,6 +106,8 @@ def _plain(column: Any) -> list[Any]:
 
 def is_chat(batch: Any, columns: tuple[str, ...]) -> bool:
     """Whether the rows are lists of messages: by the column's type where the batch has one, else by what it holds."""
+    import pyarrow as pa
+
     table = batch if isinstance(batch, pa.Table) else getattr(batch, "pa_table", None)
     if table is not None:
         return bool(pa.types.is_nested(table.schema.field(columns[0]).type))
