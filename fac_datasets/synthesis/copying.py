@@ -71,8 +71,8 @@ class CopyIndex:
 
     Example:
         >>> index = CopyIndex()
-        >>> index.add(words_of("Boil the rice in plenty of salted water."))
-        >>> list(index.matches(words_of("Then boil the rice in plenty of salted water, and wait.")))
+        >>> index.add(words_of("Boil the rice in plenty of salted water for nine minutes."))
+        >>> list(index.matches(words_of("Boil the rice in plenty of salted water for nine minutes, and wait.")))
         [Match(place=0, share=1.0)]
     """
 

@@ -9,7 +9,7 @@ import datasets
 import pytest
 
 from fac_datasets import review
-from fac_datasets.errors import ReviewError
+from fac_datasets.errors import OptionError, ReviewError
 from fac_datasets.review import server as connections
 from fac_datasets.review.server import connect, repeated
 from tests.command_line import command
@@ -135,9 +135,8 @@ def test_a_user_without_a_workspace_is_told_so(server: ArgillaServer, client: ar
 def test_an_address_needs_a_scheme_and_a_host(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARGILLA_API_URL", url)
     monkeypatch.setenv("ARGILLA_API_KEY", "a-secret-key")
-    with pytest.raises(ReviewError, match="is no address of a server; write http:// or https:// and a host") as refused:
+    with pytest.raises(OptionError, match=r"^ARGILLA_API_URL is no address such as http://localhost:6900$"):
         connect()
-    assert one_sentence(refused) and repr(url) in str(refused.value) and "a-secret-key" not in str(refused.value)
 
 
 @pytest.mark.slow
