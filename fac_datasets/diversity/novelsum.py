@@ -63,8 +63,8 @@ def novelsum(
         ColumnError, DatasetError, RowError: see `fac_datasets.diversity.embeddings.embeddings_of`.
 
     Example:
-        >>> novelsum([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]], distance_power=0)["novelsum"]
-        0.8888888888888888
+        >>> novelsum([[1.0, 0.0], [0.0, 1.0]])["novelsum"]
+        0.3333333333333333
     """
     _require_options(include_self, distance_power, density_power, neighbors)
     require_model(model)

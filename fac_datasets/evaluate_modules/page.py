@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,10 @@ import gradio as gr
 import numpy as np
 
 from fac_datasets.diversity.all_measures import measures_table
-from fac_datasets.errors import FacDatasetsError
+from fac_datasets.errors import ColumnError, FacDatasetsError, RowError
 from fac_datasets.plots import growth_figure
 from fac_datasets.rows.loading import load_rows
-from fac_datasets.rows.text_columns import row_texts
+from fac_datasets.rows.text_columns import CANDIDATES, row_texts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,21 +63,38 @@ def metric_page(
             pasted = gr.Textbox(label="Texts, one a line", lines=8, value=_EXAMPLE)
             file = gr.File(label="or a file with texts", file_types=list(FILES), type="filepath")
         button = gr.Button("Measure", variant="primary")
-        with gr.Row():
-            values = gr.Markdown()
-            plot = gr.Plot(show_label=False)
-        button.click(show, [pasted, file], [values, plot])
+        # Below each other: side by side a telephone shows neither.
+        values = gr.Markdown()
+        plot = gr.Plot(show_label=False)
+        on_click(button, show, [pasted, file], [values, plot])
     return page
+
+
+def on_click(
+    button: gr.Button, show: Callable[..., Any], inputs: Sequence[gr.Component], outputs: Sequence[gr.Component]
+) -> None:
+    """Empty the outputs, then fill them, so that an error does not leave what was measured before."""
+    cleared = button.click(lambda: (None,) * len(outputs), None, [*outputs], api_visibility="private")
+    cleared.then(show, [*inputs], [*outputs])
 
 
 def texts_of(pasted: str, file: str | None) -> list[str]:
     """The texts of a file or, without one, of a text box, one a line.
 
     Raises:
-        gradio.Error: there are none.
+        gradio.Error: there are none, or it is not plain which column holds them.
     """
     if file and Path(file).suffix != ".txt":
-        texts = row_texts(load_rows(file))
+        rows = load_rows(file)
+        try:
+            texts = row_texts(rows)
+        except RowError:
+            raise
+        except ColumnError as error:
+            raise gr.Error(
+                f"The columns of the file are {', '.join(rows.column_names)}. One of {', '.join(CANDIDATES)} is "
+                f"measured: give the file one of these, and no other of them."
+            ) from error
     else:
         try:
             lines = (Path(file).read_text(encoding="utf-8") if file else pasted).splitlines()

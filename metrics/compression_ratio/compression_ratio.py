@@ -11,7 +11,7 @@ Bytes of all texts over their bytes when compressed by gzip: the more they repea
 
 _KWARGS_DESCRIPTION = """
 Args:
-    predictions: the texts to measure.
+    predictions: the texts or chats to measure.
     references: not used; accepted so that the metric combines with those that have an anchor.
 
 Returns:

@@ -13,7 +13,7 @@ underscores), or of other visible characters.
 
 _KWARGS_DESCRIPTION = """
 Args:
-    predictions: the texts to measure.
+    predictions: the texts or chats to measure.
     n: length of the n-grams, or a list of lengths; by default [1, 2].
     tokenize: a function that takes a text and gives its tokens.
     vocabulary_size: of the adjusted variant; by default 30,522.

@@ -4,7 +4,7 @@ import gradio as gr
 from matplotlib.figure import Figure
 
 from fac_datasets.errors import FacDatasetsError
-from fac_datasets.evaluate_modules.page import FILES, texts_of
+from fac_datasets.evaluate_modules.page import FILES, on_click, texts_of
 from fac_datasets.evaluate_modules.text_coverage import coverage_of_inputs
 from fac_datasets.plots import growth_figure
 
@@ -43,10 +43,9 @@ with gr.Blocks(title="Feature activation coverage") as demo:
     threshold_box = gr.Dropdown(["q50", "q75", "q90", "q95", "q99"], value="q90", label="Threshold (quantile)")
     button = gr.Button("Measure", variant="primary")
     outcome = gr.Markdown()
-    with gr.Row():
-        missing = gr.JSON(label="Missing features, those of most anchor texts first", max_height=400)
-        plot = gr.Plot(show_label=False)
-    button.click(measure, [texts_box, texts_file, anchor_box, anchor_file, threshold_box], [outcome, missing, plot])
+    plot = gr.Plot(show_label=False)
+    missing = gr.JSON(label="Missing features, those of most anchor texts first", max_height=400)
+    on_click(button, measure, [texts_box, texts_file, anchor_box, anchor_file, threshold_box], [outcome, missing, plot])
 
 if __name__ == "__main__":
     demo.launch()

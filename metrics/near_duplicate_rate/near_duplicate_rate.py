@@ -12,7 +12,7 @@ similarity, estimated by MinHash (datasketch, 128 permutations).
 
 _KWARGS_DESCRIPTION = """
 Args:
-    predictions: the texts to measure.
+    predictions: the texts or chats to measure.
     threshold: Jaccard similarity from which texts are alike; by default 0.8.
     tokenize: a function that takes a text and gives its words.
     seed: of the hashes.

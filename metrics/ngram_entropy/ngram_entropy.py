@@ -13,7 +13,7 @@ visible characters.
 
 _KWARGS_DESCRIPTION = """
 Args:
-    predictions: the texts to measure.
+    predictions: the texts or chats to measure.
     n: length of the n-grams, or a list of lengths; by default [1, 2].
     tokenize: a function that takes a text and gives its tokens.
     references: not used; accepted so that the metric combines with those that have an anchor.

@@ -6,14 +6,14 @@ from fac_datasets.diversity import novelsum
 from fac_datasets.evaluate_modules import metric as evaluate_metric
 
 _DESCRIPTION = """
-NovelSum: the mean over rows of the average cosine distance to all rows, in which near ones weigh most and a row is its
-own nearest; on request times a power of the density around the row. Time grows with the square of the rows.
+NovelSum: the mean over rows of the average cosine distance to all rows, in which near ones weigh most, and the row
+itself first; on request times a power of the density around the row. Time grows with the square of the rows.
 """
 
 _KWARGS_DESCRIPTION = """
 Args:
-    predictions: the texts to measure, or their embeddings.
-    include_self: whether a row is its own nearest, at distance 0; by default True.
+    predictions: the texts or chats to measure, or their embeddings.
+    include_self: whether a row is its own nearest, at distance 0; by default true.
     distance_power: by default 1; 0 weighs all rows alike.
     density_power: by default 0, which leaves the density out.
     neighbors: rows whose distance gives the density; by default 10.
@@ -26,8 +26,8 @@ Returns:
 
 Examples:
     >>> metric = evaluate.load("novelsum")
-    >>> metric.compute(predictions=[[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])["novelsum"]
-    0.5757575757575757
+    >>> metric.compute(predictions=[[1.0, 0.0], [0.0, 1.0]])["novelsum"]
+    0.3333333333333333
 """
 
 _CITATION = """

@@ -12,7 +12,7 @@ not from a sample of pairs.
 
 _KWARGS_DESCRIPTION = """
 Args:
-    predictions: the texts to measure, or their embeddings.
+    predictions: the texts or chats to measure, or their embeddings.
     model: name or folder of a sentence-transformers model; by default all-MiniLM-L6-v2.
     references: not used; accepted so that the metric combines with those that have an anchor.
 

@@ -12,7 +12,7 @@ fine ones of a spaCy pipeline; by default en_core_web_sm.
 
 _KWARGS_DESCRIPTION = """
 Args:
-    predictions: the texts to measure.
+    predictions: the texts or chats to measure.
     n: length of the n-grams, or a list of lengths; by default 2.
     pipeline: name of an installed spaCy pipeline with a tagger.
     references: not used; accepted so that the metric combines with those that have an anchor.

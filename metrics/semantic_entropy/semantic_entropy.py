@@ -12,7 +12,7 @@ those of k-means (scikit-learn) on unit vectors, the best of 4 starts.
 
 _KWARGS_DESCRIPTION = """
 Args:
-    predictions: the texts to measure, or their embeddings.
+    predictions: the texts or chats to measure, or their embeddings.
     k: number of clusters; by default 10, at most the number of rows.
     seed: of the clustering.
     model: name or folder of a sentence-transformers model; by default all-MiniLM-L6-v2.
@@ -21,6 +21,7 @@ Args:
 Returns:
     semantic_entropy: in bits.
     semantic_entropy_normalized: in [0, 1].
+    semantic_entropy_k: the k that was used.
     n_rows, n_tokens: rows, and words of texts (None for embeddings).
 
 Examples:

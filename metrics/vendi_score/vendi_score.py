@@ -15,7 +15,7 @@ estimate with its standard error.
 
 _KWARGS_DESCRIPTION = """
 Args:
-    predictions: the texts to measure, their embeddings, or for each row the list of its active feature ids.
+    predictions: the texts or chats to measure, their embeddings, or for each row the list of its active feature ids.
     kernel: "embeddings" (default), or "features" for feature ids.
     model: name or folder of a sentence-transformers model; by default all-MiniLM-L6-v2.
     seed: of the estimate.
