@@ -285,7 +285,8 @@ def _identity_of_table(table: datasets.Dataset) -> list[str]:
     """What decides what is made of a feature table: its content, and the spaces of its features."""
     from fac_datasets.rows.dataset_identity import content_fingerprint
 
-    return [content_fingerprint(table), *sorted({str(space) for space in table["feature_space"]})]
+    spaces = set(table["feature_space"]) if "feature_space" in table.column_names else set()
+    return [content_fingerprint(table), *sorted(map(str, spaces))]
 
 
 def _finish(
