@@ -77,7 +77,6 @@ def explain(
     from fac_datasets.interpretation.explain import explain as name_features
     from fac_datasets.interpretation.explain import naming_requests, verification_requests, verify_explanations
     from fac_datasets.interpretation.explainers import EXPLAINERS
-    from fac_datasets.rows.dataset_identity import content_fingerprint
 
     source = _rows(table_name)
     generator = generation.generator(device)
@@ -104,7 +103,7 @@ def explain(
         return named if generator is None else verify_explanations(named, generator, journal)
 
     identity = {
-        "table": content_fingerprint(source),
+        "table": _identity_of_table(source),
         "generator": generator.key if generator else None,
         **({"explainer": explainer} if explainer else {}),
     }
@@ -147,7 +146,6 @@ def relevance(
     from fac_datasets.interpretation.contrast import contrast_relevance, split_by_label
     from fac_datasets.interpretation.explain import unverified, verification_requests, verify_explanations
     from fac_datasets.interpretation.relevance import Guideline, judge_relevance, relevance_requests
-    from fac_datasets.rows.dataset_identity import content_fingerprint
 
     generator = generation.generator(extraction.device)
     if not (guideline or contrast or effect):
@@ -201,7 +199,7 @@ def relevance(
         return found
 
     identity = {
-        "table": content_fingerprint(source),
+        "table": _identity_of_table(source),
         "generator": generator.key if generator else None,
         "guideline": [rules.name, rules.text] if rules else None,
         "rows": {name: _identity_of(rows, extractor) for name, rows in given.items()},
@@ -232,7 +230,6 @@ def score(
 ) -> None:
     """Score each name on spans that it was not made from: AUROC, and with a model detection and fuzzing."""
     from fac_datasets.interpretation.scoring import KINDS, held_out_spans, score_explanations, scoring_questions
-    from fac_datasets.rows.dataset_identity import content_fingerprint
 
     source = _rows(table_name)
     generator = generation.generator(extraction.device)
@@ -256,7 +253,7 @@ def score(
         )
 
     identity = {
-        "table": content_fingerprint(source),
+        "table": _identity_of_table(source),
         "generator": generator.key if generator else None,
         "rows": None if rows is None else _identity_of(rows, extractor),
         "options": [embedding_model, reading.column, seed],
@@ -273,13 +270,23 @@ def _rows(name: str) -> datasets.Dataset:
 
 
 def _identity_of(rows: datasets.Dataset, extractor: FeatureExtractor) -> list[str]:
-    """What decides the features of rows: their content, and the space that they are in or will be in."""
+    """What decides the features of rows: their content, the space that they are in or will be in, and what is there."""
     from fac_datasets.feature_space import dataset_space
-    from fac_datasets.rows.dataset_identity import content_fingerprint
+    from fac_datasets.rows.dataset_identity import content_fingerprint, features_fingerprint
 
     prefix = extractor.prefix(rows.features)
     there = f"{prefix}feature_space" in rows.column_names
-    return [content_fingerprint(rows), str(dataset_space(rows, prefix) if there else extractor.feature_space)]
+    if not there:
+        return [content_fingerprint(rows), str(extractor.feature_space)]
+    return [content_fingerprint(rows), str(dataset_space(rows, prefix)), features_fingerprint(rows, prefix)]
+
+
+def _identity_of_table(table: datasets.Dataset) -> list[str]:
+    """What decides what is made of a feature table: its content, and the spaces of its features."""
+    from fac_datasets.rows.dataset_identity import content_fingerprint
+
+    spaces = set(table["feature_space"]) if "feature_space" in table.column_names else set()
+    return [content_fingerprint(table), *sorted(map(str, spaces))]
 
 
 def _finish(

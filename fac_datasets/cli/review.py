@@ -98,7 +98,7 @@ def pull_explanations(
 
     rows = load_rows(table)
     reviewed = review.pull_explanations(rows, name, workspace=workspace, consensus=consensus)
-    _claim(out, "explanations", rows, name, consensus, overwrite)
+    _claim(out, "explanations", rows, [name, workspace, consensus], overwrite)
     _write(out, reviewed)
     print(f"{out}: {len(relevant_features(reviewed)):,} of {len(reviewed):,} features are relevant")
 
@@ -122,7 +122,7 @@ def pull_samples(
     rows = load_synthetic(data, column)
     extractor = extraction.extractor()
     reviewed = review.pull_samples(rows, name, workspace=workspace, consensus=consensus, extractor=extractor)
-    _claim(out, "samples", rows, name, consensus, overwrite)
+    _claim(out, "samples", rows, [name, workspace, consensus], overwrite)
     _write(out, reviewed)
     accepted = sum(decision is True for decision in reviewed["accepted"])
     edited = sum(text is not None for text in reviewed["original_text"])
@@ -157,12 +157,12 @@ def _report(path: Path | None) -> dict[str, Any] | None:
     return content
 
 
-def _claim(out: Path, what: str, rows: datasets.Dataset, name: str, consensus: str, overwrite: bool) -> None:
+def _claim(out: Path, what: str, rows: datasets.Dataset, options: list[str | None], overwrite: bool) -> None:
     """Take a folder for what was pulled; before, a name that is none would take it, or empty it."""
     from fac_datasets.files.output_folder import claim
     from fac_datasets.rows.dataset_identity import content_fingerprint
 
-    identity = {"command": f"review pull {what}", "rows": content_fingerprint(rows), "options": [name, consensus]}
+    identity = {"command": f"review pull {what}", "rows": content_fingerprint(rows), "options": options}
     claim(out, RECORD, identity, parts=("data",), overwrite=overwrite)
 
 

@@ -91,43 +91,28 @@ def evaluate(
     """Measure an SAE on held-out text; writes report.json and report.png."""
     import json
 
-    from fac_datasets.backbone.identity import backbone_info
     from fac_datasets.errors import OutputError
     from fac_datasets.files.atomic import write_atomically
     from fac_datasets.plots import evaluation_png
-    from fac_datasets.rows.dataset_identity import identify
-    from fac_datasets.sae.evaluation import evaluate_sae
-    from fac_datasets.sae.loading import find_sae
+    from fac_datasets.sae.evaluation import evaluate_sae, evaluation_identity
 
     texts = [reading.load(one) for one in data]
     path = out / "report.json"
-    if path.exists() and not overwrite:
-        report = json.loads(path.read_text())
-        info = backbone_info(backbone)
-        asked = {
-            "sae_digest": find_sae(sae).digest,
-            "backbone_digest": info.digest,
-            "renders": list(render or info.renders),
-            "datasets": [identify(one)._asdict() for one in texts],
-            "max_tokens": max_tokens,
-            "dtype": dtype,
-        }
-        differing = [name for name, value in asked.items() if report.get(name) != value]
+    options: dict[str, Any] = {
+        "column": reading.column,
+        "kind_column": kind_column,
+        "renders": render,
+        "max_tokens": max_tokens,
+        "dtype": dtype,
+    }
+    report = _kept_report(path)
+    if report and not overwrite:
+        asked = evaluation_identity(backbone, sae, texts, **options)
+        differing = [name for name, value in asked.items() if name not in report or report[name] != value]
         if differing:
             raise OutputError(f"{path} is of other {', '.join(differing)}; choose another --out, or say --overwrite")
     else:
-        report = evaluate_sae(
-            backbone,
-            sae,
-            texts,
-            column=reading.column,
-            kind_column=kind_column,
-            renders=render,
-            max_tokens=max_tokens,
-            other_backbone=other_backbone,
-            device=device,
-            dtype=dtype,
-        )
+        report = evaluate_sae(backbone, sae, texts, other_backbone=other_backbone, device=device, **options)
         write_atomically(path, (json.dumps(report, indent=2) + "\n").encode())
         write_atomically(out / "report.png", evaluation_png(report))
     for kind, part in {"all": report, **report["kinds"]}.items():
@@ -135,6 +120,27 @@ def evaluate(
             f"{kind}: {part['tokens']:,} tokens, fraction of variance unexplained {part['fvu']:.3f}, L0 "
             f"{part['l0']:.1f}, never active {part['dead_share']:.2%}, loss recovered {part['loss_recovered']:.3f}"
         )
+
+
+def _kept_report(path: Path) -> dict[str, Any]:
+    """The report of an SAE in a file; empty where there is no file.
+
+    Raises:
+        OutputError: the file is something else, which must not be written over.
+    """
+    import json
+
+    from fac_datasets.errors import OutputError
+
+    if not path.exists():
+        return {}
+    try:
+        report = json.loads(path.read_text())
+    except ValueError:
+        report = None
+    if not isinstance(report, dict) or "sae_digest" not in report:
+        raise OutputError(f"{path} is no report of an SAE and is kept; choose another --out")
+    return report
 
 
 @app.command()

@@ -50,6 +50,8 @@ def claim(
         known = (folder / record).read_text() if (folder / record).exists() else None
         if known == wanted:
             return False
+        if known is not None and not _is_record(known, identity):
+            raise OutputError(f"{folder / record} is no record of fac-datasets; choose another folder")
         if known is not None and not overwrite:
             raise OutputError(f"{folder} holds a run with other data or options; choose another folder, or --overwrite")
         if known is not None:
@@ -66,6 +68,15 @@ def claim(
     except OSError as error:
         raise OutputError(f"the output folder {folder} cannot be written: {error}") from error
     return True
+
+
+def _is_record(content: str, identity: dict[str, Any]) -> bool:
+    """Whether a file of a record's name holds most of what such a record holds, which differs between versions."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and 2 * len(found.keys() & identity.keys()) > len(identity)
 
 
 def write_table(folder: Path, table: datasets.Dataset) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -113,7 +114,16 @@ def ablation_relevance(
         # Rows without a label have no right answer.
         dataset = _labelled(dataset, question)
     wanted = _candidates(table, features)[:most]
-    identity = [wanted, str(extractor.feature_space), content_fingerprint(dataset), column, question, _BATCH_TOKENS]
+    identity = [
+        version("fac-datasets"),
+        wanted,
+        str(extractor.feature_space),
+        extractor.roles,
+        content_fingerprint(dataset),
+        column,
+        question,
+        _BATCH_TOKENS,
+    ]
     found = _Ablation(extractor, dataset, column, question).effects(wanted, _Measured(journal, identity))
     effects = {feature: _effect(values) for feature, values in zip(wanted, found, strict=True)}
     adjusted = _adjusted(effects)

@@ -69,6 +69,24 @@ def content_fingerprint(dataset: datasets.Dataset) -> str:
     return digest.hexdigest()[:16]
 
 
+def features_fingerprint(dataset: datasets.Dataset, prefix: str = "") -> str:
+    """First 16 hex digits of the sha256 over the features of rows and where they peak, wherever they are stored.
+
+    Args:
+        dataset: with feature columns.
+        prefix: of these columns.
+    """
+    parts_of_a_peak = ("ids", "activations", "starts", "ends", "messages")
+    names = [name for part in parts_of_a_peak if (name := f"{prefix}feature_{part}") in dataset.column_names]
+    digest = hashlib.sha256(json.dumps(names).encode())
+    for batch in dataset.select_columns(names).with_format("arrow").iter(batch_size=10_000):
+        for name in names:
+            column = batch.column(name).combine_chunks()
+            for part in (column.value_lengths(), column.flatten()):
+                digest.update(part.to_numpy(zero_copy_only=False).tobytes())
+    return digest.hexdigest()[:16]
+
+
 def source_columns(dataset: datasets.Dataset) -> list[str]:
     """The columns that are no feature columns, sorted."""
     from fac_datasets.feature_space import feature_columns

@@ -7,7 +7,9 @@ between two chunks, and a position in the rows is all that a resumed run needs.
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -16,15 +18,13 @@ import datasets
 import numpy as np
 import torch
 from datasets.distributed import split_dataset_by_node
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from fac_datasets.backbone.model import Backbone
 from fac_datasets.backbone.rendering import Row
 from fac_datasets.backbone.windows import Window
-from fac_datasets.errors import OptionError, TrainingError
-from fac_datasets.files.atomic import write_atomically
+from fac_datasets.errors import OptionError, OutputError, TrainingError
+from fac_datasets.files.sealed_tensors import load_sealed, save_sealed
 from fac_datasets.rows.dataset_identity import identify
 from fac_datasets.rows.text_columns import read_rows, resolve_column
 
@@ -196,7 +196,7 @@ class Rows:
             source.go_to(place)
 
     def identity(self) -> list[dict[str, Any]]:
-        """What the datasets are, with their shares; of a stream its name, since its rows are not known beforehand."""
+        """What the datasets are, with their shares; a stream is told by its name and its first rows."""
         return [
             {**_identity(source.texts, source.columns), "share": round(float(share), 6)}
             for source, share in zip(self.sources, self.shares, strict=True)
@@ -212,7 +212,16 @@ def _identity(texts: Texts, columns: tuple[str, ...]) -> dict[str, Any]:
         "revision": str(info.version or ""),
         "split": str(texts.split or ""),
         "columns": list(columns),
+        "first_rows": _first_rows(texts, columns),
     }
+
+
+def _first_rows(stream: datasets.IterableDataset, columns: tuple[str, ...]) -> str:
+    """First 16 hex digits of the sha256 over what a stream begins with: files of one kind have one name."""
+    digest = hashlib.sha256()
+    for row in stream.take(_ROWS):
+        digest.update(json.dumps([row[name] for name in columns], default=str).encode())
+    return digest.hexdigest()[:16]
 
 
 class Chunk(NamedTuple):
@@ -224,6 +233,14 @@ class Chunk(NamedTuple):
     """Vectors that were dropped as attention sinks."""
 
 
+class ChunkCache(NamedTuple):
+    """Where chunks are kept, and what decides them."""
+
+    folder: Path
+    key: str
+    """Digest of backbone, texts, seed and whatever else a chunk depends on; a chunk of another key is not used."""
+
+
 class ResidualStream:
     """Chunks of residual vectors, computed by a backbone or read from a cache on disk.
 
@@ -232,7 +249,7 @@ class ResidualStream:
         rows: the text.
         max_length: tokens in a window.
         truncate: cut longer rows instead of reading them in several windows.
-        cache: folder in which each chunk is kept, so that several SAEs or passes share one pass through the backbone.
+        cache: keeps each chunk, so that several SAEs or passes share one pass through the backbone.
     """
 
     def __init__(
@@ -242,7 +259,7 @@ class ResidualStream:
         *,
         max_length: int,
         truncate: bool,
-        cache: Path | None = None,
+        cache: ChunkCache | None = None,
     ) -> None:
         self.backbone, self.rows = backbone, rows
         self.max_length, self.truncate = max_length, truncate
@@ -254,32 +271,38 @@ class ResidualStream:
         Args:
             number: counted from 0 in each pass over the rows.
             at_least: vectors wanted; a few more may come.
+
+        Raises:
+            TrainingError: the cache holds a chunk of that number that is of something else, or the rows hold no tokens.
         """
         if self.cache is None:
             return self._compute(at_least)
-        path = self.cache / f"chunk-{number:05d}.safetensors"
-        before = json.dumps(self.rows.position)
-        if path.exists():
-            chunk, after = self._read(path, before)
-            # The last chunk of a shorter run holds too few.
-            if len(chunk.vectors) >= at_least:
-                self.rows.go_to(after)
-                return chunk
+        path = self.cache.folder / f"chunk-{number:05d}.safetensors"
+        decisive = {"key": self.cache.key, "before": json.dumps(self.rows.position)}
+        kept = self._kept(path, decisive)
+        # The last chunk of a shorter run holds too few.
+        if kept is not None and len(kept[0].vectors) >= at_least:
+            chunk, after = kept
+            self.rows.go_to(after)
+            return chunk
         chunk = self._compute(at_least)
-        metadata = {"before": before, "after": json.dumps(self.rows.position), "outliers": str(chunk.outliers)}
-        write_atomically(path, save({"vectors": chunk.vectors.cpu().contiguous()}, metadata))
+        metadata = {**decisive, "after": json.dumps(self.rows.position), "outliers": str(chunk.outliers)}
+        save_sealed(path, {"vectors": chunk.vectors}, metadata)
         return chunk
 
-    def _read(self, path: Path, before: str) -> tuple[Chunk, dict[str, Any]]:
+    def _kept(self, path: Path, decisive: Mapping[str, str]) -> tuple[Chunk, dict[str, Any]] | None:
+        """A chunk of the cache, and where the rows stand behind it; None where there is none that is whole."""
+        if not path.exists():
+            return None
         try:
-            with safe_open(path, "pt") as stream:
-                metadata = stream.metadata()
-                vectors = stream.get_tensor("vectors")
-        except (SafetensorError, OSError) as error:
-            raise TrainingError(f"{path} in the cache is damaged ({error}); delete it and run again") from error
-        if metadata["before"] != before:
-            raise TrainingError(f"{path} does not follow the rows read so far; use another cache folder")
-        return Chunk(vectors.to(self.backbone.device), int(metadata["outliers"])), json.loads(metadata["after"])
+            tensors, metadata = load_sealed(path)
+        except OutputError as error:
+            warnings.warn(f"{error}; this chunk of the cache is made again", stacklevel=3)
+            return None
+        if any(metadata.get(name) != value for name, value in decisive.items()):
+            raise TrainingError(f"{path} is of other texts, settings or another backbone; use another cache folder")
+        vectors = tensors["vectors"].to(self.backbone.device)
+        return Chunk(vectors, int(metadata["outliers"])), json.loads(metadata["after"])
 
     def _compute(self, at_least: int) -> Chunk:
         kept: list[Tensor] = []

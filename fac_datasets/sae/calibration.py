@@ -97,11 +97,14 @@ class Calibration:
                 tensors = {name: stream.get_tensor(name) for name in ("quantiles", "firing_rates")}
             for name in ("layer", "n_tokens", "n_rare"):
                 metadata[name] = int(metadata[name])
-            return cls(**tensors, **metadata)
+            found = cls(**tensors, **metadata)
+            if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+                raise ValueError("it holds values that are not finite")
         except (SafetensorError, TypeError, KeyError, ValueError) as error:
             raise CalibrationMissing(
                 f"{path} is damaged ({error}); write it anew with: fac-datasets sae calibrate"
             ) from error
+        return found
 
 
 def calibration_key(space: FeatureSpace | Calibration) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,17 @@ def evaluate_sae(
     require_match(found.config, info, found.config.layer, other_backbone=other_backbone)
     several = [texts] if isinstance(texts, datasets.Dataset) else list(texts)
     turns = tuple(renders) if renders else info.renders
+    identity = evaluation_identity(
+        backbone,
+        sae,
+        several,
+        column=column,
+        kind_column=kind_column,
+        renders=turns,
+        max_tokens=max_tokens,
+        max_length=max_length,
+        dtype=dtype,
+    )
     tokenizer = load_tokenizer(info.path)
     windows, kinds = _windows(tokenizer, several, column, kind_column, turns, max_length, max_tokens)
     if not windows:
@@ -158,18 +170,44 @@ def evaluate_sae(
         whole = whole.merged(other)
     return {
         "sae": found.config.name,
-        "sae_digest": found.digest,
         "backbone": info.name,
-        "backbone_digest": info.digest,
         "layer": found.config.layer,
-        "renders": list(turns),
-        "datasets": [identify(source)._asdict() for source in several],
-        "max_tokens": max_tokens,
-        "max_length": max_length,
-        "dtype": dtype,
+        **identity,
         **whole.measures(),
         "kinds": {kind: part.measures() for kind, part in sums.items()} if kind_column else {},
         "density": _density(whole),
+    }
+
+
+def evaluation_identity(
+    backbone: str,
+    sae: str | Path,
+    texts: Sequence[datasets.Dataset],
+    *,
+    column: str | None = None,
+    kind_column: str | None = None,
+    renders: Sequence[str] | None = None,
+    max_tokens: int | None = None,
+    max_length: int = 512,
+    dtype: str = "float32",
+) -> dict[str, Any]:
+    """Everything that decides what `evaluate_sae` measures, which stands in its report; loads no weights.
+
+    Args:
+        backbone: as of `evaluate_sae`, like all others.
+    """
+    info = backbone_info(backbone)
+    return {
+        "version": version("fac-datasets"),
+        "sae_digest": find_sae(sae).digest,
+        "backbone_digest": info.digest,
+        "renders": list(renders or info.renders),
+        "datasets": [identify(source)._asdict() for source in texts],
+        "columns": [list(resolve_column(source.features, column)) for source in texts],
+        "kind_column": kind_column,
+        "max_tokens": max_tokens,
+        "max_length": max_length,
+        "dtype": dtype,
     }
 
 

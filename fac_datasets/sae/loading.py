@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from safetensors import SafetensorError
 
 from fac_datasets.errors import OptionError, SAEFormatError
@@ -50,7 +51,7 @@ class FoundSAE(NamedTuple):
         """The SAE in float32, frozen.
 
         Raises:
-            SAEFormatError: the weights are damaged or do not fit the configuration.
+            SAEFormatError: the weights are damaged, not finite, or do not fit the configuration.
         """
         sae = SparseAutoencoder(self.config)
         try:
@@ -62,6 +63,11 @@ class FoundSAE(NamedTuple):
                 f"{self.weights} cannot be read as a {self.config.architecture} SAE of {self.config.d_sae} features on "
                 f"{self.config.d_in} inputs (format {self.format.name!r}): {error}"
             ) from error
+        damaged = [name for name, tensor in sae.state_dict().items() if not torch.isfinite(tensor).all()]
+        if damaged:
+            raise SAEFormatError(
+                f"{self.weights} holds values in {', '.join(damaged)} that are not finite; fetch or train it again"
+            )
         return sae.eval().requires_grad_(False)
 
 

@@ -67,6 +67,8 @@ class SAEConfig:
         if self.normalization not in NORMALIZATIONS:
             known = ", ".join(map(repr, NORMALIZATIONS))
             raise SAEFormatError(f"normalization {self.normalization!r} is not known; known: {known}")
+        if not 0 < self.input_scale < math.inf:
+            raise SAEFormatError(f"input_scale={self.input_scale} is no positive number")
         return make_architecture(self.architecture, self.d_sae, self.k)
 
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import Tensor
 
-from fac_datasets.errors import TrainingError
-from fac_datasets.files.atomic import write_atomically
+from fac_datasets.errors import OutputError, TrainingError
+from fac_datasets.files.sealed_tensors import load_sealed, save_sealed
 from fac_datasets.sae.training.config import TrainingConfig
 
 
@@ -59,7 +58,7 @@ class Checkpoint:
     """Of each process in its rows."""
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file, whole or not at all."""
+        """Write one safetensors file with its digest, whole or not at all."""
         tensors = {f"sae.{name}": tensor for name, tensor in self.weights.items()}
         for index, state in self.optimizer.items():
             tensors.update({f"adam.{index}.{name}": torch.as_tensor(value) for name, value in state.items()})
@@ -70,7 +69,7 @@ class Checkpoint:
             "rows": json.dumps(self.positions),
             "input_scale": repr(self.input_scale),
         }
-        write_atomically(path, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata))
+        save_sealed(path, tensors, metadata)
 
     @classmethod
     def load(cls, path: Path, wanted: dict[str, str]) -> Checkpoint:
@@ -81,17 +80,19 @@ class Checkpoint:
             wanted: identity of the run that goes on.
 
         Raises:
-            TrainingError: it is damaged, or of another run.
+            TrainingError: it is damaged or changed, of another run, or holds values that are not finite.
         """
         try:
-            with safe_open(path, "pt") as stream:
-                metadata = stream.metadata()
-            tensors = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise TrainingError(
-                f"{path} cannot be read ({error}); delete it, or start anew with resume=False"
-            ) from error
+            tensors, metadata = load_sealed(path)
+        except OutputError as error:
+            raise TrainingError(f"{error}; delete it, or start anew with resume=False (--overwrite)") from error
         require_same_run(path, metadata, wanted)
+        damaged = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+        if damaged:
+            raise TrainingError(
+                f"{path} holds values in {', '.join(damaged)} that are not finite; start anew with resume=False "
+                f"(--overwrite)"
+            )
         optimizer: dict[int, dict[str, Tensor]] = {}
         for key, tensor in tensors.items():
             if key.startswith("adam."):
@@ -106,6 +107,15 @@ class Checkpoint:
             progress=Progress(**json.loads(metadata["progress"])),
             positions=json.loads(metadata["rows"]),
         )
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is a checkpoint of this or an earlier version, whole or changed."""
+    try:
+        with safe_open(path, "pt") as stream:
+            return "progress" in (stream.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
 
 
 def require_same_run(place: Path, found: dict[str, str], wanted: dict[str, str]) -> None:

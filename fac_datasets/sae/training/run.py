@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import time
@@ -20,7 +21,7 @@ from tqdm.auto import tqdm
 from fac_datasets.backbone.model import Backbone
 from fac_datasets.errors import TrainingError
 from fac_datasets.files.atomic import write_atomically
-from fac_datasets.sae.activations import ResidualStream, Rows, Texts
+from fac_datasets.sae.activations import ChunkCache, ResidualStream, Rows, Texts
 from fac_datasets.sae.architectures import ARCHITECTURES
 from fac_datasets.sae.model import SAEConfig, SparseAutoencoder
 from fac_datasets.sae.training.checkpoint import Checkpoint, Progress, require_same_run
@@ -78,7 +79,7 @@ class TrainingRun:
             cache=self._cache(cache_dir, renders, rank) if cache_dir else None,
         )
 
-    def _cache(self, cache_dir: str | Path, renders: Sequence[str], rank: int) -> Path:
+    def _cache(self, cache_dir: str | Path, renders: Sequence[str], rank: int) -> ChunkCache:
         """The cache folder of this process, checked to be of the same texts, backbone and settings."""
         folder = Path(cache_dir)
         config = self.config
@@ -104,7 +105,8 @@ class TrainingRun:
                 )
         elif rank == 0:
             write_atomically(path, json.dumps(identity, indent=2).encode())
-        return folder if self.n_processes == 1 else folder / f"process-{rank}"
+        key = hashlib.sha256(json.dumps([identity, rank], sort_keys=True).encode()).hexdigest()
+        return ChunkCache(folder if self.n_processes == 1 else folder / f"process-{rank}", key)
 
     def _backbone_identity(self) -> str:
         return f"{self.backbone.info.digest} layer {self.backbone.layer} {next(self.backbone.model.parameters()).dtype}"

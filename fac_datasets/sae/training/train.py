@@ -18,7 +18,8 @@ from fac_datasets.errors import OutputError
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.plots import training_png
 from fac_datasets.sae.activations import Texts
-from fac_datasets.sae.model import CONFIG_FILE, SparseAutoencoder
+from fac_datasets.sae.model import CONFIG_FILE, WEIGHTS_FILE, SparseAutoencoder
+from fac_datasets.sae.training.checkpoint import is_checkpoint
 from fac_datasets.sae.training.config import TrainingConfig
 from fac_datasets.sae.training.run import TrainingRun
 
@@ -67,7 +68,8 @@ def train_sae(
 
     Raises:
         OptionError: a setting has no meaning.
-        OutputError: the disk is full or the folder cannot be written; the last checkpoint is kept.
+        OutputError: the disk is full or the folder cannot be written, where the last checkpoint is kept; or the folder
+            holds a model that is no SAE.
         TrainingError: there is nothing to train on, the loss became NaN, or the checkpoint is of another run.
 
     Example:
@@ -93,13 +95,17 @@ def train_sae(
     if resume:
         state = "stopped" if checkpoint.exists() else "finished" if (output / CONFIG_FILE).exists() else "new"
     (state,) = broadcast_object_list([state])
+    if state != "stopped":
+        _require_own(output)
     if state == "finished":
         return run.finished(output)
     if state == "stopped":
         run.load(checkpoint)
     else:
         if accelerator.is_main_process:
-            for name in (CHECKPOINT, CONFIG_FILE, REPORT):
+            # First what says whose the folder is, so that an interrupted clean-up can be repeated.
+            write_atomically(output / REPORT, json.dumps(run.report(), indent=2).encode())
+            for name in (WEIGHTS_FILE, PLOT, CHECKPOINT, CONFIG_FILE):
                 (output / name).unlink(missing_ok=True)
         run.start()
     accelerator.init_trackers("fac-datasets-sae", config={k: str(v) for k, v in dataclasses.asdict(config).items()})
@@ -117,3 +123,25 @@ def train_sae(
         checkpoint.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
     return sae
+
+
+def _require_own(output: Path) -> None:
+    """Raise OutputError where a run would write over files of something else, such as a backbone."""
+    written = (CHECKPOINT, CONFIG_FILE, WEIGHTS_FILE, REPORT, PLOT)
+    in_the_way = [name for name in written if (output / name).exists()]
+    marks = {CONFIG_FILE: {"d_in", "d_sae", "layer"}, REPORT: {"settings", "backbone_digest", "history"}}
+    own = any(keys <= _keys(output / name) for name, keys in marks.items()) or is_checkpoint(output / CHECKPOINT)
+    if in_the_way and not own:
+        raise OutputError(
+            f"{output} holds {', '.join(in_the_way)} of something else than an SAE, which training would write over; "
+            f"choose another output_dir (--out)"
+        )
+
+
+def _keys(path: Path) -> set[str]:
+    """The keys of a JSON object; none where there is no such file."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return set()
+    return set(content) if isinstance(content, dict) else set()
