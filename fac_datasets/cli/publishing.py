@@ -72,6 +72,7 @@ def data(
             report,
             anchor=None if anchor is None else _rows(anchor, report["given"]["anchor"]["split"]),
             allow_leaks=allow_leaks,
+            allow_secrets=publication.allow_secrets,
             reviewed=judged,
             features=None if features is None else _rows(features),
             feature_table=None if feature_table is None else _rows(feature_table),
@@ -104,6 +105,7 @@ def sae(
             path,
             publication.target(repository),
             license=license,
+            allow_secrets=publication.allow_secrets,
             dry_run=dry_run,
         )
     )
@@ -134,7 +136,7 @@ def space(
     """Publish a Gradio Space."""
     from fac_datasets.publishing.spaces import publish_space
 
-    print(publish_space(path, publication.target(repository), dry_run=dry_run))
+    print(publish_space(path, publication.target(repository), allow_secrets=publication.allow_secrets, dry_run=dry_run))
 
 
 def _report(path: Path) -> dict[str, Any]:
