@@ -129,7 +129,7 @@ PlanOnly = Annotated[bool, typer.Option("--dry-run", help="Send nothing; list ev
 
 @dataclass(frozen=True)
 class Publication:
-    """Where on the Hub something goes."""
+    """Where on the Hub something goes, and what may."""
 
     public: Public = False
     revision: Annotated[
@@ -137,12 +137,25 @@ class Publication:
     ] = None
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead.")] = False
     tag: Annotated[str | None, typer.Option("--tag", help="Name for this state, such as v1.0.")] = None
+    allow_secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-secret",
+            metavar="DIGEST",
+            help="Let through what looks like a key and is none, named by the digest in the error; more than once.",
+        ),
+    ] = None
 
     def target(self, repository: str) -> HubTarget:
         """The target that these options and a repository name."""
         from fac_datasets.publishing.target import HubTarget
 
         return HubTarget(repository, self.public, self.revision, self.create_pr, self.tag)
+
+    @property
+    def allow_secrets(self) -> list[str]:
+        """Digests of what is let through."""
+        return self.allow_secret or []
 
 
 def dataset_name(argument: str) -> str:

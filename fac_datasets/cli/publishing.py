@@ -76,6 +76,7 @@ def data(
             anchor=None if anchor is None else _rows(anchor, report["given"]["anchor"]["split"]),
             allow_leaks=allow_leaks,
             drop_leaks=drop_leaks,
+            allow_secrets=publication.allow_secrets,
             reviewed=judged,
             features=None if features is None else _rows(features),
             feature_table=None if feature_table is None else _rows(feature_table),
@@ -108,6 +109,7 @@ def sae(
             path,
             publication.target(repository),
             license=license,
+            allow_secrets=publication.allow_secrets,
             dry_run=dry_run,
         )
     )
@@ -138,7 +140,7 @@ def space(
     """Publish a Gradio Space."""
     from fac_datasets.publishing.spaces import publish_space
 
-    print(publish_space(path, publication.target(repository), dry_run=dry_run))
+    print(publish_space(path, publication.target(repository), allow_secrets=publication.allow_secrets, dry_run=dry_run))
 
 
 def _report(path: Path) -> dict[str, Any]:

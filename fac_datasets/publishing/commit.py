@@ -10,6 +10,7 @@ import hashlib
 import io
 import itertools
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ from fac_datasets.publishing.target import HubTarget, Kind
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import CommitInfo, GitCommitInfo, GitRefs
 
+logger = logging.getLogger(__name__)
+
 CARD = "README.md"
 
 MANIFEST = ".fac-datasets.json"
@@ -44,6 +47,9 @@ SILENCE = 90.0
 
 _PULL_REQUESTS = 20
 """Newest pull requests among which that of an interrupted publication is looked for."""
+
+_LARGEST_SHOWN = 50 << 20
+"""Bytes of a file that is fetched to be looked through."""
 
 Content = bytes | Path
 T = TypeVar("T")
@@ -62,6 +68,9 @@ class Commit(NamedTuple):
     """README.md as it stands there now."""
 
 
+Look = Callable[[Mapping[str, Content]], None]
+"""Raises where a file must not become public."""
+
 MakeCard = Callable[[str | None, list[str]], str]
 """Makes README.md from the one that is there, or None, and the other files there that were not published by us."""
 
@@ -73,6 +82,7 @@ def commit_files(
     make_card: MakeCard,
     *,
     title: str,
+    look: Look = lambda _files: None,
 ) -> Commit:
     """Bring a repository to a state, by one commit.
 
@@ -86,6 +96,7 @@ def commit_files(
         files: by path, without the card.
         make_card: see `MakeCard`.
         title: of the commit.
+        look: sees the files of others where a private repository becomes public.
 
     Raises:
         PublishError: the Hub refuses, or cannot be reached; somebody else has committed in between; or a file is there
@@ -93,7 +104,7 @@ def commit_files(
     """
     try:
         with _impatient():
-            return _Publication(target, kind).make(files, make_card, title)
+            return _Publication(target, kind).make(files, make_card, title, look)
     except PublishError:
         raise
     except OSError as error:
@@ -121,7 +132,7 @@ class _Publication:
         self.api = HfApi(token=self.token)
         self._digests: dict[Content, str] = {}
 
-    def make(self, files: Mapping[str, Content], make_card: MakeCard, title: str) -> Commit:
+    def make(self, files: Mapping[str, Content], make_card: MakeCard, title: str, look: Look) -> Commit:
         """See `commit_files`."""
         self._require_rights()
         private = self._open()
@@ -129,6 +140,9 @@ class _Publication:
         there = self._files(parent)
         earlier = self._earlier(parent) if MANIFEST in there else set()
         others = sorted(there.keys() - earlier - {CARD, MANIFEST, ".gitattributes"})
+        opens = self.target.public and private and not self.target.proposes
+        if opens:
+            self._show(others, there, parent, look)
         card = make_card(self._read(parent, CARD) if CARD in there else None, others)
         contents: dict[str, Content] = {**files, CARD: card.encode(), MANIFEST: manifest_of(files)}
         changed = {path: content for path, content in contents.items() if not self._same(there.get(path), content)}
@@ -143,7 +157,7 @@ class _Publication:
             url, commit = self._commit(changed, removed, parent, title)
         else:
             url, commit = f"{self._page}/commit/{parent}", parent
-        if self.target.public and private and not self.target.proposes:
+        if opens:
             # Not before, so that nobody sees a repository without anything in it.
             with _landed_as(url, "it is still private"):
                 self._ask(self._make_public)
@@ -276,15 +290,26 @@ class _Publication:
 
         return self._ask(read)
 
+    def _show(self, paths: list[str], there: Mapping[str, RepoFile], revision: str, look: Look) -> None:
+        """Let files at a commit be seen, but for large ones, which are counted."""
+        small = [path for path in paths if there[path].size <= _LARGEST_SHOWN]
+        if len(small) < len(paths):
+            logger.warning(
+                "%d files of more than %d MiB that %s holds already are not looked through for keys before it becomes "
+                "public",
+                len(paths) - len(small), _LARGEST_SHOWN >> 20, self.repo_id,
+            )  # fmt: skip
+        look({path: self._fetched(revision, path) for path in small})
+
+    def _fetched(self, revision: str, path: str) -> Path:
+        return self._ask(
+            lambda: Path(hf_hub_download(self.repo_id, path, repo_type=self.kind, revision=revision, token=self.token))
+        )
+
     def _read(self, revision: str, path: str) -> str:
         """A text file at a commit."""
-
-        def read() -> str:
-            found = hf_hub_download(self.repo_id, path, repo_type=self.kind, revision=revision, token=self.token)
-            return Path(found).read_bytes().decode()
-
         try:
-            return self._ask(read)
+            return self._fetched(revision, path).read_bytes().decode()
         except UnicodeDecodeError as error:
             raise PublishError(f"{path} of {self.repo_id} is not UTF-8 ({error}); mend it first") from error
 

@@ -19,7 +19,7 @@ from fac_datasets.publishing.dataset_card import CardFacts, LeakCheck, dataset_c
 from fac_datasets.publishing.leaks import Leak, find_leaks
 from fac_datasets.publishing.merging import require_room
 from fac_datasets.publishing.publication import Published, known_token, publish_files
-from fac_datasets.publishing.secrets import require_none, secrets_in_rows
+from fac_datasets.publishing.secrets import Found, require_allowed, secrets_in_rows
 from fac_datasets.publishing.target import HubTarget
 from fac_datasets.rows.dataset_identity import content_fingerprint, source_columns
 from fac_datasets.rows.tables import require_columns
@@ -44,6 +44,7 @@ def publish(
     anchor: datasets.Dataset | None = None,
     allow_leaks: bool = False,
     drop_leaks: bool = False,
+    allow_secrets: Collection[str] = (),
     reviewed: datasets.Dataset | None = None,
     features: datasets.Dataset | None = None,
     feature_table: datasets.Dataset | None = None,
@@ -71,6 +72,7 @@ def publish(
         allow_leaks: publish although synthetic rows stand in the anchor, or without looking; the card says so.
         drop_leaks: leave such rows out, of the provenance and of `features` too; report and card say that coverage was
             measured with them.
+        allow_secrets: digests, as the error shows them, of what looks like a key and is none; the card lists them.
         reviewed: what `review.pull_samples` returned, for the card.
         features: rows of `train` with feature columns, in its order; published as config `features`.
         feature_table: published as a config of that name; it holds excerpts of the anchor. Its names go on the card.
@@ -127,13 +129,14 @@ def publish(
     elif not allow_leaks:
         _require_no_leaks(found, augmented.dataset["synthetic"]["synthetic_id"])
     tables: Tables = {**augmented.tables(), **extra}
-    _require_no_keys(tables, known_token(where, dry_run))
+    in_rows = _allowed_keys(tables, allow_secrets, known_token(where, dry_run))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         header = _written(tables, folder, shard_bytes)
         contents: dict[str, Content] = {
             path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
         }
+        looked_through = [*contents]
         contents[REPORT] = _as_json(known)
         others = {name: _other_file(name, path, contents) for name, path in (files or {}).items()}
         contents |= others
@@ -160,6 +163,9 @@ def publish(
             card_to_keep=card,
             computed=_asked(license=license, language=language, task_categories=task_categories),
             has_room=require_room,
+            allow_secrets=allow_secrets,
+            in_rows=in_rows,
+            looked_through=looked_through,
             dry_run=dry_run,
         )
 
@@ -249,14 +255,15 @@ def _extra_tables(
     return extra
 
 
-def _require_no_keys(tables: Tables, own: str | None) -> None:
-    hits: list[str] = []
+def _allowed_keys(tables: Tables, allowed: Collection[str], own: str | None) -> list[Found]:
+    """What looks like a key in the rows and is let through; raises where something else does."""
+    found: list[Found] = []
     for config, splits in tables.items():
         for split, rows in splits.items():
             # The rows of `train` are those of the two others.
             if (config, split) != ("default", "train"):
-                hits += secrets_in_rows(rows, f"config {config!r}, split {split!r}", own)
-    require_none(hits)
+                found += secrets_in_rows(rows, f"config {config!r}, split {split!r}", own)
+    return require_allowed(found, allowed)
 
 
 def _written(tables: Tables, folder: Path, shard_bytes: int) -> dict[str, Any]:

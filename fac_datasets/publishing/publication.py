@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fac_datasets.files.credentials import hub_token
 from fac_datasets.publishing.commit import CARD, MANIFEST, Content, commit_files, manifest_of
+from fac_datasets.publishing.dataset_card import as_markdown_text
 from fac_datasets.publishing.merging import merge_card
-from fac_datasets.publishing.secrets import require_none, secrets_in_file
+from fac_datasets.publishing.secrets import Found, require_allowed, secrets_in_files
 from fac_datasets.publishing.target import HubTarget, Kind
 from fac_datasets.rows.card_header import split_card
+
+logger = logging.getLogger(__name__)
+
+_LISTED = 5
+"""Places of one key that a card lists."""
 
 
 class Published(NamedTuple):
@@ -46,6 +54,9 @@ def publish_files(
     card_to_keep: str | None = None,
     computed: Collection[str] = (),
     has_room: Callable[[Mapping[str, Any], list[str]], None] | None = None,
+    allow_secrets: Collection[str] = (),
+    in_rows: Sequence[Found] = (),
+    looked_through: Collection[str] = (),
     dry_run: bool = False,
 ) -> Published:
     """Publish files and a card.
@@ -59,26 +70,44 @@ def publish_files(
         card_to_keep: text and header to start from where the repository has no card yet.
         computed: fields of the card's header whose new value wins; see `merge_card`.
         has_room: raises where it cannot stand in a repository whose card has a header, and which holds other files.
+        allow_secrets: digests, as the error shows them, of what looks like a key and is none; the card lists them.
+        in_rows: what was let through so before the rows were written.
+        looked_through: the files that they were written to.
         dry_run: send no request; what is returned says what would be published.
 
     Raises:
-        PublishError: something looks like a key; or the Hub refuses or cannot be reached.
+        PublishError: something looks like a key, be it in the card that is there already, or in a file that becomes
+            public by this; or the Hub refuses or cannot be reached.
     """
-    fresh = merge_card(card_to_keep, card, computed=computed)
-    contents = {**files, CARD: fresh.encode()}
     token = known_token(target, dry_run)
-    require_none([hit for path, content in contents.items() for hit in secrets_in_file(content, path, token)])
+    searched = {path: b"" if path in looked_through else content for path, content in files.items()}
+    allowed = [*in_rows, *require_allowed(secrets_in_files(searched, token), allow_secrets)]
+    met = set[str | None]()
+
+    def look(others: Mapping[str, Content]) -> None:
+        allowed.extend(require_allowed(secrets_in_files(others, token), allow_secrets))
+
+    def merged(existing: str | None) -> str:
+        without = merge_card(existing, card, computed=computed)
+        in_card = require_allowed(secrets_in_files({CARD: without.encode()}, token), allow_secrets)
+        # Its lines move by what is said of them.
+        told = [*allowed, *(found._replace(place=CARD) for found in in_card)]
+        met.update(found.digest for found in told)
+        return merge_card(existing, card + _let_through(told), computed=computed) if told else without
+
+    fresh = merged(card_to_keep)
     sizes = {**{path: _size(content) for path, content in files.items()}, MANIFEST: len(manifest_of(files))}
     if dry_run:
+        _tell_unmet(allow_secrets, met)
         return Published(target.repo, {CARD: len(fresh.encode()), **sizes}, fresh)
 
-    def merged(existing: str | None, others: list[str]) -> str:
-        found = fresh if existing is None else merge_card(existing, card, computed=computed)
+    def made_card(existing: str | None, others: list[str]) -> str:
         if has_room is not None:
             has_room({} if existing is None else split_card(existing)[0], others)
-        return found
+        return merged(card_to_keep if existing is None else existing)
 
-    made = commit_files(target, kind, files, merged, title=title)
+    made = commit_files(target, kind, files, made_card, title=title, look=look)
+    _tell_unmet(allow_secrets, met)
     sizes = {CARD: len(made.card.encode()), **sizes}
     return Published(target.repo, sizes, made.card, made.url, made.commit, made.changed)
 
@@ -86,6 +115,23 @@ def publish_files(
 def known_token(target: HubTarget, dry_run: bool) -> str | None:
     """The token that is used, given or logged in; in a dry run without the request that may renew it."""
     return hub_token(target.token, ask=not dry_run)
+
+
+def _tell_unmet(allowed: Collection[str], met: Collection[str | None]) -> None:
+    if unmet := sorted({*allowed} - {*met}):
+        logger.warning("nothing that was looked through has the digest %s of --allow-secret", ", ".join(unmet))
+
+
+def _let_through(found: Sequence[Found]) -> str:
+    """What a card says of what looks like a key and was let through."""
+    places: dict[tuple[str, str | None], list[str]] = defaultdict(list)
+    for one in found:
+        places[one.kind, one.digest].append(one.place)
+    lines = []
+    for (kind, digest), where in places.items():
+        more = f" and {len(where) - _LISTED:,} other places" if len(where) > _LISTED else ""
+        lines.append(f"- {as_markdown_text('; '.join(where[:_LISTED]))}{more}: {kind}, digest `{digest}`.\n")
+    return f"\n## What looks like a key\n\nLet through as none by who published this:\n\n{''.join(lines)}"
 
 
 def _size(content: Content) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from huggingface_hub import ModelCard
@@ -21,6 +22,7 @@ def publish_sae(
     target: str | HubTarget,
     *,
     license: str | None = None,
+    allow_secrets: Collection[str] = (),
     dry_run: bool = False,
 ) -> Published:
     """Publish an SAE with its calibrations, report and card.
@@ -30,6 +32,7 @@ def publish_sae(
             there. A `README.md` in it is published in place of the card that is made here.
         target: see `publish`.
         license: for the card, as a Hub identifier.
+        allow_secrets: see `publish`.
         dry_run: see `publish`.
 
     Raises:
@@ -60,6 +63,7 @@ def publish_sae(
         _card(path, where.repo, license),
         title=f"Publish {path.name}",
         computed=["license"] if license else [],
+        allow_secrets=allow_secrets,
         dry_run=dry_run,
     )
 

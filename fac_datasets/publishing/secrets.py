@@ -1,170 +1,206 @@
-"""Looking for keys in what is about to be published."""
+"""Looking for keys in what is about to be published, and letting through those that were named."""
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from fac_datasets.errors import PublishError
+from fac_datasets.errors import OptionError, PublishError
+from fac_datasets.publishing.secret_files import secrets_in_streams
+from fac_datasets.publishing.secret_rules import secrets_in, secrets_in_text, without_secrets
 
 if TYPE_CHECKING:
     import datasets
 
-KINDS = {
-    "a token of the Hugging Face Hub": r"\b(?:hf|api_org)_[A-Za-z0-9]{30,}\b",
-    "a key of Anthropic": r"\bsk-ant-[A-Za-z0-9_-]{20,}",
-    "a key of OpenAI": r"\bsk-(?:(?:proj|svcacct|admin)-[A-Za-z0-9_-]{32,}|[A-Za-z0-9]{40,})",
-    "an access key of AWS": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
-    "a token of GitHub": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,})",
-    "a token of GitLab": r"\bglpat-[A-Za-z0-9_-]{20,}",
-    "a key of Google": r"\bAIza[0-9A-Za-z_-]{35}\b",
-    "a token of Slack": r"\bxox[abposr]-[A-Za-z0-9-]{10,}",
-    "a key of Stripe": r"\b[rs]k_live_[A-Za-z0-9]{20,}",
-    "a token of PyPI": r"\bpypi-[A-Za-z0-9_-]{50,}",
-    "a key of Weights & Biases or Argilla": r"\b(?i:wandb|argilla)_(?i:api_key)\W{1,5}[A-Za-z0-9._-]{16,}",
-    "a private key": r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----(?:\\n|\s)+[A-Za-z0-9+/=]{40,}",
-}
-"""What each kind looks like, in the forms that their makers document; expressions that re and RE2 read alike."""
-
-_ANY = "|".join(f"(?:{expression})" for expression in KINDS.values())
-
-_DOCUMENTED = "EXAMPLE"
-"""AWS writes so in keys that are none."""
-
-_BINARY_SAMPLE = 8192
-"""Bytes at the start of a file, in which text has no zero."""
-
 _NAMED = 5
 """Places that an error names."""
 
+_ROWS = 10_000
+"""Rows that are looked through at once."""
 
-def kind_of_secret(text: str, own: str | None = None) -> str | None:
-    """What a text holds that looks like a key; None where there is nothing.
+
+class Found(NamedTuple):
+    """What looks like a key, and where; not the key itself."""
+
+    place: str
+    kind: str
+    digest: str | None
+    """Lets it through; None for the token in use, which nothing does."""
+
+    def __str__(self) -> str:
+        return f"{self.place} holds what looks like {self.kind}" + (f" ({self.digest})" if self.digest else "")
+
+
+def require_allowed(found: Iterable[Found], allowed: Collection[str] = ()) -> list[Found]:
+    """What looks like a key and may be published; raises where something may not.
 
     Args:
-        text: any.
-        own: a key that is known, such as the token in use.
+        found: of `secrets_in_files` and `secrets_in_rows`.
+        allowed: digests of what is let through.
 
-    Example:
-        >>> kind_of_secret("AKIA" + "ABCDEFGHIJKLMNOP")
-        'an access key of AWS'
+    Raises:
+        OptionError: a digest is none.
+        PublishError: something is not allowed.
     """
-    return next((kind for kind, _ in _found(text, own)), None)
-
-
-def require_none(hits: Sequence[str]) -> None:
-    """Raise PublishError where something looks like a key.
-
-    Args:
-        hits: of `secrets_in_file` and `secrets_in_rows`.
-    """
-    if hits:
-        more = f", and {len(hits) - _NAMED:,} more" if len(hits) > _NAMED else ""
+    for digest in allowed:
+        if not re.fullmatch("[0-9a-f]{12}", digest):
+            # It may be the key itself.
+            raise OptionError(
+                "what is let through is named by the 12 hexadecimal digits that the error shows beside it"
+            )
+    seen = list(found)
+    refused = [one for one in seen if one.digest not in allowed]
+    if refused:
+        more = f", and {len(refused) - _NAMED:,} more" if len(refused) > _NAMED else ""
         raise PublishError(
-            f"{'; '.join(hits[:_NAMED])}{more}. Nothing was published. Take it out (and revoke it where it is real), "
-            f"then publish again"
+            f"{'; '.join(map(str, refused[:_NAMED]))}{more}. Nothing was published. Take it out (and revoke it where "
+            f"it is real), then publish again; what is no key is let through by its digest in brackets "
+            f"(allow_secrets=, --allow-secret)"
         )
+    return seen
 
 
-def secrets_in_file(content: bytes | Path, name: str, own: str | None = None) -> list[str]:
-    """Where a file holds what looks like a key; files that are no text hold none.
+def secrets_in_files(files: Mapping[str, bytes | Path], own: str | None = None) -> list[Found]:
+    """Where files hold what looks like a key, in their names too.
 
     Args:
-        content: the file, or its content.
-        name: what to call it.
-        own: see `kind_of_secret`.
+        files: or their contents, by name.
+        own: see `secrets_in_rows`.
+
+    Raises:
+        PublishError: see `secrets_in_streams`.
     """
-    if isinstance(content, Path):
-        with content.open("rb") as stream:
-            sample = stream.read(_BINARY_SAMPLE)
-    else:
-        sample = content[:_BINARY_SAMPLE]
-    # Parquet files of few rows can do without a zero.
-    if b"\0" in sample or sample.startswith(b"PAR1"):
-        return []
-    read = content if isinstance(content, bytes) else content.read_bytes()
-    text = read.decode(errors="replace")
-    return [_hit(f"line {text.count(chr(10), 0, place) + 1} of {name}", kind) for kind, place in _found(text, own)]
+    found: list[Found] = []
+
+    def opened() -> Iterator[tuple[str, IO[bytes]]]:
+        for name, content in files.items():
+            with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as stream:
+                if (table := _as_parquet(stream)) is not None:
+                    # What is compressed in it would not be seen.
+                    found.extend(_in_parquet(table, without_secrets(name, own), own))
+                    stream = io.BytesIO()
+                yield name, stream
+
+    found += [Found(place, secret.kind, secret.digest) for place, secret in secrets_in_streams(opened(), own)]
+    return found
 
 
-def secrets_in_rows(rows: datasets.Dataset, place: str, own: str | None = None) -> list[str]:
-    """Where rows hold what looks like a key.
+def secrets_in_rows(rows: datasets.Dataset, place: str, own: str | None = None) -> list[Found]:
+    """Where rows hold what looks like a key, also in the names of columns and classes.
 
     Args:
         rows: with columns of any type.
         place: what to call them.
-        own: see `kind_of_secret`.
+        own: a key that is known, such as the token in use.
     """
-    pattern = f"{_ANY}|{re.escape(own)}" if own else _ANY
-    hits: list[str] = []
+    found = _in_names(str(rows.features), place, own)
     first = 0
-    for batch in rows.with_format("arrow").iter(10_000):
-        for name, column in zip(batch.column_names, batch.columns, strict=True):
-            found = (pc.any(pc.match_substring_regex(part, pattern)).as_py() for part in _strings(column))
-            if any(found):
-                hits += [
-                    _hit(f"row {row}, column {name!r} of {place}", kind)
-                    for row, value in enumerate(column.to_pylist(), first)
-                    for text in _texts(value)
-                    for kind, _ in _found(text, own)
-                ]
+    for batch in rows.with_format("arrow").iter(_ROWS):
+        found += _in_table(batch, first, place, own)
         first += len(batch)
-    return hits
+    return found
 
 
-def _found(text: str, own: str | None) -> Iterator[tuple[str, int]]:
-    """Kind and place of each hit."""
-    if own and own in text:
-        yield "the token in use", text.index(own)
-        return
-    seen: list[range] = []
-    for kind, expression in KINDS.items():
-        for match in re.finditer(expression, text):
-            # A key of Anthropic's looks like one of OpenAI's too.
-            if _DOCUMENTED not in match[0] and not any(match.start() in span for span in seen):
-                seen.append(range(*match.span()))
-                yield kind, match.start()
+def _as_parquet(stream: IO[bytes]) -> pq.ParquetFile | None:
+    """A file as a table; None where it is none."""
+    is_one = stream.read(4) == b"PAR1"
+    stream.seek(0)
+    try:
+        return pq.ParquetFile(stream) if is_one else None
+    except pa.ArrowException:
+        return None
 
 
-def _hit(place: str, kind: str) -> str:
-    return f"{place} holds what looks like {kind}"
+def _in_parquet(table: pq.ParquetFile, place: str, own: str | None) -> list[Found]:
+    found = _in_names(str(table.schema_arrow), place, own)
+    first = 0
+    for batch in table.iter_batches(_ROWS):
+        found += _in_table(pa.Table.from_batches([batch]), first, place, own)
+        first += len(batch)
+    return found
 
 
-_TEXTUAL = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-_NESTED = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+def _in_names(schema: str, place: str, own: str | None) -> list[Found]:
+    return [Found(f"a name in the columns of {place}", each.kind, each.digest) for each in secrets_in_text(schema, own)]
 
 
-def _strings(array: Any) -> Iterator[Any]:
-    """All strings in an array, whatever they are nested in."""
+def _in_table(table: pa.Table, first: int, place: str, own: str | None) -> list[Found]:
+    """Where a table holds what looks like a key.
+
+    Args:
+        table: of at most `_ROWS` rows.
+        first: number of its first row.
+        place: see `secrets_in_rows`.
+        own: see `secrets_in_rows`.
+    """
+    found: list[Found] = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        inside = f"column {without_secrets(name, own)!r} of {place}"
+        for rows, strings in _strings(column, pa.array(range(first, first + len(table)))):
+            texts, numbers = strings, rows
+            if any(is_bytes(strings.type) for is_bytes in _BYTES):
+                are_files = pc.fill_null(pc.match_substring_regex(strings, _FILE), False)
+                found += _in_cells(rows.filter(are_files), strings.filter(are_files), inside, own)
+                texts, numbers = strings.filter(pc.invert(are_files)), rows.filter(pc.invert(are_files))
+            found += [
+                Found(f"row {numbers[index]}, {inside}", secret.kind, secret.digest)
+                for index, secret in secrets_in(texts, own)
+            ]
+    return found
+
+
+def _in_cells(rows: Any, cells: Any, inside: str, own: str | None) -> list[Found]:
+    """Where cells that hold a file each, such as a picture, hold what looks like a key."""
+    files = (
+        (f"row {row}, {inside}", io.BytesIO(cell))
+        for row, cell in zip(rows.to_pylist(), cells.to_pylist(), strict=True)
+    )
+    return [Found(place, secret.kind, secret.digest) for place, secret in secrets_in_streams(files, own)]
+
+
+_FILE = r"^(?:\x89PNG|PK|\x1f\x8b|BZh|\xfd7zXZ|\xff\xfe|\xfe\xff)|\x00"
+"""Bytes that are not simply text."""
+
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary)
+_STRINGS = (pa.types.is_string, pa.types.is_large_string, *_BYTES)
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+
+
+def _strings(array: Any, rows: Any) -> Iterator[tuple[Any, Any]]:
+    """All strings in an array, whatever they are nested in, with the row of each.
+
+    Args:
+        array: of any type.
+        rows: number of each of its elements' row.
+    """
+    kind = array.type
     if isinstance(array, pa.ChunkedArray):
+        first = 0
         for chunk in array.chunks:
-            yield from _strings(chunk)
+            yield from _strings(chunk, rows.slice(first, len(chunk)))
+            first += len(chunk)
     elif isinstance(array, pa.ExtensionArray):
-        yield from _strings(array.storage)
-    elif isinstance(array, pa.DictionaryArray):
-        yield from _strings(array.dictionary)
-    elif any(is_text(array.type) for is_text in _TEXTUAL):
-        yield array
-    elif pa.types.is_struct(array.type):
+        yield from _strings(array.storage, rows)
+    elif pa.types.is_dictionary(kind):
+        yield from _strings(array.dictionary_decode(), rows)
+    elif any(is_string(kind) for is_string in _STRINGS):
+        yield rows, array
+    elif pa.types.is_string_view(kind):
+        yield rows, array.cast(pa.large_string())
+    elif pa.types.is_binary_view(kind):
+        yield from _strings(array.cast(pa.large_binary()), rows)
+    elif pa.types.is_struct(kind):
         for part in array.flatten():
-            yield from _strings(part)
-    elif any(is_list(array.type) for is_list in _NESTED):
-        yield from _strings(array.flatten())
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, bytes):
-        yield value.decode(errors="replace")
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _texts(part)
+            yield from _strings(part, rows)
+    elif pa.types.is_map(kind):
+        pairs = pa.struct([("key", kind.key_type), ("value", kind.item_type)])
+        yield from _strings(array.cast(pa.list_(pairs)), rows)
+    elif any(is_list(kind) for is_list in _LISTS):
+        yield from _strings(array.flatten(), rows.take(pc.list_parent_indices(array)))

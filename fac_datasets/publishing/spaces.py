@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from fac_datasets.errors import OptionError, PublishError
@@ -20,6 +20,7 @@ def publish_space(
     folder: str | Path,
     target: str | HubTarget,
     *,
+    allow_secrets: Collection[str] = (),
     dry_run: bool = False,
 ) -> Published:
     """Publish a folder as a Gradio Space.
@@ -27,6 +28,7 @@ def publish_space(
     Args:
         folder: with `README.md`, `app.py` and `requirements.txt`; or the name of a Space or metric of this package.
         target: see `publish`.
+        allow_secrets: see `publish`.
         dry_run: see `publish`.
 
     Raises:
@@ -52,6 +54,7 @@ def publish_space(
         title=f"Publish {path.name}",
         # The page does not start where these are not those of its files.
         computed=split_card(card)[0],
+        allow_secrets=allow_secrets,
         dry_run=dry_run,
     )
 
