@@ -110,9 +110,9 @@ def test_the_configuration_tells_what_the_sae_reads(name: str) -> None:
 
 
 def test_an_extractor_reads_a_foreign_sae() -> None:
-    extractor = FeatureExtractor(
-        str(FIXTURES / "tiny-llama"), str(FIXTURES / "gemma_scope" / CASES["gemma_scope"]["sae"]), threshold=0
-    )
+    # The name of its repository, which would tell the backbone, is not kept here.
+    sae = str(FIXTURES / "gemma_scope" / CASES["gemma_scope"]["sae"])
+    extractor = FeatureExtractor(str(FIXTURES / "tiny-llama"), sae, threshold=0, other_backbone=True)
     case = CASES["gemma_scope"]
     columns = extractor.extract(case["texts"])
     for number, ids in enumerate(columns["feature_ids"]):
@@ -279,7 +279,7 @@ def test_an_sae_on_the_hub_is_calibrated_into_the_cache(
     hub: Hub, tiny_backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAC_DATASETS_CACHE", str(tmp_path))
-    sae = SparseAutoencoder(SAEConfig(d_in=32, d_sae=64, k=4, layer=2))
+    sae = SparseAutoencoder(SAEConfig(d_in=32, d_sae=64, k=4, layer=2, backbone=Path(tiny_backbone).name))
     with torch.no_grad():
         sae.W_enc.normal_()
     sae.push_to_hub("me/bare")

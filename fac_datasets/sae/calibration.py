@@ -32,8 +32,10 @@ RARE = 10
 """A feature with fewer positive token activations than this takes the quantile pooled over all features."""
 
 _EDGE, _SPAN, _BINS = 1e-3, 1e7, 512
-"""Activations are counted in bins of equal ratio (3 %), this many for each factor `_SPAN`, with an edge at `_EDGE`. They
-have no ends, for the scales of SAEs differ by orders of magnitude. Quantiles are interpolated within a bin."""
+"""Activations are counted in bins of equal ratio (3 %), this many for each factor `_SPAN`, with an edge at `_EDGE`.
+
+They have no ends, for the scales of SAEs differ by orders of magnitude. Quantiles are interpolated within a bin.
+"""
 
 _LARGEST = 1e35
 """Activations above it are damage; much larger ones, divided by `_EDGE`, are infinite in float32."""
@@ -177,7 +179,7 @@ def calibrate_sae(
         render: `"chat"` or `"raw"`.
         activation: `"sae"` or `"relu"`.
         max_length: tokens in a window.
-        other_backbone: accept an SAE that was trained on another backbone of the same width.
+        other_backbone: accept an SAE that was trained on another backbone of the same width, or does not say on which.
 
     Returns:
         The calibration. It is also written to `calibration/` in the SAE's folder (of an SAE on the Hub, to the cache),
@@ -185,7 +187,7 @@ def calibrate_sae(
 
     Raises:
         DatasetError: the texts hold no tokens.
-        SAEMismatch: the SAE is of another backbone or layer.
+        SAEMismatch: the SAE is of another backbone or layer, or does not say of which.
 
     Example:
         >>> backbone = Backbone("embedded", 15)
