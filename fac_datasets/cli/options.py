@@ -26,7 +26,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another ru
 BackboneName = Annotated[str, typer.Option("--backbone", help="'embedded', a folder or a Hub id.")]
 SaeName = Annotated[str, typer.Option("--sae", help="'embedded', a folder or a Hub id.")]
 Layer = Annotated[int | None, typer.Option("--layer", help="Decoder blocks before the residual; default: the SAE's.")]
-OtherBackbone = Annotated[bool, typer.Option("--other-backbone", help="Accept an SAE of another backbone.")]
+OtherBackbone = Annotated[bool, typer.Option("--other-backbone", help="Accept an SAE of another or unknown backbone.")]
 Device = Annotated[str | None, typer.Option("--device", help="Torch device; default: CUDA where there is one.")]
 Column = Annotated[str | None, typer.Option("--column", help="Column of texts or chats; default: the one known name.")]
 Split = Annotated[str | None, typer.Option("--split", help="Split to read; default: the only one, or train.")]

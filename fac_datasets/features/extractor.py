@@ -70,7 +70,7 @@ class FeatureExtractor:
         batch_tokens: tokens in a padded batch.
         device: torch device; by default CUDA where there is one.
         dtype: of the backbone.
-        other_backbone: accept an SAE that was trained on another backbone of the same width.
+        other_backbone: accept an SAE that was trained on another backbone of the same width, or does not say on which.
         skip_bad: give a row that cannot be read no features, and say why in a column `feature_error`, instead of
             stopping.
 
@@ -82,6 +82,9 @@ class FeatureExtractor:
         >>> len(rows[0]["feature_ids"]) == len(rows[0]["feature_activations"])
         True
     """
+
+    is_published_pair = False
+    """Whether backbone and SAE were named as a pair that the paper publishes; see `reference`."""
 
     def __init__(
         self,
@@ -141,7 +144,8 @@ class FeatureExtractor:
         Args:
             name: `"llama"`, `"qwen2"` or `"mistral"`.
             threshold: in the SAE's units; the authors run 0, 0.5, 1, 1.5, 2 and 4.
-            options: of the extractor. `backbone` and `sae` may name local copies.
+            options: of the extractor. `backbone` and `sae` may name local copies, which then belong together, unless
+                the SAE says otherwise.
 
         Raises:
             OptionError: there is no pair of that name.
@@ -156,7 +160,9 @@ class FeatureExtractor:
             raise OptionError(f"the paper publishes no pair {name!r}; known: {', '.join(PUBLISHED)}")
         backbone, sae, layer = PUBLISHED[name]
         chosen = {"backbone": backbone, "sae": sae, "layer": layer, "activation": "relu", **options}
-        return cls(threshold=threshold, **chosen)
+        extractor = cls(threshold=threshold, **chosen)
+        extractor.is_published_pair = True
+        return extractor
 
     def __getstate__(self) -> dict[str, Any]:
         """Options and digests only: an extractor hashes the same in every process and pickles without its weights."""
@@ -173,17 +179,18 @@ class FeatureExtractor:
 
         Raises:
             BackboneError: the backbone is not there, or has fewer blocks than `layer`.
-            SAEMismatch: the SAE is of another layer or width.
+            SAEMismatch: the SAE is of another layer, width or backbone, or does not say of which backbone.
         """
         if self._space is None:
             from fac_datasets.sae.loading import find_sae
-            from fac_datasets.sae.model import require_match
+            from fac_datasets.sae.model import names_backbone, require_match
 
             info = backbone_info(self.backbone_name)
             found = find_sae(self.sae_name)
             config = found.config
             layer = config.layer if self.layer is None else self.layer
-            require_match(config, info, layer, other_backbone=self.other_backbone)
+            is_named = self.is_published_pair and not names_backbone(config)
+            require_match(config, info, layer, other_backbone=self.other_backbone or is_named)
             if self.render == "chat" and not info.has_template:
                 raise BackboneError(f"{info.name} has no chat template; use render='raw'")
             register_calibrations(found.folder, found.digest)

@@ -192,10 +192,7 @@ def _read(stream: IO[bytes], name: str, *, utf16: bool) -> Iterator[_Piece]:
     kept, begin, lines = b"", 0, 0
     while True:
         read = stream.read(_PIECE)
-        if decoder is None:
-            text = _without_zeros(read)
-        else:
-            text = decoder.decode(read).encode(errors="replace")
+        text = _without_zeros(read) if decoder is None else decoder.decode(read).encode(errors="replace")
         data = kept + text
         if not read:
             yield _Piece(name, data, lines, begin)

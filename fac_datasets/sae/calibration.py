@@ -33,7 +33,9 @@ RARE = 10
 
 _EDGE, _SPAN, _BINS = 1e-3, 1e7, 512
 """Activations are counted in bins of equal ratio (3 %), this many for each factor `_SPAN`, with an edge at `_EDGE`.
-They have no ends, for the scales of SAEs differ by orders of magnitude. Quantiles are interpolated within a bin."""
+
+They have no ends, for the scales of SAEs differ by orders of magnitude. Quantiles are interpolated within a bin.
+"""
 
 _LARGEST = 1e35
 """Activations above it are damage; much larger ones, divided by `_EDGE`, are infinite in float32."""
@@ -97,14 +99,11 @@ class Calibration:
                 tensors = {name: stream.get_tensor(name) for name in ("quantiles", "firing_rates")}
             for name in ("layer", "n_tokens", "n_rare"):
                 metadata[name] = int(metadata[name])
-            found = cls(**tensors, **metadata)
-            if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
-                raise ValueError("it holds values that are not finite")
+            return cls(**tensors, **metadata)
         except (SafetensorError, TypeError, KeyError, ValueError) as error:
             raise CalibrationMissing(
                 f"{path} is damaged ({error}); write it anew with: fac-datasets sae calibrate"
             ) from error
-        return found
 
 
 def calibration_key(space: FeatureSpace | Calibration) -> str:
@@ -180,7 +179,7 @@ def calibrate_sae(
         render: `"chat"` or `"raw"`.
         activation: `"sae"` or `"relu"`.
         max_length: tokens in a window.
-        other_backbone: accept an SAE that was trained on another backbone of the same width.
+        other_backbone: accept an SAE that was trained on another backbone of the same width, or does not say on which.
 
     Returns:
         The calibration. It is also written to `calibration/` in the SAE's folder (of an SAE on the Hub, to the cache),
@@ -188,7 +187,7 @@ def calibrate_sae(
 
     Raises:
         DatasetError: the texts hold no tokens.
-        SAEMismatch: the SAE is of another backbone or layer.
+        SAEMismatch: the SAE is of another backbone or layer, or does not say of which.
 
     Example:
         >>> backbone = Backbone("embedded", 15)

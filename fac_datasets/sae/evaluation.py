@@ -117,7 +117,7 @@ def evaluate_sae(
         renders: how texts are rendered, taking turns by row; by default chat and raw where there is a template.
         max_tokens: own tokens measured of each kind, in the order of the rows; by default all.
         max_length: tokens in a window.
-        other_backbone: accept an SAE that was trained on another backbone of the same width.
+        other_backbone: accept an SAE that was trained on another backbone of the same width, or does not say on which.
         device: torch device; by default CUDA where there is one.
         dtype: of the model.
 

@@ -249,11 +249,11 @@ def require_match(config: SAEConfig, info: BackboneInfo, layer: int, *, other_ba
         config: of the SAE.
         info: the backbone.
         layer: decoder blocks that run.
-        other_backbone: accept a backbone of the same width that is not the SAE's own.
+        other_backbone: accept a backbone of the same width that is not the SAE's own, or of which it says nothing.
 
     Raises:
         BackboneError: the backbone has fewer blocks than `layer`.
-        SAEMismatch: the SAE is of another width, layer or backbone.
+        SAEMismatch: the SAE is of another width, layer or backbone, or does not say of which.
     """
     if layer > info.n_layers:
         raise BackboneError(f"layer={layer} is past the end of {info.name}, which has {info.n_layers} decoder blocks")
@@ -266,6 +266,12 @@ def require_match(config: SAEConfig, info: BackboneInfo, layer: int, *, other_ba
         raise SAEMismatch(f"SAE {config.name} was trained on layer {config.layer}, not on layer={layer}")
     if other_backbone or is_backbone_of(config, info):
         return
+    if not names_backbone(config):
+        raise SAEMismatch(
+            f"SAE {config.name} does not say which backbone it was trained on; if it was trained on "
+            f"{info.name}@{info.digest}, or if that is meant, say other_backbone=True (--other-backbone), or set "
+            f"config.backbone and save it with save_pretrained"
+        )
     digest = f"@{config.backbone_digest}" if config.backbone_digest else ""
     raise SAEMismatch(
         f"SAE {config.name} was trained on {config.backbone}{digest}; this backbone is "
@@ -274,12 +280,13 @@ def require_match(config: SAEConfig, info: BackboneInfo, layer: int, *, other_ba
     )
 
 
-def is_backbone_of(config: SAEConfig, info: BackboneInfo) -> bool:
-    """Whether a backbone is the one that an SAE was trained on: by digest, else by the last part of its name.
+def names_backbone(config: SAEConfig) -> bool:
+    """Whether an SAE says which backbone it was trained on."""
+    return bool(config.backbone or config.backbone_digest)
 
-    An SAE that tells neither is of any backbone of its width.
-    """
+
+def is_backbone_of(config: SAEConfig, info: BackboneInfo) -> bool:
+    """Whether a backbone is the one that an SAE names: by digest, else by the last part of its name."""
     if config.backbone_digest:
         return config.backbone_digest == info.digest
-    last_parts = (Path(name).name.lower() for name in (config.backbone, info.name))
-    return not config.backbone or len(set(last_parts)) == 1
+    return bool(config.backbone) and Path(config.backbone).name.lower() == Path(info.name).name.lower()

@@ -24,8 +24,10 @@ def with_stronger_features(rows: datasets.Dataset) -> datasets.Dataset:
     """The same rows in the same space, with activations of another extraction."""
     stronger = [[2 * value for value in row] for row in rows["feature_activations"]]
     kind = rows.features["feature_activations"]
-    return rows.remove_columns("feature_activations").add_column("feature_activations", stronger).cast_column(
-        "feature_activations", kind
+    return (
+        rows.remove_columns("feature_activations")
+        .add_column("feature_activations", stronger)
+        .cast_column("feature_activations", kind)
     )
 
 

@@ -41,7 +41,8 @@ def untouched(hub: Hub, name: str = REPOSITORY) -> bool:
 @pytest.mark.parametrize("public", [False, True])
 def test_a_key_in_the_card_that_is_there_already_stops_it(hub: Hub, public: bool) -> None:
     hub.seed(REPOSITORY, {"README.md": THEIRS.encode()}, private=True)
-    with pytest.raises(PublishError, match=rf"^line \d+ of README.md holds .* token of GitHub \({DIGEST}\)\. ") as refused:
+    expected = rf"^line \d+ of README.md holds .* token of GitHub \({DIGEST}\)\. "
+    with pytest.raises(PublishError, match=expected) as refused:
         publish(public=public)
     assert KEY not in str(refused.value)
     assert untouched(hub)
@@ -97,7 +98,8 @@ def test_rows_that_were_named_are_published(hub: Hub, case: Case) -> None:
     rows = synthetic_rows([NEW_TEXTS[0], f"A key looks like {KEY}."], str(case.report.feature_space))
     case.publish(augmented=augment(case.seed, rows), allow_secrets=[DIGEST])
     card = hub.files(REPOSITORY)["README.md"].decode()
-    assert f"- row 1, column 'text' of config 'default', split 'synthetic': a token of GitHub, digest `{DIGEST}`" in card
+    where = "row 1, column 'text' of config 'default', split 'synthetic'"
+    assert f"- {where}: a token of GitHub, digest `{DIGEST}`" in card
 
 
 def test_a_table_among_the_other_files_is_looked_through(hub: Hub, case: Case, tmp_path: Path) -> None:

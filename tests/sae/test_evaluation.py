@@ -41,7 +41,7 @@ def identity_sae(folder: Path, layer: int, scale: float = 1.0) -> str:
 def test_a_perfect_sae_explains_everything_and_costs_nothing(
     layer: int, tiny_backbone: str, texts: datasets.Dataset, tmp_path: Path
 ) -> None:
-    report = evaluate_sae(tiny_backbone, identity_sae(tmp_path, layer), texts)
+    report = evaluate_sae(tiny_backbone, identity_sae(tmp_path, layer), texts, other_backbone=True)
     assert report["fvu"] == pytest.approx(0, abs=1e-9)
     assert report["cosine"] == pytest.approx(1)
     assert report["loss_recovered"] == pytest.approx(1, abs=1e-5)
@@ -50,7 +50,7 @@ def test_a_perfect_sae_explains_everything_and_costs_nothing(
 
 
 def test_an_sae_that_says_nothing_recovers_nothing(tiny_backbone: str, texts: datasets.Dataset, tmp_path: Path) -> None:
-    report = evaluate_sae(tiny_backbone, identity_sae(tmp_path, 2, scale=0.0), texts)
+    report = evaluate_sae(tiny_backbone, identity_sae(tmp_path, 2, scale=0.0), texts, other_backbone=True)
     assert report["loss_recovered"] == pytest.approx(0, abs=1e-5)
     assert report["loss"]["spliced"] == pytest.approx(report["loss"]["zero"])
     assert report["fvu"] >= 1

@@ -68,7 +68,7 @@ def test_an_sae_on_the_hub_is_calibrated_into_the_cache(
     hub: Hub, tiny_backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAC_DATASETS_CACHE", str(tmp_path))
-    sae = SparseAutoencoder(SAEConfig(d_in=32, d_sae=64, k=4, layer=2))
+    sae = SparseAutoencoder(SAEConfig(d_in=32, d_sae=64, k=4, layer=2, backbone=Path(tiny_backbone).name))
     with torch.no_grad():
         sae.W_enc.normal_()
     sae.push_to_hub("me/bare")

@@ -76,6 +76,8 @@ _RESIDUAL_HOOKS = (
     (re.compile(r"blocks\.(\d+)\.hook_resid_post"), 1),
     (re.compile(r"(?:(?:model|transformer|gpt_neox)\.)*(?:layers|h|blocks)\.(\d+)(?:\.output)?"), 1),
     (re.compile(r"hidden_states\[(\d+)\]"), 0),
+    # In the names of the paper's checkpoints.
+    (re.compile(r"l(\d+)"), 0),
 )
 
 
@@ -83,8 +85,8 @@ def layer_of_hook(hook: str) -> int:
     """The number of decoder blocks that have run where a foreign hook reads the residual stream.
 
     Args:
-        hook: `blocks.N.hook_resid_pre`, `blocks.N.hook_resid_post`, `layers.N` (a block's output), or
-            `hidden_states[N]`.
+        hook: `blocks.N.hook_resid_pre`, `blocks.N.hook_resid_post`, `layers.N` (a block's output),
+            `hidden_states[N]`, or the paper's `lN`.
 
     Raises:
         SAEFormatError: it reads something else than the residual stream.
@@ -99,5 +101,5 @@ def layer_of_hook(hook: str) -> int:
             return int(found[1]) + added
     raise SAEFormatError(
         f"the SAE reads {hook!r}, which is not the residual stream; supported are blocks.N.hook_resid_pre, "
-        f"blocks.N.hook_resid_post, layers.N and hidden_states[N]"
+        f"blocks.N.hook_resid_post, layers.N, hidden_states[N] and lN"
     )

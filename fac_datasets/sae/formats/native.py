@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from safetensors.torch import load_file
 
 from fac_datasets.errors import SAEFormatError
-from fac_datasets.sae.formats.base import SAEFormat, read_json
+from fac_datasets.sae.formats.base import SAEFormat, layer_of_hook, read_json
 from fac_datasets.sae.model import CONFIG_FILE, WEIGHTS_FILE, SAEConfig
 
 if TYPE_CHECKING:
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 def _config(weights: Path) -> SAEConfig:
     path = weights.parent / CONFIG_FILE
     try:
-        return SAEConfig(**read_json(path, ("d_in", "d_sae", "layer")))
+        config = SAEConfig(**read_json(path, ("d_in", "d_sae", "layer")))
     except TypeError as error:
         raise SAEFormatError(f"{path} is not an SAE's configuration: {error}") from error
+    if config.hook:
+        layer_of_hook(config.hook)
+    return config
 
 
 def _tensors(weights: Path) -> dict[str, Tensor]:

@@ -74,8 +74,9 @@ def _config(weights: Path) -> SAEConfig:
 
 
 def _backbone(weights: Path) -> str:
-    """The model of a checkpoint in the cache of one of the authors' repositories; the file itself does not tell."""
-    return next((pair.backbone for pair in PUBLISHED.values() if pair.sae.replace("/", "--") in str(weights)), "")
+    """The model of a checkpoint below a folder named for one of the authors' repositories; the file does not tell."""
+    folders = str(weights.absolute().parent)
+    return next((pair.backbone for pair in PUBLISHED.values() if Path(pair.sae).name in folders), "")
 
 
 def _tensors(weights: Path) -> dict[str, Tensor]:

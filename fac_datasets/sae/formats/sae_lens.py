@@ -54,6 +54,11 @@ def _config(weights: Path) -> SAEConfig:
     normalization = _known(folder, "normalize_activations", content["normalize_activations"], _NORMALIZATIONS)
     if content["hook_name"] is None:
         raise SAEFormatError(f"{folder / _CONFIG} names no hook_name, so the layer is unknown")
+    if content.get("hook_name_out") not in (None, content["hook_name"]):
+        raise SAEFormatError(
+            f"{folder} is a transcoder, which does not reconstruct what it reads: it reads {content['hook_name']!r} "
+            f"and writes {content['hook_name_out']!r}"
+        )
     if content.get("hook_head_index") is not None:
         raise SAEFormatError(f"{folder} reads one attention head; only the whole residual stream is supported")
     if (content.get("model_from_pretrained_kwargs") or {}).get("center_writing_weights"):

@@ -99,9 +99,9 @@ def test_the_configuration_tells_what_the_sae_reads(name: str) -> None:
 
 
 def test_an_extractor_reads_a_foreign_sae() -> None:
-    extractor = FeatureExtractor(
-        str(FIXTURES / "tiny-llama"), str(FIXTURES / "gemma_scope" / CASES["gemma_scope"]["sae"]), threshold=0
-    )
+    # The name of its repository, which would tell the backbone, is not kept here.
+    sae = str(FIXTURES / "gemma_scope" / CASES["gemma_scope"]["sae"])
+    extractor = FeatureExtractor(str(FIXTURES / "tiny-llama"), sae, threshold=0, other_backbone=True)
     case = CASES["gemma_scope"]
     columns = extractor.extract(case["texts"])
     for number, ids in enumerate(columns["feature_ids"]):
