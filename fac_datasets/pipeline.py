@@ -56,6 +56,8 @@ class Settings:
     backbone: str = EMBEDDED
     sae: str = EMBEDDED
     layer: int | None = None
+    other_backbone: bool = False
+    """Accept an SAE of another backbone, or one that does not say of which."""
     column: str | None = None
     threshold: Threshold = "q90"
     """Of coverage."""
@@ -208,7 +210,12 @@ class _Run:
             )
         # The feature table needs every activation.
         self.extractor = FeatureExtractor(
-            settings.backbone, settings.sae, settings.layer, threshold=0, device=settings.device
+            settings.backbone,
+            settings.sae,
+            settings.layer,
+            threshold=0,
+            device=settings.device,
+            other_backbone=settings.other_backbone,
         )
         # Raises where the SAE does not belong to the backbone, before anything is written.
         self.feature_space = self.extractor.feature_space

@@ -15,9 +15,9 @@ from fac_datasets.publishing import commit
 from fac_datasets.publishing.publication import Published, publish_files
 from fac_datasets.publishing.secrets import secrets_in_files
 from fac_datasets.publishing.target import HubTarget
-from tests.cli import command
-from tests.hub_double import Hub
+from tests.command_line import command
 from tests.publishing.conftest import NEW_TEXTS, Case, synthetic_rows
+from tests.servers.hub_double.server import Hub
 
 # Put together here, so that no scanner takes this file for a leak.
 KEY = "ghp" + "_" + "aB3" * 12

@@ -165,7 +165,7 @@ def test_a_locked_or_damaged_file_in_a_zip_is_refused_and_its_name_not_shown() -
 @pytest.mark.parametrize("offset", [-40, -20, -1, 0, 1])
 def test_a_key_is_found_once_at_the_seams_of_a_large_file(offset: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secret_files, "_PIECE", 1 << 16)
-    for seam in ((1 << 16) - secret_files.LONGEST, 1 << 16, 1 << 17):
+    for seam in ((1 << 16) - LONGEST, 1 << 16, 1 << 17):
         content = bytearray(b"word\n" * 50_000)
         content[seam + offset : seam + offset + len(KEY) + 2] = f" {KEY} ".encode()
         line = content[: seam + offset].count(b"\n") + 1

@@ -9,7 +9,7 @@ import pytest
 
 from fac_datasets import load_sae
 from fac_datasets.errors import SAEFormatError
-from tests.hub_double import Hub
+from tests.servers.hub_double.server import Hub
 
 PARAMS = next((Path(__file__).parents[2] / "foreign_saes" / "fixtures" / "gemma_scope").rglob("params.npz"))
 SAE = "layer_5/width_16k/average_l0_71"

@@ -23,7 +23,8 @@ from tests.sae.training.cases import SMALL, assert_goes_on_as_if_nothing_had_hap
 @pytest.fixture
 def stopped(backbone: Backbone, texts: datasets.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a run that was stopped behind its second chunk."""
-    train_chunk, done = TrainingRun.train_chunk, []
+    train_chunk = TrainingRun.train_chunk
+    done: list[TrainingRun] = []
 
     def stop_in_the_third(run: TrainingRun) -> dict[str, float]:
         if len(done) == 2:
