@@ -70,7 +70,8 @@ def publish_files(
         card_to_keep: text and header to start from where the repository has no card yet.
         computed: fields of the card's header whose new value wins; see `merge_card`.
         has_room: raises where it cannot stand in a repository whose card has a header, and which holds other files.
-        allow_secrets: digests, as the error shows them, of what looks like a key and is none; the card lists them.
+        allow_secrets: digests, as the error shows them, of what looks like a key and is none; the card lists them, but
+            for those in files that are not of this publication.
         in_rows: what was let through so before the rows were written.
         looked_through: the files that they were written to.
         dry_run: send no request; what is returned says what would be published.
@@ -85,7 +86,7 @@ def publish_files(
     met = set[str | None]()
 
     def look(others: Mapping[str, Content]) -> None:
-        allowed.extend(require_allowed(secrets_in_files(others, token), allow_secrets))
+        met.update(found.digest for found in require_allowed(secrets_in_files(others, token), allow_secrets))
 
     def merged(existing: str | None) -> str:
         without = merge_card(existing, card, computed=computed)
@@ -129,7 +130,8 @@ def _let_through(found: Sequence[Found]) -> str:
         places[one.kind, one.digest].append(one.place)
     lines = []
     for (kind, digest), where in places.items():
-        more = f" and {len(where) - _LISTED:,} other places" if len(where) > _LISTED else ""
+        others = len(where) - _LISTED
+        more = f" and {others:,} other place{'s' if others > 1 else ''}" if others > 0 else ""
         lines.append(f"- {as_markdown_text('; '.join(where[:_LISTED]))}{more}: {kind}, digest `{digest}`.\n")
     return f"\n## What looks like a key\n\nLet through as none by who published this:\n\n{''.join(lines)}"
 

@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -110,11 +110,12 @@ class _Room:
     def __init__(self, size: int) -> None:
         self.left = size
 
-    def unpack(self, source: IO[bytes], name: str, *, partly: bool = False) -> IO[bytes]:
+    def unpack(self, source: io.BufferedIOBase, name: str, *, partly: bool = False) -> IO[bytes]:
         """A copy in which one can go back; where it is damaged, of what can be read, if that will do."""
         copy: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed where it was asked for
         try:
-            while read := source.read(_PIECE):
+            # Not `read`, which gives nothing of a piece whose end is damaged.
+            while read := source.read1(_PIECE):
                 self.left -= len(read)
                 if self.left < 0:
                     raise _cannot_be_read(name, f"unpacks to more than {_RATIO} times its size")
@@ -176,7 +177,7 @@ def _of_zip(stream: IO[bytes], name: str, room: _Room, depth: int) -> Iterator[_
                 continue
             try:
                 with archive.open(member) as source:
-                    unpacked = room.unpack(source, path)
+                    unpacked = room.unpack(cast("io.BufferedIOBase", source), path)
             except PublishError:
                 raise
             except _DAMAGED:

@@ -69,7 +69,7 @@ def test_large_files_that_become_public_are_counted(
 
 def test_what_was_named_is_published_and_listed_on_the_card_with_its_places(hub: Hub) -> None:
     hub.seed(REPOSITORY, {"README.md": THEIRS.encode(), "notes.txt": KEY.encode()}, private=True)
-    files = {f"{number}.txt": f"one\n{KEY}\n".encode() for number in range(5)}
+    files = {f"{number}.txt": f"one\n{KEY}\n".encode() for number in range(6)}
     made = publish(files, public=True, allow_secrets=[DIGEST])
     card = hub.files(REPOSITORY)["README.md"].decode()
     assert made.card == card

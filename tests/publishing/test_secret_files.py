@@ -19,6 +19,7 @@ from safetensors.numpy import save
 
 from fac_datasets.errors import PublishError
 from fac_datasets.publishing import secret_files
+from fac_datasets.publishing.secret_rules import LONGEST
 from fac_datasets.publishing.secrets import secrets_in_files
 
 # Put together here, so that no scanner takes this file for a leak.
