@@ -103,9 +103,10 @@ def publish_files(
         return Published(target.repo, {CARD: len(fresh.encode()), **sizes}, fresh)
 
     def made_card(existing: str | None, others: list[str]) -> str:
+        made = merged(card_to_keep if existing is None else existing)
         if has_room is not None:
             has_room({} if existing is None else split_card(existing)[0], others)
-        return merged(card_to_keep if existing is None else existing)
+        return made
 
     made = commit_files(target, kind, files, made_card, title=title, look=look)
     _tell_unmet(allow_secrets, met)

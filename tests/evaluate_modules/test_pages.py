@@ -83,7 +83,7 @@ def test_coverage_can_be_read_on_a_telephone(browser: Browser) -> None:
     with opened("fac", browser) as page:
         measure(page)
         page.get_by_text("features that the anchor activates.").wait_for(timeout=120_000)
-        plot = page.locator("img[alt]").last
+        plot = page.locator("[data-testid=matplotlib] img, .matplotlib img").last
         plot.wait_for()
         box = plot.bounding_box()
         assert box is not None

@@ -166,7 +166,7 @@ def test_no_error_tells_the_token(hub: Hub, no_waiting: list[float]) -> None:
 
 
 def test_what_is_published_by_hand_is_looked_through_too(hub: Hub) -> None:
-    key = "ghp_" + "a1" * 20
+    key = "ghp_" + "aB3" * 12
     with pytest.raises(PublishError, match=r"line 1 of notes\.txt holds what looks like a token of GitHub"):
         publish_files(HubTarget("me/data"), "dataset", {"notes.txt": key.encode()}, CARD, title="Publish")
     assert hub.requests() == []
