@@ -59,6 +59,11 @@ class RowError(ColumnError):
         """The same error with the row's index in the dataset."""
         return RowError(row, self.problem, of_batch=False)
 
+    def in_batch(self) -> "RowError":
+        """The same error, with how to learn the row's index in the dataset."""
+        hint = "counted from the start of the batch; map(..., with_indices=True) names the row of the dataset"
+        return RowError(self.row, f"{self.problem} ({hint})", of_batch=self.of_batch)
+
     def __reduce__(self) -> tuple[Callable[..., "RowError"], tuple[int, str]]:
         # Worker processes send their errors to the parent.
         return partial(RowError, of_batch=self.of_batch), (self.row, self.problem)

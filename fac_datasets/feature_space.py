@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ QUANTILES = ("q50", "q75", "q90", "q95", "q99")
 _PATTERN = re.compile(
     r"(?P<backbone>.+)@(?P<backbone_digest>[0-9a-f]{16})/layer(?P<layer>\d+)/(?P<render>chat|raw)/"
     r"(?P<sae>.+)@(?P<sae_digest>[0-9a-f]{16})/(?P<activation>sae|relu)/max/>(?P<threshold>[^/]+)/"
-    r"(?P<windowing>windows|cut)(?P<max_length>\d+)"
+    r"(?P<windowing>windows|cut)(?P<max_length>\d+)(?:/(?P<reading>[^/]+))?"
 )
 
 Threshold = str | float
@@ -40,11 +41,20 @@ class FeatureSpace:
     windowing: str
     """`"windows"`, or `"cut"` where long texts were truncated."""
     max_length: int
+    reading: str = ""
+    """What is read otherwise than by default: `roles=`, `parts=`, `escaped`, joined by `+`; empty by default."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What of messages is read beside their texts."""
+        found = re.search(r"parts=([^+]+)", self.reading)
+        return tuple(found[1].split(",")) if found else ()
 
     def __str__(self) -> str:
         return (
             f"{self.backbone}@{self.backbone_digest}/layer{self.layer}/{self.render}/{self.sae}@{self.sae_digest}/"
             f"{self.activation}/max/>{format_threshold(self.threshold)}/{self.windowing}{self.max_length}"
+            + (f"/{self.reading}" if self.reading else "")
         )
 
     @classmethod
@@ -63,9 +73,22 @@ class FeatureSpace:
                 **parts,
                 "layer": int(parts["layer"]),
                 "max_length": int(parts["max_length"]),
+                "reading": parts["reading"] or "",
                 "threshold": parse_threshold(parts["threshold"]),
             }
         )
+
+
+def reading_suffix(roles: Sequence[str] | None, parts: Sequence[str], *, escape_special: bool) -> str:
+    """What a feature space says of the reading of rows; see `FeatureSpace.reading`.
+
+    Example:
+        >>> reading_suffix(["user"], [], escape_special=True)
+        'roles=user+escaped'
+    """
+    options = {"roles": sorted(roles or ()), "parts": sorted(parts)}
+    said = [f"{name}={','.join(values)}" for name, values in options.items() if values]
+    return "+".join([*said, *(["escaped"] if escape_special else [])])
 
 
 def require_activation(activation: str) -> None:

@@ -32,10 +32,10 @@ from fac_datasets.features.extractor import FeatureExtractor
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.files.output_folder import claim
 from fac_datasets.rows.dataset_identity import content_fingerprint, identify
+from fac_datasets.rows.reader import RowReader, row_texts
 from fac_datasets.rows.tables import dataset_of
-from fac_datasets.rows.text_columns import holds_chats, resolve_column, row_texts
 from fac_datasets.sae.calibration import describe
-from fac_datasets.synthesis.augment import augment, row_maker
+from fac_datasets.synthesis.augment import augment
 from fac_datasets.synthesis.sample_journal import SampleJournal
 
 if TYPE_CHECKING:
@@ -174,12 +174,15 @@ def _progress_said(say: Callable[[str], None]) -> Iterator[None]:
 
 def _measurable(rows: datasets.Dataset, column: str | None) -> datasets.Dataset:
     """The texts or chats alone, in a column that every step finds by itself: `text` or `messages`."""
-    columns = resolve_column(rows.features, column)
-    rows = rows.select_columns(list(columns))
-    if len(columns) > 1:
-        return rows
-    name = "messages" if holds_chats(rows.features[columns[0]]) else "text"
-    return rows if columns[0] == name else rows.rename_column(columns[0], name)
+    import datasets
+
+    reader = RowReader(rows.features, column)
+    rows = rows.select_columns(list(reader.columns))
+    (name, *others) = reader.columns
+    if others:
+        return rows if column is None else datasets.Dataset.from_dict({"text": row_texts(rows, column)})
+    as_named = "messages" if reader.has_parts else "text"
+    return rows if name == as_named else rows.rename_column(name, as_named)
 
 
 class _Run:
@@ -200,7 +203,8 @@ class _Run:
             if not len(rows):
                 raise DatasetError(f"the {name} dataset has no rows")
         self.seed_rows, self.anchor_rows = seed_rows, anchor_rows
-        row_maker(seed_rows.features, settings.column)
+        # Before hours of work: whether there is a place for what will be written.
+        RowReader(seed_rows.features, settings.column).write("")
         self.seed = _measurable(seed_rows, settings.column)
         self.anchor, self.n_shared = _without(row_texts(self.seed), _measurable(anchor_rows, settings.column))
         if len(self.anchor) < 2:

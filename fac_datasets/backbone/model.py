@@ -14,9 +14,9 @@ from fac_datasets.backbone.batching import Batch, batches_by_tokens, pad
 from fac_datasets.backbone.causality import require_causal_run
 from fac_datasets.backbone.identity import backbone_info
 from fac_datasets.backbone.pretrained import load_cut_model, load_tokenizer, torch_device
-from fac_datasets.backbone.rendering import Row
 from fac_datasets.backbone.windows import Window, row_windows
 from fac_datasets.errors import BackboneError
+from fac_datasets.rows.row import Row
 
 if TYPE_CHECKING:
     import torch
@@ -72,6 +72,7 @@ class Backbone:
         max_length: int,
         roles: Sequence[str] | None = None,
         truncate: bool = False,
+        escape_special: bool = False,
         refused: list[RowError] | None = None,
     ) -> list[Window]:
         """Render, tokenize and split rows; see `row_windows`."""
@@ -83,6 +84,7 @@ class Backbone:
                 max_length=max_length,
                 roles=roles,
                 truncate=truncate,
+                escape_special=escape_special,
                 refused=refused,
             )
         )

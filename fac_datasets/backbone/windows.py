@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.backbone.rendering import RenderedRow, Row, render_row, require_render
+from fac_datasets.backbone.rendering import NOTHING, RenderedRow, render_row, require_render
+from fac_datasets.backbone.tokenizing import tokenize
 from fac_datasets.errors import OptionError, RowError
+from fac_datasets.rows.row import Row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,6 +46,7 @@ def row_windows(
     max_length: int,
     roles: Sequence[str] | None = None,
     truncate: bool = False,
+    escape_special: bool = False,
     refused: list[RowError] | None = None,
 ) -> Iterator[Window]:
     """Turn rows into windows of at most `max_length` tokens, with the own tokens of each marked.
@@ -54,11 +57,13 @@ def row_windows(
 
     Args:
         tokenizer: a fast tokenizer of transformers.
-        rows: texts, lists of messages, or None.
+        rows: texts, texts of parts, lists of messages, or None.
         render: `"chat"` or `"raw"`.
         max_length: tokens in a window, at least 16.
-        roles: roles whose messages are the row's own; None means all but `system`.
+        roles: roles whose messages are the row's own; None means all but `system` and `developer`, and of an `Answer`
+            the last.
         truncate: keep only the first window.
+        escape_special: read special tokens that a text spells as plain characters, not as the template's own.
         refused: takes the error of each row that cannot be read, which then yields no window.
 
     Yields:
@@ -78,20 +83,16 @@ def row_windows(
             if refused is None:
                 raise
             refused.append(error)
-            rendered.append(RenderedRow("", []))
+            rendered.append(NOTHING)
     filled = [i for i, row in enumerate(rendered) if row.contents]
     if not filled:
         return
-    encodings = tokenizer(
-        [rendered[i].text for i in filled],
-        add_special_tokens=render == "raw",
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        verbose=False,
+    encodings = tokenize(
+        tokenizer, [rendered[i] for i in filled], add_special_tokens=render == "raw", escape_special=escape_special
     )
-    for i, token_ids, offsets in zip(filled, encodings["input_ids"], encodings["offset_mapping"], strict=True):
-        whole = _mark_own_tokens(i, rendered[i], np.asarray(token_ids, np.int64), np.asarray(offsets, np.int64))
-        # A text may spell a special token; that never pools either.
+    for i, (token_ids, offsets) in zip(filled, encodings, strict=True):
+        whole = _mark_own_tokens(i, rendered[i], token_ids, offsets)
+        # A text may spell a special token, which never pools.
         whole.own[np.isin(whole.token_ids, tokenizer.all_special_ids)] = False
         if render == "raw":
             whole = _with_beginning(tokenizer, whole)

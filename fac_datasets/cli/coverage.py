@@ -33,7 +33,7 @@ def coverage(
     from fac_datasets.feature_space import dataset_space, parse_threshold, require_table_space
     from fac_datasets.files.atomic import write_atomically
     from fac_datasets.rows.loading import load_rows
-    from fac_datasets.rows.text_columns import row_texts
+    from fac_datasets.rows.reader import row_texts
 
     wanted = parse_threshold(threshold)
     table = None if features is None else load_rows(features)

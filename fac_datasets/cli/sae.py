@@ -157,25 +157,22 @@ def calibrate(
 ) -> None:
     """Measure each feature's usual activations, which quantile thresholds need, and store them with the SAE."""
     from fac_datasets.backbone.model import Backbone
-    from fac_datasets.errors import OptionError
-    from fac_datasets.rows.text_columns import read_rows, resolve_column
+    from fac_datasets.rows.reader import RowReader
     from fac_datasets.sae.calibration import calibrate_sae
     from fac_datasets.sae.loading import find_sae
 
     rows = []
     for one in data:
         texts_or_chats = reading.load(one)
-        rows += read_rows(texts_or_chats[:], resolve_column(texts_or_chats.features, reading.column))
+        rows += RowReader(texts_or_chats.features, reading.column).read(texts_or_chats.with_format("arrow")[:])
     texts = [row for row in rows if not isinstance(row, list)]
     model = Backbone(backbone, find_sae(sae).config.layer, device=device)
     wanted = render or model.info.renders
-    if not texts and "raw" in wanted:
-        if render:
-            raise OptionError("render='raw' needs texts, and every row is a chat; use --render chat")
-        print(f"{sae}: raw is left out, since every row is a chat, which needs the template")
+    if not texts and "raw" in wanted and not render:
+        print(f"{sae}: raw is left out, since every row is a chat; --render raw measures their messages in a row")
         wanted = ["chat"]
     for one_render in wanted:
-        used = rows if one_render == "chat" else texts
+        used = rows if one_render == "chat" or not texts else texts
         for one_activation in activation or ["sae", "relu"]:
             result = calibrate_sae(
                 model, sae, used, render=one_render, activation=one_activation, other_backbone=other_backbone

@@ -13,7 +13,7 @@ from fac_datasets.diversity.all_measures import measures_table
 from fac_datasets.errors import ColumnError, FacDatasetsError, RowError
 from fac_datasets.plots import growth_figure
 from fac_datasets.rows.loading import load_rows
-from fac_datasets.rows.text_columns import CANDIDATES, row_texts
+from fac_datasets.rows.reader import row_texts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,8 +92,8 @@ def texts_of(pasted: str, file: str | None) -> list[str]:
             raise
         except ColumnError as error:
             raise gr.Error(
-                f"The columns of the file are {', '.join(rows.column_names)}. One of {', '.join(CANDIDATES)} is "
-                f"measured: give the file one of these, and no other of them."
+                f"The columns of the file are {', '.join(rows.column_names)}, and it is not plain which to measure. "
+                f"Give the file one column of texts, named text."
             ) from error
     else:
         try:

@@ -28,7 +28,6 @@ from fac_datasets.features.extractor import FeatureExtractor
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.rows.dataset_identity import content_fingerprint
 from fac_datasets.rows.loading import load_rows
-from fac_datasets.rows.text_columns import resolve_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -120,11 +119,10 @@ class ExtractionJob:
             "version": version("fac-datasets"),
             "rows": len(self.rows),
             "fingerprint": content_fingerprint(self.rows.select(range(0, len(self.rows), step))),
-            "columns": list(resolve_column(self.rows.features, self.extractor.column)),
+            "schema": self.extractor.reader(self.rows.features).schema.name,
             "feature_space": str(self.extractor.feature_space),
             # A quantile is a number by the calibration, which may be made anew.
             "cutoffs": hashlib.sha256(self.extractor.thresholds(self.extractor.threshold).tobytes()).hexdigest()[:16],
-            "roles": self.extractor.roles,
             "dtype": self.extractor.dtype,
             "spans": self.extractor.spans,
             "skip_bad": self.extractor.skip_bad,

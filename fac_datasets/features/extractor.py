@@ -11,7 +11,8 @@ import numpy as np
 from fac_datasets.backbone.batching import Batch
 from fac_datasets.backbone.identity import EMBEDDED, backbone_info
 from fac_datasets.backbone.model import Backbone
-from fac_datasets.backbone.rendering import Row, require_render
+from fac_datasets.backbone.rendering import require_render
+from fac_datasets.backbone.tokenizing import require_escaping
 from fac_datasets.backbone.windows import Window
 from fac_datasets.backbone.worker_threads import in_ray_actor, in_sound_thread
 from fac_datasets.coverage.state import FeatureCoverage
@@ -23,9 +24,19 @@ from fac_datasets.errors import (
     OptionError,
     RowError,
 )
-from fac_datasets.feature_space import FeatureSpace, Threshold, feature_columns, parse_threshold, require_activation
+from fac_datasets.feature_space import (
+    FeatureSpace,
+    Threshold,
+    feature_columns,
+    parse_threshold,
+    reading_suffix,
+    require_activation,
+)
+from fac_datasets.rows.inputs import is_instance
+from fac_datasets.rows.messages import PARTS, canonical_role, require_parts
+from fac_datasets.rows.reader import ColumnChoice, RowReader
+from fac_datasets.rows.row import Chat, Row
 from fac_datasets.rows.tables import as_table, with_columns
-from fac_datasets.rows.text_columns import holds_chats, is_chat, prefix_of, read_rows, resolve_column
 from fac_datasets.sae.calibration import register_calibrations, thresholds_of
 
 if TYPE_CHECKING:
@@ -58,10 +69,16 @@ class FeatureExtractor:
         backbone: `"embedded"`, a local folder or a Hub id of a causal language model.
         sae: `"embedded"`, a local folder or a Hub id.
         layer: decoder blocks before the residual stream; by default the SAE's.
-        column: column of texts or chats; by default the one known name that is present. For `chosen` / `rejected` data
-            it must be named, and the new columns carry it as prefix.
+        column: what is read: a column, a list of columns, or a template such as `"{question}\\n{answer}"`; by default
+            the known schema that is present (see `rows/README.md`). Of a preference `"chosen"` or `"rejected"` must be
+            named, and the new columns carry it as prefix.
         render: `"chat"` or `"raw"`; by default `"chat"` where the tokenizer has a template.
-        roles: roles whose messages are pooled; by default all but `system`.
+        roles: a role, or several, whose messages are pooled; by default all but `system` and `developer`, and of
+            `chosen` and `rejected` the last message alone.
+        parts: what of messages is read beside their texts: `"reasoning"`, `"tool_calls"`.
+        escape_special: read special tokens that a text spells as plain characters. By default
+            `<|im_end|>` within a text ends its turn, as it does in transformers, so that whoever wrote the text can
+            forge turns; choose this for data that may hold attacks.
         activation: `"sae"`, the SAE's own nonlinearity, or `"relu"` of the pre-activations.
         threshold: activations above it are stored: a number in the SAE's units, or a quantile such as `"q50"`.
         spans: store character offsets of each peak and of all own tokens.
@@ -92,9 +109,11 @@ class FeatureExtractor:
         sae: str = EMBEDDED,
         layer: int | None = None,
         *,
-        column: str | None = None,
+        column: ColumnChoice = None,
         render: str | None = None,
-        roles: Sequence[str] | None = None,
+        roles: str | Sequence[str] | None = None,
+        parts: str | Sequence[str] = (),
+        escape_special: bool = False,
         activation: str = "sae",
         threshold: Threshold = "q50",
         spans: bool = True,
@@ -114,9 +133,11 @@ class FeatureExtractor:
         self.backbone_name = str(backbone)
         self.sae_name = str(sae)
         self.layer = layer
-        self.column = column
+        self.column = column if column is None or isinstance(column, str) else tuple(column)
         self.render = render
-        self.roles = tuple(roles) if roles else None
+        self.roles = _roles(roles)
+        self.parts = require_parts(parts)
+        self.escape_special = escape_special
         self.activation = activation
         self.threshold = parse_threshold(threshold)
         self.spans = spans
@@ -135,6 +156,8 @@ class FeatureExtractor:
         self._loaded: _Loaded | None = None
         self._first_vectors: list[torch.Tensor] | None = []
         self._rank: int | None = None
+        self._said: set[str] = set()
+        self._readers: dict[Any, RowReader] = {}
         self._budget = self.batch_tokens
 
     @classmethod
@@ -205,12 +228,17 @@ class FeatureExtractor:
                 threshold=self.threshold,
                 windowing="cut" if self.truncate else "windows",
                 max_length=self.max_length,
+                reading=reading_suffix(self.roles, self.parts, escape_special=self.escape_special),
             )
         return self._space
 
+    def reader(self, features: Mapping[str, Any] | Sequence[str]) -> RowReader:
+        """What reads the rows of a dataset with these columns."""
+        return RowReader(features, self.column, self.parts)
+
     def prefix(self, features: Mapping[str, Any] | Sequence[str]) -> str:
         """What the names of the feature columns of a dataset with these columns start with."""
-        return prefix_of(resolve_column(features, self.column))
+        return self.reader(features).prefix
 
     def columns(self, features: Mapping[str, Any]) -> dict[str, Any]:
         """The feature columns that a dataset with these columns gets, with their types.
@@ -218,10 +246,17 @@ class FeatureExtractor:
         A streamed dataset knows its columns after `map` only where it is told, with
         `features=Features({**stream.features, **extractor.columns(stream.features)})`.
         """
-        (column, *_) = resolve_column(features, self.column)
-        return feature_columns(
-            self.prefix(features), spans=self.spans, chat=holds_chats(features[column]), errors=self.skip_bad
-        )
+        reader = self.reader(features)
+        return feature_columns(reader.prefix, spans=self.spans, chat=reader.has_parts, errors=self.skip_bad)
+
+    @property
+    def unread(self) -> dict[str, int]:
+        """How many things in messages this process has not read so far, by kind."""
+        found: dict[str, int] = {}
+        for reader in self._readers.values():
+            for kind, count in reader.unread.items():
+                found[kind] = found.get(kind, 0) + count
+        return found
 
     @property
     def sae(self) -> SparseAutoencoder:
@@ -270,6 +305,7 @@ class FeatureExtractor:
         import pandas as pd
         import pyarrow as pa
 
+        _require_batch(batch)
         if isinstance(batch, dict) and in_ray_actor():
             # Given back as arrays, Ray would make tensors of ragged columns.
             batch = as_table(batch)
@@ -277,39 +313,70 @@ class FeatureExtractor:
             if isinstance(value, int):
                 self._rank = value
         indices = next((value for value in given if not isinstance(value, int)), None)
+        reader = self._reader_of(batch)
+        prefix = reader.prefix
+        types = feature_columns(prefix, spans=self.spans, chat=reader.has_parts, errors=self.skip_bad)
         names = batch.column_names if isinstance(batch, pa.Table) else list(batch)
-        columns = resolve_column(names, self.column)
-        prefix = self.prefix(names)
-        chat = is_chat(batch, columns)
-        types = feature_columns(prefix, spans=self.spans, chat=chat, errors=self.skip_bad)
         stale = sorted({*feature_columns(prefix, chat=True, errors=True)} & {*names} - {*types})
         if stale:
             raise ColumnError(
                 f"columns {stale} of another extraction would stay beside the new ones; remove them first"
             )
+        refused: list[RowError] | None = [] if self.skip_bad else None
         try:
-            rows = read_rows(batch, columns)
-            found = self.extract(rows, chat=chat)
+            rows = reader.read(batch, refused)
+            found = self._extract(rows, reader.has_parts, refused)
         except RowError as error:
-            if indices is None:
-                raise
-            raise error.at(indices[error.row]) from error
+            raise (error.in_batch() if indices is None else error.at(indices[error.row])) from error
+        self._tell(reader, rows)
         named = {prefix + name: column for name, column in found.items()}
         if isinstance(batch, pa.Table):
             return with_columns(batch, named, types)
         return batch.assign(**named) if isinstance(batch, pd.DataFrame) else named
 
+    def _reader_of(self, batch: Any) -> RowReader:
+        """What reads a batch; the same one for all batches of a dataset, so that it tells of each thing once."""
+        reader = RowReader.of_batch(batch, self.column, self.parts)
+        return self._readers.setdefault((reader.columns, reader.schema.name, reader.has_parts), reader)
+
+    def _tell(self, reader: RowReader, rows: Sequence[Row]) -> None:
+        """Warn, once each, of what a reader passes over."""
+        told: list[str] = []
+        if reader.repeated:
+            told.append(f"reading {list(reader.columns)}; {reader.repeated} hold nothing else")
+        if reader.left_out:
+            told.append(
+                f"reading {list(reader.columns)}; columns {reader.left_out} are not read: name what to read with "
+                f"column=..., a name, a list, or a template such as '{{question}}\\n{{answer}}'"
+            )
+        if reader.unread:
+            counts = ", ".join(f"{count} {kind}" for kind, count in sorted(reader.unread.items()))
+            told.append(f"not everything in the messages is read; so far not: {counts} (parts= reads {list(PARTS)})")
+        chats = [row for row in rows if isinstance(row, Chat)]
+        if self.roles and chats:
+            there = {message["role"] for chat in chats for message in chat}
+            odd = [role for role in self.roles if role not in there]
+            if odd:
+                told.append(f"no message of the first {len(rows)} rows has a role of {odd}; there are {sorted(there)}")
+        for text in told:
+            about = text.partition(";")[0]
+            if about not in self._said:
+                self._said.add(about)
+                warnings.warn(text, stacklevel=3)
+
     def extract(self, rows: Sequence[Row], *, chat: bool = False) -> dict[str, Any]:
         """Feature columns of rows, each a list of one array a row.
 
         Args:
-            rows: texts or lists of messages.
+            rows: texts, texts of parts, or lists of messages.
             chat: add `feature_messages`.
 
         Raises:
             RowError: a row cannot be read, and `skip_bad` is not set.
         """
-        refused: list[RowError] | None = [] if self.skip_bad else None
+        return self._extract(rows, chat, [] if self.skip_bad else None)
+
+    def _extract(self, rows: Sequence[Row], chat: bool, refused: list[RowError] | None) -> dict[str, Any]:
         peaks, windows = in_sound_thread(lambda: self._peaks(rows, self._load().cutoffs, refused))
         columns = self._columns(peaks, windows, len(rows), chat)
         if refused is not None:
@@ -325,6 +392,7 @@ class FeatureExtractor:
             max_length=self.max_length,
             roles=self.roles,
             truncate=self.truncate,
+            escape_special=self.escape_special,
             refused=refused,
         )
 
@@ -454,16 +522,43 @@ class FeatureExtractor:
             if device is None and self._rank is not None and torch.cuda.is_available():
                 device = f"cuda:{self._rank % torch.cuda.device_count()}"
             backbone = Backbone(self.backbone_name, space.layer, device=device, dtype=self.dtype)
+            if self.escape_special:
+                require_escaping(backbone.tokenizer)
             self._loaded = _Loaded(
                 backbone, sae.to(backbone.device), torch.from_numpy(cutoffs).float().to(backbone.device)
             )
         return self._loaded
 
 
+def _roles(roles: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Roles by their one name, sorted."""
+    wanted = [roles] if isinstance(roles, str) else list(roles or ())
+    odd = [role for role in wanted if not isinstance(role, str) or not role or set(role) & set("/+,")]
+    if odd:
+        raise OptionError(f"roles={odd} are no names of roles, which are texts without any of / + ,")
+    return tuple(sorted({canonical_role(role) for role in wanted})) or None
+
+
+def _require_batch(batch: Any) -> None:
+    """Raise OptionError unless it is a batch of rows, with columns by name."""
+    import pyarrow as pa
+
+    if is_instance(batch, "datasets.formatting.formatting", "LazyRow") or (
+        isinstance(batch, dict) and any(isinstance(cell, str) for cell in batch.values())
+    ):
+        raise OptionError("this is one row; the extractor takes many: dataset.map(extractor, batched=True)")
+    if not isinstance(batch, Mapping | pa.Table) and not hasattr(batch, "columns"):
+        raise OptionError(
+            f"the extractor was given {type(batch).__name__}, not columns by name; leave out input_columns= and name "
+            f"what is read with FeatureExtractor(column=...)"
+        )
+
+
 def _present(rows: Sequence[Row], refused: list[RowError] | None) -> Sequence[Row]:
     """The rows, each of which must hold something."""
+    known = {error.row for error in refused or ()}
     for index, row in enumerate(rows):
-        if row is None:
+        if row is None and index not in known:
             error = RowError(index, "holds nothing (None); leave it out, or give it an empty text")
             if refused is None:
                 raise error

@@ -22,8 +22,9 @@ from fac_datasets.interpretation.contrast import split_by_label
 from fac_datasets.interpretation.evidence import with_evidence
 from fac_datasets.interpretation.statistics import adjusted_p, student_quantile, student_z, two_sided_p
 from fac_datasets.rows.dataset_identity import content_fingerprint
+from fac_datasets.rows.reader import RowReader
+from fac_datasets.rows.row import plain_text
 from fac_datasets.rows.tables import add_columns, require_columns
-from fac_datasets.rows.text_columns import as_text, read_rows, resolve_column
 
 if TYPE_CHECKING:
     import datasets
@@ -252,8 +253,8 @@ class _Ablation:
         self.sae: SparseAutoencoder = extractor.sae.to(self.device)
         self.activation = extractor.activation
         self.model = SplicedModel(info.path, extractor.feature_space.layer, device=self.device)
-        columns = resolve_column(dataset.features, column)
-        rows = read_rows(dataset.select_columns(list(columns))[:], columns)
+        reader = RowReader(dataset.features, column)
+        rows = reader.read(dataset.select_columns(list(reader.columns)).with_format("arrow")[:])
         self.signs: Tensor | None = None
         if question is None:
             self.windows = extractor.windows(rows)
@@ -261,7 +262,7 @@ class _Ablation:
         else:
             tokenizer = extractor.backbone.tokenizer
             self.answers = _answer_tokens(tokenizer, question)
-            self.windows = _questions(extractor, [as_text(row, i) for i, row in enumerate(rows)], question.text)
+            self.windows = _questions(extractor, [plain_text(row) for row in rows], question.text)
             self.targets = [np.zeros(len(window.own), dtype=bool) for window in self.windows]
             self.signs = _signs(dataset, question)
         if not self.windows:

@@ -17,7 +17,8 @@ from fac_datasets.coverage.active_rows import flatten
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch
 from fac_datasets.feature_space import FeatureSpace, format_threshold, require_same_space
 from fac_datasets.files.atomic import write_atomically
-from fac_datasets.rows.text_columns import read_rows, resolve_column
+from fac_datasets.rows.reader import ColumnChoice, RowReader
+from fac_datasets.rows.row import Row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,7 +137,7 @@ class FeatureSpans:
         for space in set(_listed(batch[f"{prefix}feature_space"])):
             require_same_space(FeatureSpace.parse(self.feature_space), FeatureSpace.parse(space))
         lengths, ids = flatten(batch[f"{prefix}feature_ids"], np.int64)
-        row_keys = self._row_keys(batch, resolve_column(names, column))
+        row_keys = self._row_keys(batch, column)
         rows = np.arange(first_row, first_row + len(lengths))
         self.n_rows += len(lengths)
         self._grow(int(ids.max()) + 1 if len(ids) else 0)
@@ -243,9 +244,10 @@ class FeatureSpans:
     def _groups(self) -> dict[str, Any]:
         return {"strongest": self._strongest, "sample": self._sample, "silent": self._silent}
 
-    def _row_keys(self, batch: Mapping[str, Any], columns: tuple[str, ...]) -> NDArray[np.uint64]:
+    def _row_keys(self, batch: Mapping[str, Any], column: ColumnChoice) -> NDArray[np.uint64]:
         salt = self.seed.to_bytes(8, "little", signed=True)
-        keys = [hashlib.blake2b(_encoded(row), digest_size=8, key=salt).digest() for row in read_rows(batch, columns)]
+        rows = RowReader.of_batch(batch, column, FeatureSpace.parse(self.feature_space).parts).read(batch, [])
+        keys = [hashlib.blake2b(_encoded(row), digest_size=8, key=salt).digest() for row in rows]
         return np.frombuffer(b"".join(keys), dtype="<u8").astype(np.uint64)
 
     def _grow(self, size: int) -> None:
@@ -359,7 +361,7 @@ def _same(first: NDArray[np.int64] | None, second: NDArray[np.int64] | None) -> 
     return np.array_equal(first, second)
 
 
-def _encoded(row: Any) -> bytes:
+def _encoded(row: Row) -> bytes:
     text = row if isinstance(row, str) else json.dumps(row, sort_keys=True, default=str)
     return text.encode(errors="surrogatepass")
 

@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from fac_datasets.coverage.active_rows import flatten
 from fac_datasets.errors import ColumnError, OptionError
-from fac_datasets.feature_space import dataset_space
+from fac_datasets.feature_space import FeatureSpace, dataset_space
 from fac_datasets.interpretation.spans import FeatureSpans, Places, SilentRows, ranks, require_all_activations
-from fac_datasets.rows.text_columns import normalise_message, prefix_of, read_rows, resolve_column
+from fac_datasets.rows.reader import RowReader
+from fac_datasets.rows.row import own_texts
 
 if TYPE_CHECKING:
     import datasets
@@ -78,8 +79,8 @@ def feature_table(
         >>> table.column_names[:4]
         ['feature_id', 'feature_space', 'firing_rate', 'max_activation']
     """
-    columns = resolve_column(dataset.features, column)
-    prefix = prefix_of(columns)
+    reader = RowReader(dataset.features, column)
+    columns, prefix = reader.columns, reader.prefix
     space = dataset_space(dataset, prefix)
     require_all_activations(space)
     wanted = None if features is None else np.asarray(features, dtype=np.int64)
@@ -118,7 +119,9 @@ def spans_table(
     if len(dataset) != state.n_rows:
         raise ColumnError(f"the spans are of {state.n_rows:,} rows, but the dataset has {len(dataset):,}")
     ids = np.flatnonzero(state.counts) if state.features is None else state.features
-    texts = _Texts(dataset, resolve_column(dataset.features, column), span_tokens)
+    texts = _Texts(
+        dataset, RowReader(dataset.features, column, FeatureSpace.parse(state.feature_space).parts), span_tokens
+    )
     strongest, sample, silent = state.strongest(), state.sample(), state.silent_rows()
     texts.read(np.concatenate([strongest.rows, sample.rows, silent.rows]))
     strong = _once(texts.spans(strongest))
@@ -205,12 +208,11 @@ class _Spans(NamedTuple):
 class _Texts:
     """Texts and messages of rows, and where their own tokens start, from which spans are cut."""
 
-    def __init__(self, dataset: datasets.Dataset, columns: tuple[str, ...], span_tokens: int) -> None:
-        prefix = prefix_of(columns)
-        self.columns, self.span_tokens = columns, span_tokens
-        self.names = [f"{prefix}feature_token_{part}" for part in ("starts", "messages")]
+    def __init__(self, dataset: datasets.Dataset, reader: RowReader, span_tokens: int) -> None:
+        self.reader, self.span_tokens = reader, span_tokens
+        self.names = [f"{reader.prefix}feature_token_{part}" for part in ("starts", "messages")]
         self.names = [name for name in self.names if name in dataset.column_names]
-        self.dataset = dataset.select_columns([*columns, *self.names]).with_format("arrow")
+        self.dataset = dataset.select_columns([*reader.columns, *self.names]).with_format("arrow")
 
     def read(self, rows: NDArray[np.int64]) -> None:
         """Read these rows."""
@@ -220,10 +222,7 @@ class _Texts:
         for begin in range(0, len(rows), _ROWS):
             numbers = rows[begin : begin + _ROWS]
             batch = self.dataset[numbers]
-            contents = [
-                [content or ""] if isinstance(content, str | None) else _messages(content, row)
-                for row, content in zip(numbers.tolist(), read_rows(batch, self.columns), strict=True)
-            ]
+            contents = [own_texts(row) for row in self.reader.read(batch)]
             text_rows.append(np.repeat(numbers, [len(messages) for messages in contents]))
             texts += chain.from_iterable(contents)
             counts, found = flatten(batch[self.names[0]], np.int64)
@@ -295,10 +294,6 @@ class _Texts:
         )
         starts, stops = ((part - begins).astype(np.int32) for part in (peaks, ends))
         return _Spans(ids, values, rows, starts, stops, texts, cut)
-
-
-def _messages(content: Any, row: int) -> list[str]:
-    return [normalise_message(message, row)["content"] for message in content]
 
 
 def _once(spans: _Spans) -> _Spans:

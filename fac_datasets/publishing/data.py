@@ -22,8 +22,8 @@ from fac_datasets.publishing.publication import Published, known_token, publish_
 from fac_datasets.publishing.secrets import Found, require_allowed, secrets_in_rows
 from fac_datasets.publishing.target import HubTarget
 from fac_datasets.rows.dataset_identity import content_fingerprint, source_columns
+from fac_datasets.rows.reader import each_row_text, row_texts
 from fac_datasets.rows.tables import require_columns
-from fac_datasets.rows.text_columns import each_row_text, row_texts
 from fac_datasets.synthesis.augment import AugmentedDataset
 
 if TYPE_CHECKING:

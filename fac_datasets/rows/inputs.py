@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fac_datasets.errors import ColumnError, DatasetError, OptionError, RowError
-from fac_datasets.rows.text_columns import as_text, normalise_message
+from fac_datasets.rows.messages import Messages
+from fac_datasets.rows.row import plain_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -331,14 +332,14 @@ def _some_rows(given: Any, name: str) -> list[Any] | NDArray[Any]:
 
 def _text(row: Any, number: int) -> str:
     try:
-        return as_text(list(_sequence(row)), number)
+        return plain_text(Messages().chat(list(_sequence(row)), number))
     except RowError as error:
         raise error.at(number) from None
 
 
 def _message(message: Any, number: int) -> dict[str, Any]:
     try:
-        return normalise_message(message, number)
+        return Messages().message(message, number)
     except RowError as error:
         raise error.at(number) from None
 

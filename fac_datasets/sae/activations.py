@@ -21,12 +21,12 @@ from datasets.distributed import split_dataset_by_node
 from torch import Tensor
 
 from fac_datasets.backbone.model import Backbone
-from fac_datasets.backbone.rendering import Row
 from fac_datasets.backbone.windows import Window
 from fac_datasets.errors import OptionError, OutputError, TrainingError
 from fac_datasets.files.sealed_tensors import load_sealed, save_sealed
 from fac_datasets.rows.dataset_identity import identify
-from fac_datasets.rows.text_columns import read_rows, resolve_column
+from fac_datasets.rows.reader import RowReader
+from fac_datasets.rows.row import Row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +59,7 @@ class _Source:
 
     def __init__(self, texts: Texts, column: str | None, seed: int) -> None:
         self.texts, self.seed = texts, seed
-        self.columns = resolve_column(_features(texts), column)
+        self.reader = RowReader(_features(texts), column)
         self.length = len(texts) if isinstance(texts, datasets.Dataset) else None
         if self.length == 0:
             raise TrainingError("the dataset has no rows to train on")
@@ -80,7 +80,7 @@ class _Source:
             if self._order is None:
                 self._order = np.random.default_rng([self.seed, turn]).permutation(self.length)
             picked = self._order[row : row + count - len(taken)]
-            taken += zip(read_rows(self.texts[picked], self.columns), (picked + turn).tolist(), strict=True)
+            taken += zip(self.reader.read(self.texts[picked]), (picked + turn).tolist(), strict=True)
             self.position["row"] += len(picked)
             if self.position["row"] == self.length:
                 self.position.update(turn=turn + 1, row=0)
@@ -104,7 +104,7 @@ class _Source:
                 self.position.update(turn=self.position["turn"] + 1, row=0, stream=None)
                 self._iterator = None
                 continue
-            (content,) = read_rows({name: [row[name]] for name in self.columns}, self.columns)
+            (content,) = self.reader.read({name: [row[name]] for name in self.reader.columns})
             taken.append((content, self.position["row"] + self.position["turn"]))
             self.position["row"] += 1
         if self._iterator is not None:
@@ -198,7 +198,7 @@ class Rows:
     def identity(self) -> list[dict[str, Any]]:
         """What the datasets are, with their shares; a stream is told by its name and its first rows."""
         return [
-            {**_identity(source.texts, source.columns), "share": round(float(share), 6)}
+            {**_identity(source.texts, source.reader.columns), "share": round(float(share), 6)}
             for source, share in zip(self.sources, self.shares, strict=True)
         ]
 

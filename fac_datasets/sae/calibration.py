@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fac_datasets.backbone.model import Backbone
-    from fac_datasets.backbone.rendering import Row
     from fac_datasets.backbone.windows import Window
+    from fac_datasets.rows.row import Row
     from fac_datasets.sae.model import SparseAutoencoder
 
 RARE = 10

@@ -20,7 +20,7 @@ from fac_datasets.backbone.pretrained import load_tokenizer, torch_device
 from fac_datasets.backbone.windows import Window, row_windows
 from fac_datasets.errors import DatasetError
 from fac_datasets.rows.dataset_identity import identify
-from fac_datasets.rows.text_columns import read_rows, resolve_column
+from fac_datasets.rows.reader import RowReader
 from fac_datasets.sae.activations import of_usual_norm
 from fac_datasets.sae.loading import find_sae
 from fac_datasets.sae.model import require_match
@@ -203,7 +203,7 @@ def evaluation_identity(
         "backbone_digest": info.digest,
         "renders": list(renders or info.renders),
         "datasets": [identify(source)._asdict() for source in texts],
-        "columns": [list(resolve_column(source.features, column)) for source in texts],
+        "columns": [list(RowReader(source.features, column).columns) for source in texts],
         "kind_column": kind_column,
         "max_tokens": max_tokens,
         "max_length": max_length,
@@ -252,10 +252,10 @@ def _windows(
     kinds: list[str] = []
     measured: dict[str, int] = {}
     for source in texts:
-        columns = resolve_column(source.features, column)
         if kind_column is not None:
-            resolve_column(source.features, kind_column)
-        rows = read_rows(source[:], columns)
+            RowReader(source.features, kind_column)
+        reader = RowReader(source.features, column)
+        rows = reader.read(source.select_columns(list(reader.columns)).with_format("arrow")[:])
         of_rows = [str(kind) for kind in source[kind_column]] if kind_column else ["all"] * len(rows)
         renders = ["chat" if isinstance(row, list) else turns[number % len(turns)] for number, row in enumerate(rows)]
         found: list[Window] = []

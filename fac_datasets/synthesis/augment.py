@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from fac_datasets.errors import ColumnError, DatasetError, SynthesisError
 from fac_datasets.files.parquet_layout import CONFIGS, Tables, write_tables
 from fac_datasets.rows.dataset_identity import source_columns
+from fac_datasets.rows.reader import RowReader
+from fac_datasets.rows.row import plain_text
 from fac_datasets.rows.tables import dataset_of
-from fac_datasets.rows.text_columns import resolve_column
 from fac_datasets.synthesis.synthesize import synthetic_features
 
 if TYPE_CHECKING:
@@ -112,11 +113,11 @@ def augment(
     plain = seed.select_columns([name for name in seed.column_names if name in source_columns(seed)])
     if "synthetic_id" in plain.column_names:
         raise ColumnError("the seed already has a column 'synthetic_id'; rename it, or augment the original seed")
-    as_row = row_maker(plain.features, column)
+    reader = RowReader(plain.features, column)
     kinds = {name: _filled_type(kind) for name, kind in plain.features.items()}
     features = datasets.Features({**kinds, "synthetic_id": datasets.Value("string")})
     rows = [
-        dict.fromkeys(plain.column_names) | as_row(text) | {"synthetic_id": identifier}
+        dict.fromkeys(plain.column_names) | reader.write(text) | {"synthetic_id": identifier}
         for text, identifier in zip(synthetic["text"], synthetic["synthetic_id"], strict=True)
     ]
     splits = {
@@ -148,8 +149,9 @@ def load_synthetic(name: str, column: str | None = None) -> datasets.Dataset:
         return rows
     identifier, at, revision = name.partition("@")
     provenance = load_rows(f"{identifier.partition(':')[0]}:provenance{at}{revision}")
-    contents = zip(rows["synthetic_id"], rows[resolve_column(rows.features, column)[0]], strict=True)
-    texts = {id: _text_of(content) for id, content in contents if id is not None}
+    written = rows.filter(lambda id: id is not None, input_columns="synthetic_id")
+    contents = RowReader(rows.features, column).read(written.with_format("arrow")[:]) if len(written) else []
+    texts = dict(zip(written["synthetic_id"], map(plain_text, contents), strict=True))
     if texts.keys() != {*provenance["synthetic_id"]}:
         raise DatasetError(
             f"dataset {name!r} has {len(texts)} synthetic rows, which are not the {len(provenance)} of its provenance"
@@ -159,33 +161,6 @@ def load_synthetic(name: str, column: str | None = None) -> datasets.Dataset:
 
 def _without(rows: datasets.Dataset, synthetic_ids: Collection[str]) -> datasets.Dataset:
     return rows.select([row for row, id in enumerate(rows["synthetic_id"]) if id not in synthetic_ids])
-
-
-def row_maker(features: datasets.Features, column: str | None) -> Callable[[str], dict[str, Any]]:
-    """A function that puts a generated text into the seed's column: as a text, or as a user's message.
-
-    Raises:
-        ColumnError: the column holds neither texts nor messages of a known form.
-    """
-    from datasets import Value
-
-    name = resolve_column(features, column)[0]
-    kind = features[name]
-    if isinstance(kind, Value):
-        return lambda text: {name: text}
-    message = kind[0] if isinstance(kind, list) else getattr(kind, "feature", None)
-    if isinstance(message, dict):
-        for role, content, user in (("role", "content", "user"), ("from", "value", "human")):
-            if isinstance(message.get(content), Value) and role in message:
-                return lambda text: {name: [dict.fromkeys(message) | {role: user, content: text}]}
-    raise ColumnError(
-        f"column {name!r} holds {kind}; synthetic texts go into texts or messages with `role` and `content`"
-    )
-
-
-def _text_of(content: Any) -> str:
-    """What `row_maker` made a row's content from."""
-    return str(content if isinstance(content, str) else content[0].get("content", content[0].get("value")))
 
 
 def _filled_type(kind: Any) -> Any:

@@ -24,8 +24,9 @@ from fac_datasets.errors import OptionError, SynthesisError
 from fac_datasets.feature_space import require_same_but_threshold
 from fac_datasets.generation.base import Request, Steering, TextGenerator
 from fac_datasets.interpretation.table import reviewed_name
+from fac_datasets.rows.reader import RowReader, row_texts
+from fac_datasets.rows.row import plain_text
 from fac_datasets.rows.tables import dataset_of
-from fac_datasets.rows.text_columns import as_text, read_rows, resolve_column, row_texts
 from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.kinds import data_kind
 from fac_datasets.synthesis.kinds.base import DataKind, example_of, few_shot_messages
@@ -237,13 +238,13 @@ def _targets(
             f"the feature table lacks {len(without)} of the {len(wanted)} features aimed at, the first being "
             f"{without[0]}; make it with feature_table(anchor, features=report.missing)"
         )
-    columns = resolve_column(examples.features, column) if examples is not None else ()
+    reader = None if examples is None else RowReader(examples.features, column)
     targets = []
     for feature in map(int, wanted):
         spans = described[feature]["spans"][: 2 * EXAMPLES]
         texts = [span["text"] for span in spans]
-        if examples is not None:
-            texts = [_example_text(examples, columns, span) for span in spans]
+        if examples is not None and reader is not None:
+            texts = [_example_text(examples, reader, span) for span in spans]
         distinct = list(dict.fromkeys(texts))[:EXAMPLES]
         targets.append(
             _Target(feature, reviewed_name(described[feature]) or "", float(thresholds[feature]), distinct[::-1])
@@ -374,8 +375,8 @@ def measure(extractor: FeatureExtractor, texts: Sequence[str]) -> list[dict[int,
     return found
 
 
-def _example_text(dataset: datasets.Dataset, column: tuple[str, ...], span: dict[str, object]) -> str:
+def _example_text(dataset: datasets.Dataset, reader: RowReader, span: dict[str, object]) -> str:
     """The row of a span, cut to what stands around its peak where it is long."""
     row = int(str(span["row"]))
-    text = as_text(read_rows(dataset[row : row + 1], column)[0], row)
+    text = plain_text(reader.read(dataset[row : row + 1])[0])
     return example_of(text, max(text.find(str(span["text"])), 0))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 
 from fac_datasets.backbone.pretrained import load_tokenizer
-from fac_datasets.backbone.rendering import Row
+from fac_datasets.backbone.rendering import render_row
 from fac_datasets.backbone.windows import row_windows
 from fac_datasets.errors import ColumnError
+from fac_datasets.rows.row import Row, own_texts
 
 
 def own_text(backbone: str, row: Row, render: str = "chat", **options: object) -> list[str]:
     """What each own token of a row stands for, cut out of the row by its offsets."""
     tokenizer = load_tokenizer(backbone)
     windows = list(row_windows(tokenizer, [row], render=render, max_length=512, **options))  # type: ignore[arg-type]
-    contents = [row] if isinstance(row, str) else [message["content"] for message in row or []]
+    contents = own_texts(row)
     return [
         contents[message][start:end]
         for window in windows
@@ -67,9 +68,12 @@ def test_content_that_looks_like_template_is_still_own(tiny_backbone: str) -> No
     assert "".join(own_text(tiny_backbone, text)) == text
 
 
-def test_a_chat_cannot_be_rendered_raw(tiny_backbone: str) -> None:
-    with pytest.raises(ColumnError, match='render="raw" cannot read'):
-        own_text(tiny_backbone, [{"role": "user", "content": "Hi."}], render="raw")
+def test_the_messages_of_a_chat_stand_apart_where_it_is_rendered_raw(tiny_backbone: str) -> None:
+    chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi."}]
+    tokenizer = load_tokenizer(tiny_backbone)
+    rendered = render_row(tokenizer, chat, render="raw", roles=None, index=0)
+    assert rendered.text == "Be brief.\n\nHi."
+    assert [rendered.text[first:last] for _, first, last, _ in rendered.contents] == ["Hi."]
 
 
 @pytest.mark.parametrize("row", [7, [1, 2], [{"text": "no role"}], "\ud800"])

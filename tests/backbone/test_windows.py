@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fac_datasets.backbone.pretrained import load_tokenizer
-from fac_datasets.backbone.rendering import Row
 from fac_datasets.backbone.windows import Window, row_windows
+from fac_datasets.rows.row import Row
 
 
 def test_raw_text_starts_behind_a_special_token(tiny_backbone: str) -> None:

@@ -81,7 +81,7 @@ def test_a_row_that_cannot_be_read_stops_with_its_index_or_is_reported(
 
 @pytest.mark.parametrize(
     "message",
-    [{"role": None, "content": "a"}, {"from": "human", "value": 5}, {"role": "user", "content": ["a"]}],
+    [{"role": None, "content": "a"}, {"role": "user", "content": [["a"]]}, {"role": "user"}, {"content": "a"}],
 )
 def test_a_message_that_is_none_stops_with_its_row(
     tiny_extractor: FeatureExtractor, message: dict[str, object]
@@ -207,7 +207,8 @@ def test_preference_data_needs_a_column_and_prefixes_it(tiny_backbone: str, tiny
 def test_an_instruction_is_read_with_its_input_and_output(tiny_extractor: FeatureExtractor) -> None:
     parts = {"instruction": ["Add."], "input": ["1 and 2"], "output": ["3"]}
     together = features_of(tiny_extractor(parts))
-    assert together == features_of(tiny_extractor({"text": ["Add.\n\n1 and 2\n\n3"]}))
+    chat = [{"role": "user", "content": "Add.\n\n1 and 2"}, {"role": "assistant", "content": "3"}]
+    assert together == features_of(tiny_extractor({"messages": [chat]}))
 
 
 def test_chat_columns_do_not_depend_on_what_a_batch_holds(tiny_backbone: str, tiny_sae: str) -> None:
@@ -222,8 +223,8 @@ def test_chat_columns_do_not_depend_on_what_a_batch_holds(tiny_backbone: str, ti
     ("batch", "message"),
     [
         ({"text": ["fine", "\ud800"]}, "row 1 of the batch is no valid text"),
-        ({"text": [["a list", "of texts"]]}, "list of str"),
-        ({"instruction": ["Add."], "input": [3]}, "holds int in column 'input'"),
+        ({"text": [[1, 2]]}, "list of int"),
+        ({"instruction": ["Add."], "input": [["3"]]}, "holds list in column 'input'"),
     ],
 )
 def test_rows_that_cannot_be_read_are_named(
@@ -278,7 +279,7 @@ def test_a_threshold_without_calibration_names_the_command(tiny_backbone: str, t
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"number": [1]}, "none of"),
+        ({"number": [1]}, "no known schema"),
         ({"text": ["a"], "prompt": ["b"]}, "several columns could be meant"),
     ],
 )
@@ -291,7 +292,7 @@ def test_columns_that_cannot_be_told_are_listed(
 
 def test_a_missing_or_wrongly_typed_column_is_named(tiny_backbone: str, tiny_sae: str) -> None:
     rows = datasets.Dataset.from_dict({"text": ["a"], "number": [1]})
-    for column, message in (("txt", "no column 'txt'"), ("number", "row 0 of the batch holds int")):
+    for column, message in (("txt", "no column 'txt'"), ("number", "holds int64")):
         with pytest.raises(ColumnError, match=message):
             rows.map(FeatureExtractor(tiny_backbone, tiny_sae, threshold=0, column=column), batched=True)
 

@@ -1,0 +1,338 @@
+"""The schemas of rows, one entry each: the columns by which one is known, how a row is read, and how one is written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fac_datasets.errors import DatasetError, RowError
+from fac_datasets.rows.messages import Messages
+from fac_datasets.rows.row import Answer, Chat, Row, TextParts, own_texts
+from fac_datasets.rows.writing import is_text, messages_in, transcript_of
+
+Cells = Mapping[str, Any]
+"""The cells of one row, by column."""
+
+Read = Callable[[Cells, int, Messages], Row]
+"""Reads a row of cells, whose index errors name."""
+
+Write = Callable[[Row, Mapping[str, Any]], dict[str, Any]]
+"""Writes a row as cells of columns with these types; a type that is not known is None."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One way in which people keep rows."""
+
+    name: str
+    columns: tuple[str, ...]
+    """Columns that it always has."""
+    optional: tuple[str, ...]
+    """Columns that it may have, and that are read too."""
+    shows: str
+    """What a row is read as, in words."""
+    has_parts: bool
+    """Whether a row has several parts, so that positions name one."""
+    read: Read
+    write: Write
+    is_pair: bool = False
+    """Whether the caller has to say which side is read."""
+
+    def columns_of(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Those of its columns that a dataset has."""
+        return (*self.columns, *(name for name in self.optional if name in names))
+
+
+def text(column: str) -> Schema:
+    """A text in one column."""
+
+    def read(cells: Cells, index: int, messages: Messages) -> Row:
+        return _text(cells, column, index)
+
+    def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
+        return {column: "\n\n".join(own_texts(row))}
+
+    return Schema(column, (column,), (), "the text", False, read, write)
+
+
+def text_parts(*columns: str, optional: Sequence[str] = (), template: Sequence[str] | None = None) -> Schema:
+    """A text of several columns, with blank lines between them or what a template has there."""
+    shown = ", ".join(f"`{name}`" for name in (*columns, *optional))
+
+    def read(cells: Cells, index: int, messages: Messages) -> Row:
+        parts = {name: _text(cells, name, index) for name in (*columns, *optional) if name in cells}
+        if all(part is None for part in parts.values()):
+            return None
+        if template is None:
+            return TextParts.joined(parts)
+        return TextParts(tuple(parts), tuple(part or "" for part in parts.values()), tuple(template))
+
+    def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
+        if not isinstance(row, TextParts):
+            return {columns[0]: "\n\n".join(own_texts(row))}
+        return dict(zip(row.names, row.texts, strict=True))
+
+    return Schema(", ".join(columns), columns, tuple(optional), f"a text of {shown}", True, read, write)
+
+
+def dialogue(ask: str, answer: str, *, context: str | None = None, system: str | None = None) -> Schema:
+    """A question or task in one column, with what belongs to it in another, and the answer in a third.
+
+    In the asking and the answering column a list of messages may stand in place of a text.
+    """
+    optional = tuple(name for name in (context, system) if name)
+    asking = f"`{ask}`" + (f" and `{context}`" if context else "")
+    shows = (f"system `{system}`, " if system else "") + f"user {asking}, assistant `{answer}`"
+
+    def read(cells: Cells, index: int, messages: Messages) -> Row:
+        if cells[ask] is None and cells[answer] is None:
+            return None
+        chat = _turn("system", cells.get(system or ""), system or "", index, messages)
+        before, beside = cells[ask], cells.get(context or "")
+        if beside and isinstance(before, str):
+            before = f"{before}\n\n{beside}" if before else beside
+        chat += _turn("user", before, ask, index, messages)
+        chat += _turn("assistant", cells[answer], answer, index, messages)
+        return Chat(chat) if chat else ""
+
+    def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
+        messages = _as_chat(row)
+        if not is_text(types.get(ask)):
+            last = len(messages) - (messages[-1]["role"] == "assistant")
+            sides = {ask: messages[:last], answer: messages[last:]}
+            return {name: messages_in(types.get(name), side, name) for name, side in sides.items()}
+        # The asking side holds the context too; where the one ends and the other begins is no longer known.
+        cells: dict[str, Any] = {context: ""} if context and context in types else {}
+        for message, name in _one_of_each(messages, {"system": system, "user": ask, "assistant": answer}):
+            cells[name] = message["content"]
+        return cells
+
+    return Schema(f"{ask}, {answer}", (ask, answer), optional, shows, True, read, write)
+
+
+def chat(column: str) -> Schema:
+    """Messages in one column: a list in OpenAI's or ShareGPT's keys, texts by turns, lists by key, or JSON of these."""
+
+    def read(cells: Cells, index: int, messages: Messages) -> Row:
+        return None if cells[column] is None else messages.chat(cells[column], index)
+
+    def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
+        return {column: messages_in(types.get(column), _as_chat(row), column)}
+
+    return Schema(column, (column,), (), "the chat", True, read, write)
+
+
+def preference(side: str) -> Schema:
+    """One side of a preference, behind its prompt: texts, lists of messages, or transcripts."""
+
+    def read(cells: Cells, index: int, messages: Messages) -> Row:
+        answer = cells[side]
+        if answer is None:
+            return None
+        prompt = cells.get("prompt")
+        asked = messages.chat(prompt, index) if prompt else Chat()
+        answered = messages.chat(answer, index)
+        if isinstance(answer, str) and asked and len(answered) == 1:
+            answered[0]["role"] = "assistant"
+        # Many sets repeat the prompt at the start of each side.
+        if [m["content"].strip() for m in answered[: len(asked)]] == [m["content"].strip() for m in asked]:
+            asked = Chat()
+        return Answer([*asked, *answered])
+
+    def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
+        messages = _as_chat(row)
+        before = messages[:-1] if "prompt" in types else []
+        cells = {"prompt": before, side: messages[len(before) :]}
+        return {
+            name: _side(types.get(name), held, name) for name, held in cells.items() if name == side or name in types
+        }
+
+    shows = f"the chat of `prompt` and `{side}`, of which the last message is the row's own"
+    return Schema(side, (side,), ("prompt",), shows, True, read, write, is_pair=True)
+
+
+def multiple_choice(choices: str, answer: str) -> Schema:
+    """A question, its choices as a list or by letter, and which of them is right, as a number, letter or text."""
+
+    def read(cells: Cells, index: int, messages: Messages) -> Row:
+        question, held = _text(cells, "question", index), cells[choices]
+        if question is None and held is None:
+            return None
+        letters, texts = _choices(held, choices, index)
+        listed = "\n".join(f"{letter}. {choice}" for letter, choice in zip(letters, texts, strict=True))
+        right = _right_choice(cells[answer], letters, texts, answer, index)
+        asked = [{"role": "user", "content": "\n\n".join(filter(None, (question, listed)))}]
+        return Chat([*asked, *([{"role": "assistant", "content": right}] if right else [])])
+
+    def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
+        messages = _as_chat(row)
+        question, *listed = re.split(r"(?:\A|\n)[A-Z0-9]+\. ", messages[0]["content"])
+        right = messages[1]["content"] if len(messages) > 1 else None
+        number = listed.index(right) if right in listed else None
+        return {"question": question.removesuffix("\n"), choices: listed, answer: number}
+
+    shows = f"user `question` and the lettered `{choices}`, assistant the choice that `{answer}` names"
+    return Schema(f"question, {choices}, {answer}", ("question", choices, answer), (), shows, True, read, write)
+
+
+def tool_calls(ask: str, calls: str) -> Schema:
+    """A query and the calls of tools that answer it, as a list or as JSON, beside the `tools` that there are."""
+
+    def read(cells: Cells, index: int, messages: Messages) -> Row:
+        query, answers = _text(cells, ask, index), cells[calls]
+        if query is None and answers is None:
+            return None
+        if isinstance(answers, str):
+            try:
+                answers = json.loads(answers)
+            except ValueError as error:
+                raise RowError(index, f"holds no JSON in column {calls!r}: {error}") from None
+        answered = {"role": "assistant", "content": None, "tool_calls": answers}
+        return messages.chat([{"role": "user", "content": query or ""}, *([answered] if answers else [])], index)
+
+    def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
+        asked, *answered = _as_chat(row)
+        return {ask: asked["content"], calls: json.dumps(answered[0].get("tool_calls", []) if answered else [])}
+
+    shows = f"user `{ask}`, assistant the calls of tools in `{calls}`, which `parts=` reads"
+    return Schema(f"{ask}, {calls}, tools", (ask, calls, "tools"), (), shows, True, read, write)
+
+
+def completions(ask: str, answers: str, key: str) -> Schema:
+    """A task and several answers to it, each a text or a mapping that holds one."""
+
+    def read(cells: Cells, index: int, messages: Messages) -> Row:
+        task, held = _text(cells, ask, index), cells[answers]
+        if task is None and held is None:
+            return None
+        parts: dict[str, str | None] = {ask: task}
+        held = _transposed(held) if isinstance(held, Mapping) else held
+        for number, answer in enumerate(held or ()):
+            found = answer.get(key) if isinstance(answer, Mapping) else answer
+            if not isinstance(found, str | None):
+                raise RowError(index, f"holds {type(found).__name__} in column {answers!r}; expected a text")
+            parts[f"{answers}[{number}]"] = found
+        return TextParts.joined(parts)
+
+    def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
+        task, *answered = own_texts(row)
+        return {ask: task, answers: [{key: text} for text in answered]}
+
+    shows = f"a text of `{ask}` and the `{key}` of each of `{answers}`"
+    return Schema(f"{ask}, {answers}", (ask, answers), (), shows, True, read, write)
+
+
+SCHEMAS = (
+    chat("messages"),
+    chat("conversations"),
+    chat("conversation"),
+    preference("chosen"),
+    preference("rejected"),
+    tool_calls("query", "answers"),
+    multiple_choice("choices", "answer"),
+    multiple_choice("choices", "answerKey"),
+    multiple_choice("options", "answer"),
+    text_parts("question", "answer_matching_behavior", "answer_not_matching_behavior"),
+    completions("instruction", "completions", "response"),
+    dialogue("instruction", "output", context="input", system="system"),
+    dialogue("instruction", "response", context="context"),
+    dialogue("prompt", "completion"),
+    dialogue("prompt", "response", system="system"),
+    dialogue("question", "response", system="system_prompt"),
+    dialogue("question", "answer", context="context"),
+    dialogue("query", "response"),
+    dialogue("problem", "solution"),
+    dialogue("user_input", "model_output"),
+    text_parts("instruction", "input"),
+    text("text"),
+    text("instruction"),
+    text("prompt"),
+)
+"""Looked through in this order; an entry whose columns are all among those of another one present is left out."""
+
+READ_COLUMNS = tuple(dict.fromkeys(name for schema in SCHEMAS for name in (*schema.columns, *schema.optional)))
+"""Columns of all schemas."""
+
+
+def _text(cells: Cells, name: str, index: int) -> str | None:
+    """A cell that holds a text; a number stands for its digits."""
+    held = cells[name]
+    if held is None or isinstance(held, str):
+        return held
+    if isinstance(held, int | float):
+        return str(held)
+    raise RowError(index, f"holds {type(held).__name__} in column {name!r}; expected a text")
+
+
+def _turn(role: str, held: Any, name: str, index: int, messages: Messages) -> list[dict[str, Any]]:
+    """The messages of one side of a dialogue, none where it is empty."""
+    if isinstance(held, list | tuple | Mapping):
+        return messages.chat(held, index)
+    content = _text({name: held}, name, index)
+    return [{"role": role, "content": content}] if content else []
+
+
+def _one_of_each(chat: Chat, columns: Mapping[str, str | None]) -> Iterator[tuple[dict[str, Any], str]]:
+    """The messages of a chat of one turn, each with the column that it goes to."""
+    roles = [message["role"] for message in chat]
+    if len({*roles}) < len(roles) or not all(map(columns.get, roles)):
+        raise DatasetError(
+            f"a chat of {', '.join(roles)} does not fit into the columns {[n for n in columns.values() if n]}, which "
+            f"hold one message each"
+        )
+    for message in chat:
+        yield message, str(columns[message["role"]])
+
+
+def _side(feature: Any, messages: Sequence[dict[str, Any]], name: str) -> Any:
+    """One side of a preference: a single message as its text, several as a transcript where the column holds texts."""
+    if not is_text(feature):
+        return messages_in(feature, messages, name)
+    return messages[0]["content"] if len(messages) == 1 else transcript_of(messages)
+
+
+def _as_chat(row: Row) -> Chat:
+    """A row as messages; a text is what a user says."""
+    if row is None or isinstance(row, str | TextParts):
+        return Chat([{"role": "user", "content": row.whole if isinstance(row, TextParts) else row or ""}])
+    return Chat(dict(message) for message in row)
+
+
+def _choices(held: Any, column: str, index: int) -> tuple[list[str], list[str]]:
+    """Letters and texts of the choices."""
+    if isinstance(held, Mapping) and isinstance(held.get("text"), list | tuple):
+        texts = [str(choice) for choice in held["text"]]
+        labels = held.get("label")
+        return [str(label) for label in labels] if labels else _letters(texts), texts
+    if isinstance(held, Mapping):
+        present = {str(letter): str(choice) for letter, choice in held.items() if choice is not None}
+        return list(present), list(present.values())
+    if isinstance(held, list | tuple) and all(isinstance(choice, str | int | float) for choice in held):
+        texts = [str(choice) for choice in held]
+        return _letters(texts), texts
+    raise RowError(index, f"holds {type(held).__name__} in column {column!r}; expected a list of texts")
+
+
+def _letters(texts: Sequence[str]) -> list[str]:
+    return [chr(ord("A") + number) if number < 26 else str(number) for number in range(len(texts))]
+
+
+def _right_choice(held: Any, letters: Sequence[str], texts: Sequence[str], column: str, index: int) -> str | None:
+    """The text of the choice that a number, letter or text names; None where the answer is withheld."""
+    if held is None or held == "" or (isinstance(held, int) and held < 0):
+        return None
+    if isinstance(held, str) and held in letters:
+        return texts[letters.index(held)]
+    if isinstance(held, int) and held < len(texts):
+        return texts[held]
+    if isinstance(held, str) and held in texts:
+        return held
+    raise RowError(index, f"names {held!r} in column {column!r}, which is none of its {len(texts)} choices")
+
+
+def _transposed(lists: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Lists by key as a list of mappings."""
+    return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]

@@ -1,0 +1,83 @@
+"""Messages written in the form of a column: in its keys, as texts by turns, lists by key, JSON or a transcript."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fac_datasets.errors import ColumnError
+
+_FORMS: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("role", "content", {}),
+    ("from", "value", {"user": "human", "assistant": "gpt"}),
+)
+"""Keys of role and content in OpenAI's and in ShareGPT's convention, and what roles are called there."""
+
+_SPEAKERS = {"user": "Human", "assistant": "Assistant", "system": "System"}
+
+
+def messages_in(feature: Any, messages: Sequence[Mapping[str, Any]], column: str) -> Any:
+    """Messages as a cell of a column.
+
+    Args:
+        feature: the column's type in `datasets`; None for one that is not known, which gets OpenAI's form.
+        messages: with `role` and `content`.
+        column: its name, for the error.
+
+    Raises:
+        ColumnError: the column holds neither texts nor messages of a known form.
+
+    Example:
+        >>> from datasets import List, Value
+        >>> sharegpt = List({"from": Value("string"), "value": Value("string")})
+        >>> messages_in(sharegpt, [{"role": "user", "content": "Hi."}], "conversations")
+        [{'from': 'human', 'value': 'Hi.'}]
+    """
+    message = feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
+    if feature is None or _is_json(feature) or _is_json(message):
+        return [dict(each) for each in messages]
+    if _is_text(feature):
+        return json.dumps([dict(each) for each in messages], ensure_ascii=False)
+    if _is_text(message):
+        return [each["content"] for each in messages]
+    by_key = isinstance(feature, dict)
+    struct = feature if by_key else message
+    keys = list(struct) if isinstance(struct, dict) else []
+    for role, content, names in _FORMS:
+        if role in keys and content in keys:
+            written = [
+                {
+                    **{key: each.get(key) for key in keys},
+                    role: names.get(each["role"], each["role"]),
+                    content: each["content"],
+                }
+                for each in messages
+            ]
+            return {key: [each[key] for each in written] for key in keys} if by_key else written
+    raise ColumnError(
+        f"column {column!r} holds {feature}; synthetic texts go into texts or messages with `role` and `content`"
+    )
+
+
+def transcript_of(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Messages as one text with their speakers before them, as `transcript` reads it.
+
+    Example:
+        >>> transcript_of([{"role": "user", "content": "Hi."}])
+        '\\n\\nHuman: Hi.'
+    """
+    return "".join(f"\n\n{_SPEAKERS.get(each['role'], each['role'])}: {each['content']}" for each in messages)
+
+
+def is_text(feature: Any) -> bool:
+    """Whether a column of this type of `datasets` holds texts; one that is not known or empty may."""
+    return feature is None or _is_text(feature) or getattr(feature, "dtype", None) == "null"
+
+
+def _is_text(feature: Any) -> bool:
+    return getattr(feature, "dtype", None) in ("string", "large_string", "string_view") and not _is_json(feature)
+
+
+def _is_json(feature: Any) -> bool:
+    return type(feature).__name__ == "Json"
