@@ -32,6 +32,7 @@ from fac_datasets.feature_space import (
     reading_suffix,
     require_activation,
 )
+from fac_datasets.rows.cells import quoted_json
 from fac_datasets.rows.inputs import is_instance
 from fac_datasets.rows.messages import PARTS, canonical_role, require_parts
 from fac_datasets.rows.reader import ColumnChoice, RowReader
@@ -307,6 +308,12 @@ class FeatureExtractor:
 
         _require_batch(batch)
         if isinstance(batch, dict) and in_ray_actor():
+            for name, column in batch.items():
+                if (key := quoted_json(column)) is not None:
+                    raise OptionError(
+                        f"Ray hands over column {name!r} with {key!r} as quoted JSON; use "
+                        f"map_batches(..., batch_format='pyarrow')"
+                    )
             # Given back as arrays, Ray would make tensors of ragged columns.
             batch = as_table(batch)
         for value in given:

@@ -75,3 +75,30 @@ def _plain(cell: Any) -> Any:
     if torch is not None and isinstance(cell, torch.Tensor):
         return cell.tolist()
     return None if pandas is not None and cell is pandas.NA else cell
+
+
+def quoted_json(column: Any) -> str | None:
+    """The key whose values are all JSON, texts in their quotes among them, as Ray hands over columns of JSON as arrays.
+
+    Example:
+        >>> quoted_json([[{"role": "user", "content": '"Hi."'}, {"role": "assistant", "content": '[{"text": "A."}]'}]])
+        'content'
+    """
+    found: dict[str, list[str]] = {}
+    for cell in cells_of(column):
+        for message in cell if isinstance(cell, list) else ():
+            for name, value in message.items() if isinstance(message, dict) else ():
+                if isinstance(value, str):
+                    found.setdefault(name, []).append(value)
+    for name, values in found.items():
+        if any(value.startswith('"') for value in values) and all(map(_is_json_text, values)):
+            return name
+    return None
+
+
+def _is_json_text(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

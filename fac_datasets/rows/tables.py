@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fac_datasets.errors import ColumnError
+from fac_datasets.rows.cells import cells_of
 
 if TYPE_CHECKING:
     import datasets
@@ -21,7 +22,7 @@ def as_table(batch: Mapping[str, Any]) -> pa.Table:
     def plain(column: Any) -> Any:
         if isinstance(column, np.ndarray) and column.ndim == 1 and column.dtype != object:
             return column
-        return [row.tolist() if isinstance(row, np.ndarray) and row.dtype == object else row for row in column]
+        return [cells_of(row) if isinstance(row, np.ndarray) and row.dtype == object else row for row in column]
 
     return pa.table({name: pa.array(plain(column)) for name, column in batch.items()})
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import datasets
 import pytest
 
+import fac_datasets
 from fac_datasets.errors import DatasetError, RowError
 from fac_datasets.rows.reader import RowReader
 from fac_datasets.rows.row import Chat, own_texts
@@ -85,3 +88,10 @@ def test_a_withheld_answer_leaves_the_question_alone() -> None:
     cells = {"question": ["Which?"], "choices": [["Plum", "Pear"]], "answer": [-1]}
     (row,) = RowReader(list(cells)).read(cells)
     assert roles_of(row) == ["user"]
+
+
+def test_the_page_of_the_room_shows_the_table() -> None:
+    page = (Path(fac_datasets.__file__).parent / "rows" / "README.md").read_text(encoding="utf-8")
+    for schema in SCHEMAS:
+        columns = [*(f"`{name}`" for name in schema.columns), *(f"[`{name}`]" for name in schema.optional)]
+        assert f"| {', '.join(columns)} | {schema.shows} |" in page
