@@ -14,10 +14,22 @@ def cache_folder(name: str) -> Path:
 
     Args:
         name: what is cached there, such as `"digests"`.
+
+    Raises:
+        OutputError: the user has no folder that can be written, as in a container without an entry in passwd.
     """
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fac-datasets"
-    folder = Path(os.environ.get("FAC_DATASETS_CACHE") or default) / name
-    folder.mkdir(parents=True, exist_ok=True)
+    # Unlike `Path.home`, `expanduser` does not raise where nobody knows the home.
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    folder = Path(os.environ.get("FAC_DATASETS_CACHE") or caches / "fac-datasets") / name
+    try:
+        if folder.parts[0] == "~":
+            raise FileNotFoundError("nobody knows the home of this user")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"the cache folder {folder} cannot be made ({error.strerror or error}); name another by the environment "
+            f"variable FAC_DATASETS_CACHE"
+        ) from error
     return folder
 
 
