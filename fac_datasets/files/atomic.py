@@ -18,17 +18,16 @@ def cache_folder(name: str) -> Path:
     Raises:
         OutputError: the user has no folder that can be written, as in a container without an entry in passwd.
     """
-    # Unlike `Path.home`, `expanduser` does not raise where nobody knows the home.
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     folder = Path(os.environ.get("FAC_DATASETS_CACHE") or caches / "fac-datasets") / name
     try:
-        if folder.parts[0] == "~":
-            raise FileNotFoundError("nobody knows the home of this user")
+        folder = folder.expanduser()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        # A RuntimeError says that nobody knows this user's home.
         raise OutputError(
-            f"the cache folder {folder} cannot be made ({error.strerror or error}); name another by the environment "
-            f"variable FAC_DATASETS_CACHE"
+            f"the cache folder {folder} cannot be made ({getattr(error, 'strerror', None) or error}); name another by "
+            f"the environment variable FAC_DATASETS_CACHE"
         ) from error
     return folder
 
