@@ -104,6 +104,10 @@ class ExtractionJob:
             )
         return n_parts
 
+    def n_rows(self, part: int) -> int:
+        """Rows of a part."""
+        return min(self.part_rows, len(self.rows) - part * self.part_rows)
+
     def path(self, part: int) -> Path:
         """Where a part is written."""
         split = self.rows.split or "train"
@@ -140,6 +144,8 @@ class ExtractionJob:
         Raises:
             OutputError: it holds something else, or cannot be written.
         """
+        if self.out.exists() and not self.out.is_dir():
+            raise OutputError(f"{self.out} is a file; name a folder")
         wanted = json.dumps(self.identity(), indent=2) + "\n"
         record = self.out / RECORD
         if not record.exists() and self._holds_other_files() and not record.exists():
@@ -168,7 +174,7 @@ class ExtractionJob:
             RowError: a row cannot be read, named by its index in the dataset.
         """
         begin = part * self.part_rows
-        end = min(begin + self.part_rows, len(self.rows))
+        end = begin + self.n_rows(part)
         tables = [self.extractor(batch, range(start, start + len(batch))) for start, batch in self._batches(begin, end)]
         added = self.extractor.columns(self.rows.features)
         kept = {name: kind for name, kind in self.rows.features.items() if name not in added}

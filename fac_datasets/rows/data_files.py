@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import datasets
-
 from fac_datasets.errors import DatasetError
 
 _FORMATS: dict[str, tuple[str, dict[str, str]]] = {
@@ -89,6 +87,8 @@ def load_files(files: Sequence[str], *, streaming: bool) -> Any:
     Raises:
         DatasetError: the format of one is not known, they are of several, or they hold nothing.
     """
+    import datasets
+
     kinds = {file: _format_of(file) for file in files}
     builder, options = kinds[files[0]]
     other = next((file for file, kind in kinds.items() if kind != kinds[files[0]]), None)
