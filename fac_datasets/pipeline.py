@@ -24,10 +24,12 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from fac_datasets.backbone.identity import EMBEDDED
+from fac_datasets.backbone.pretrained import require_dtype
 from fac_datasets.coverage.report import CoverageReport, coverage
 from fac_datasets.diversity.all_measures import all_measures
 from fac_datasets.errors import DatasetError, FacDatasetsError, OptionError, OutputError
 from fac_datasets.feature_space import Threshold, feature_columns, format_threshold, parse_threshold
+from fac_datasets.features.bad_rows import bad_rows
 from fac_datasets.features.extractor import FeatureExtractor
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.files.output_folder import claim
@@ -58,7 +60,13 @@ class Settings:
     layer: int | None = None
     other_backbone: bool = False
     """Accept an SAE of another backbone, or one that does not say of which."""
+    dtype: str = "float32"
+    """Of the backbone, which is measured and also writes."""
+    skip_bad: bool = False
+    """Leave rows that cannot be read without features, and count them, instead of stopping."""
     column: str | None = None
+    anchor_column: str | None = None
+    """Of the anchor, where it is not that of the seed."""
     threshold: Threshold = "q90"
     """Of coverage."""
     max_features: int = 50
@@ -83,6 +91,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         parse_threshold(self.threshold)
+        require_dtype(self.dtype)
         for name, least in (("max_features", 0), ("max_attempts", 1), ("max_new_tokens", 1), ("temperature", 0)):
             if getattr(self, name) < least:
                 raise OptionError(f"{name}={getattr(self, name)} is too small; the least is {least}")
@@ -206,7 +215,8 @@ class _Run:
         # Before hours of work: whether there is a place for what will be written.
         RowReader(seed_rows.features, settings.column).write("")
         self.seed = _measurable(seed_rows, settings.column)
-        self.anchor, self.n_shared = _without(row_texts(self.seed), _measurable(anchor_rows, settings.column))
+        anchor = _measurable(anchor_rows, settings.anchor_column or settings.column)
+        self.anchor, self.n_shared = _without(row_texts(self.seed), anchor)
         if len(self.anchor) < 2:
             raise DatasetError(
                 f"the anchor has {len(self.anchor)} rows that are not in the seed; at least 2 are needed, one that "
@@ -219,7 +229,9 @@ class _Run:
             settings.layer,
             threshold=0,
             device=settings.device,
+            dtype=settings.dtype,
             other_backbone=settings.other_backbone,
+            skip_bad=settings.skip_bad,
         )
         # Raises where the SAE does not belong to the backbone, before anything is written.
         self.feature_space = self.extractor.feature_space
@@ -302,6 +314,7 @@ class _Run:
             ),
             "generator": generator.name,
             "anchor_rows_in_seed": self.n_shared,
+            "bad_rows": {name: len(bad_rows(rows)) for name, rows in {"seed": seed, **anchors}.items()},
             "given": {
                 role: identify(rows, name)._asdict()
                 for role, rows, name in zip(
@@ -336,6 +349,9 @@ class _Run:
             Path(temporary, "rows").rename(kept)
         seconds = max(time.monotonic() - started, 1e-9)
         identity = identify(extracted)
+        bad = bad_rows(extracted)
+        if bad:
+            self.say(f"{name}: {len(bad):,} rows could not be read and have no features; one {bad[0]['problem']}")
         what = {"seed": self.names[0], "A1": self.names[1], "A2": self.names[1]}.get(name, "synthetic")
         self.say(
             f"{name} ({what}): {identity.rows:,} rows, {identity.tokens:,} tokens, fingerprint {identity.fingerprint}; "
@@ -361,7 +377,7 @@ class _Run:
     def _generator(self) -> TextGenerator:
         from fac_datasets.generation.local import LocalGenerator
 
-        generator = LocalGenerator(self.settings.backbone, device=self.settings.device)
+        generator = LocalGenerator(self.settings.backbone, device=self.settings.device, dtype=self.settings.dtype)
         self.say(f"generator: {generator.name}")
         return generator
 

@@ -16,7 +16,15 @@ from huggingface_hub import DatasetCard
 
 from fac_datasets import FeatureExtractor
 from fac_datasets.diversity.all_measures import measures_table
-from fac_datasets.errors import BackboneError, ColumnError, DatasetError, OptionError, OutputError, SAEMismatch
+from fac_datasets.errors import (
+    BackboneError,
+    ColumnError,
+    DatasetError,
+    OptionError,
+    OutputError,
+    RowError,
+    SAEMismatch,
+)
 from fac_datasets.generation.local import LocalGenerator
 from fac_datasets.pipeline import Settings, run
 from tests.tiny import TEXTS
@@ -233,6 +241,37 @@ def test_a_run_that_aims_at_nothing_only_measures(
     assert {split: len(rows) for split, rows in loaded.items()} == {"seed": 2, "train": 2}
 
 
+def test_an_anchor_may_have_its_texts_in_another_column(
+    seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings, tmp_path: Path
+) -> None:
+    only_measure = dataclasses.replace(settings, max_features=0)
+    same = run(seed_rows, anchor_rows, tmp_path / "same", only_measure, say=lambda _line: None)
+    apart = run(
+        seed_rows.rename_column("text", "chosen"),
+        anchor_rows.rename_column("text", "body"),
+        tmp_path / "apart",
+        dataclasses.replace(only_measure, column="chosen", anchor_column="body"),
+        say=lambda _line: None,
+    )
+    assert apart["before"]["A2"]["fac"] == same["before"]["A2"]["fac"]
+    assert apart["missing"] == same["missing"]
+
+
+def test_rows_that_cannot_be_read_are_counted_with_skip_bad(
+    seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings, tmp_path: Path
+) -> None:
+    seed_rows = datasets.concatenate_datasets([seed_rows, datasets.Dataset.from_dict({"text": ["a" * 1_500_000]})])
+    only_measure = dataclasses.replace(settings, max_features=0)
+    with pytest.raises(RowError, match="1,500,000 characters"):
+        run(seed_rows, anchor_rows, tmp_path / "out", only_measure, say=lambda _line: None)
+    assert not (tmp_path / "out").exists()
+    said: list[str] = []
+    skipping = dataclasses.replace(only_measure, skip_bad=True)
+    report = run(seed_rows, anchor_rows, tmp_path / "out", skipping, say=said.append)
+    assert report["bad_rows"] == {"seed": 1, "A1": 0, "A2": 0}
+    assert any("seed: 1 rows could not be read" in line for line in said)
+
+
 CHATS = [[{"role": "user", "content": text}, {"role": "assistant", "content": "Yes."}] for text in TEXTS[:8]]
 FORMS: dict[str, tuple[dict[str, list[object]], str | None]] = {
     "messages": ({"messages": list(CHATS)}, None),
@@ -350,7 +389,7 @@ def test_the_command_runs_the_main_job_on_files(
     ("arguments", "message"),
     [
         (["run", "no/such", "no/such", "--out", "OUT"], "no/such"),
-        (["run", "TEXT", "TEXT", "--out", "OUT"], "no .jsonl, .json, .csv, .parquet file"),
+        (["run", "TEXT", "TEXT", "--out", "OUT"], "no .jsonl, .json, "),
         (["run", "EMPTY", "EMPTY", "--out", "OUT"], "cannot be read|no rows"),
         (["run", "ROWS", "ROWS", "--out", "OUT", "--threshold", "q7"], "neither a number"),
         (["run", "ROWS", "ROWS", "--out", "OUT", "--split", "dev"], "no split 'dev'"),

@@ -11,10 +11,17 @@ if TYPE_CHECKING:
     import torch
 
 
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+"""Number formats that a model computes in."""
+
+
 def torch_device(name: str | None) -> torch.device:
     """A torch device by name; without one, CUDA where there is one, else the CPU.
 
     Of several processes that were launched together, each takes the CUDA device of its local rank.
+
+    Raises:
+        OptionError: there is no such device on this machine.
     """
     import torch
 
@@ -23,17 +30,40 @@ def torch_device(name: str | None) -> torch.device:
     except RuntimeError as error:
         raise OptionError(f"device={name!r} is no torch device such as 'cpu' or 'cuda:0'") from error
     if str(device) == "cuda" and "LOCAL_RANK" in os.environ:
-        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    if not _is_there(device):
+        raise OptionError(
+            f"device={str(device)!r} is not on this machine, which has {torch.cuda.device_count()} CUDA devices; leave "
+            f"it out, or say 'cpu'"
+        )
     return device
+
+
+def _is_there(device: torch.device) -> bool:
+    import torch
+
+    # Counting does not start CUDA, after which no worker could be forked.
+    if device.type == "cuda":
+        return (device.index or 0) < torch.cuda.device_count()
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        return False
+    return device.type != "meta"
+
+
+def require_dtype(name: str) -> None:
+    """Raise OptionError unless a model can compute in this number format; needs no torch."""
+    if name not in DTYPES:
+        raise OptionError(f"dtype={name!r} is none of {', '.join(DTYPES)}")
 
 
 def torch_dtype(name: str) -> torch.dtype:
     """A floating-point torch dtype by name."""
     import torch
 
-    dtype = getattr(torch, name, None)
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise OptionError(f"dtype={name!r} is no floating-point dtype such as 'float32' or 'bfloat16'")
+    require_dtype(name)
+    dtype: torch.dtype = getattr(torch, name)
     return dtype
 
 

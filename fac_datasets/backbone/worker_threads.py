@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import multiprocessing
 import os
 import sys
@@ -70,7 +69,8 @@ def in_ray_actor() -> bool:
 def n_workers() -> int:
     """Worker processes of this one's parent that have asked so far, this one included."""
     parent = os.getppid()
-    folder = Path(tempfile.gettempdir()) / f"fac-datasets-workers-{getpass.getuser()}"
+    # psutil names a user without an entry in passwd, as containers have them, by number; getpass raises.
+    folder = Path(tempfile.gettempdir()) / f"fac-datasets-workers-{psutil.Process().username()}"
     folder.mkdir(exist_ok=True)
     (folder / f"{parent}-{os.getpid()}").touch()
     siblings = 0

@@ -2,13 +2,58 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fac_datasets.cli.groups import grouped
-from fac_datasets.cli.options import Extraction, Reading, Seed, dataset_name
+from fac_datasets.cli.options import AnchorReading, Extraction, OutFile, Reading, Seed, with_features, without_prefix
+from fac_datasets.errors import ColumnError
+
+if TYPE_CHECKING:
+    import datasets
+
+    from fac_datasets.feature_space import FeatureSpace
+    from fac_datasets.features.extractor import FeatureExtractor
+
+
+@dataclass(frozen=True)
+class _Given:
+    """One of the two datasets."""
+
+    name: str
+    reading: Reading
+    prefix: str | None
+    """Of feature columns that have to be there; None where they are extracted unless they are there."""
+
+    def load(self) -> datasets.Dataset:
+        return self.reading.load(self.name)
+
+    def space(self, rows: datasets.Dataset, extractor: FeatureExtractor) -> FeatureSpace:
+        """The space of the features that are there, or will be."""
+        from fac_datasets.feature_space import dataset_space
+        from fac_datasets.rows.data_files import short_name
+
+        try:
+            prefix = self._prefix(rows, extractor)
+            if self.prefix is not None or f"{prefix}feature_ids" in rows.column_names:
+                return dataset_space(rows, prefix)
+        except ColumnError as error:
+            raise ColumnError(f"{short_name(self.name)}: {error}") from error
+        return extractor.feature_space
+
+    def with_features(self, rows: datasets.Dataset, extractor: FeatureExtractor) -> datasets.Dataset:
+        """The rows with feature columns, which have lost their prefix."""
+        prefix = self._prefix(rows, extractor)
+        if self.prefix is None:
+            rows = with_features(rows, extractor)
+        return without_prefix(rows, prefix)
+
+    def _prefix(self, rows: datasets.Dataset, extractor: FeatureExtractor) -> str:
+        # One extractor, and so one model, reads both.
+        extractor.column = self.reading.column
+        return extractor.prefix(rows.features) if self.prefix is None else self.prefix
 
 
 @grouped
@@ -17,12 +62,19 @@ def coverage(
     anchor: Annotated[str, typer.Argument(metavar="ANCHOR", help="Dataset that stands for the target task.")],
     extraction: Extraction,
     reading: Reading,
+    anchor_reading: AnchorReading,
+    prefix: Annotated[
+        str | None, typer.Option(help="Of the feature columns that are there; default: as --column says.")
+    ] = None,
+    anchor_prefix: Annotated[
+        str | None, typer.Option(help="The same of the anchor; default: that of --prefix, or as its column says.")
+    ] = None,
     threshold: Annotated[str, typer.Option(help="A number, or q50, q75, q90, q95, q99.")] = "q90",
     features: Annotated[
         str | None, typer.Option(metavar="TABLE", help="Judged feature table; only relevant features count.")
     ] = None,
     all_metrics: Annotated[bool, typer.Option("--all-metrics", help="Other measures beside it, of both.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="File for the report.")] = None,
+    json_file: OutFile = None,
     seed: Seed = 0,
 ) -> None:
     """Measure a dataset's coverage of an anchor; columns of an earlier extraction are used where they are there."""
@@ -30,34 +82,38 @@ def coverage(
 
     from fac_datasets.coverage.report import coverage as measure
     from fac_datasets.diversity.all_measures import MOST_ROWS, all_measures, measures_table
-    from fac_datasets.feature_space import dataset_space, parse_threshold, require_table_space
+    from fac_datasets.feature_space import parse_threshold, require_same_space, require_table_space
     from fac_datasets.files.atomic import write_atomically
+    from fac_datasets.rows.data_files import require_present, short_name
     from fac_datasets.rows.loading import load_rows
     from fac_datasets.rows.reader import row_texts
 
     wanted = parse_threshold(threshold)
+    require_present(data, anchor, features)
     table = None if features is None else load_rows(features)
     stored = "q50" if isinstance(wanted, str) else wanted
-    extractor = extraction.extractor(reading.column, threshold=stored, spans=False)
-    tables = []
-    for name in (data, anchor):
-        rows = reading.load(name)
-        prefix = extractor.prefix(rows.features)
-        there = f"{prefix}feature_ids" in rows.column_names
-        if table is not None:
-            require_table_space(table, dataset_space(rows, prefix) if there else extractor.feature_space)
-        tables.append(rows if there else rows.map(extractor, batched=True))
-    names = (dataset_name(data), dataset_name(anchor))
-    report = measure(*tables, threshold=wanted, features=table, prefix=prefix, seed=seed, names=names)
+    extractor = extraction.extractor(threshold=stored, spans=False)
+    given = [
+        _Given(data, reading, prefix),
+        _Given(anchor, anchor_reading.reading(reading), prefix if anchor_prefix is None else anchor_prefix),
+    ]
+    # What is wrong with the second is found before the first is extracted.
+    loaded = [each.load() for each in given]
+    spaces = [each.space(rows, extractor) for each, rows in zip(given, loaded, strict=True)]
+    require_same_space(*spaces)
+    if table is not None:
+        require_table_space(table, spaces[0])
+    tables = [each.with_features(rows, extractor) for each, rows in zip(given, loaded, strict=True)]
+    names = (short_name(data), short_name(anchor))
+    report = measure(*tables, threshold=wanted, features=table, seed=seed, names=names)
     print(
         f"FAC {report.fac:.3f} [{report.low:.3f}, {report.high:.3f}]: {names[0]} covers {len(report.covered):,} of the "
         f"{len(report.relevant):,} features of {names[1]} at {threshold}"
     )
     values: dict[str, Any] = report.to_dict()
     if all_metrics:
-        measures = all_measures(
-            {role: row_texts(table, reading.column) for role, table in zip(("dataset", "anchor"), tables, strict=True)}
-        )
+        texts = [row_texts(rows, each.reading.column) for each, rows in zip(given, tables, strict=True)]
+        measures = all_measures(dict(zip(("dataset", "anchor"), texts, strict=True)))
         values["measures"] = {**measures, "dataset": {"fac": report.fac, **measures["dataset"]}}
         print("\n" + measures_table(values["measures"]))
         if max(map(len, tables)) > MOST_ROWS:

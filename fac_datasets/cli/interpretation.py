@@ -19,6 +19,7 @@ from fac_datasets.cli.options import (
     Seed,
     Spending,
     with_features,
+    without_prefix,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def table(
 ) -> None:
     """Make a feature table: where each feature fires; columns of an extraction at threshold 0 are used if there."""
     from fac_datasets.interpretation.table import feature_table
+    from fac_datasets.rows.data_files import require_present
 
+    require_present(data)
     extractor = extraction.extractor(reading.column)
     rows = reading.load(data)
     identity = {"rows": _identity_of(rows, extractor), "options": [top, span_tokens, reading.column, seed]}
@@ -127,6 +130,8 @@ def relevance(
     background: Annotated[
         str | None, typer.Option(metavar="DATA", help="Other rows, where there are no labels.")
     ] = None,
+    background_column: Annotated[str | None, typer.Option(help="Of --background; default: that of --column.")] = None,
+    background_split: Annotated[str | None, typer.Option(help="Of --background; default: that of --split.")] = None,
     measure: Annotated[str, typer.Option(help="Of the contrast: auroc or log_odds.")] = "auroc",
     alpha: Annotated[float, typer.Option(help="False discovery rate of the contrast.")] = 0.05,
     effect: Annotated[str | None, typer.Option(metavar="DATA", help="Rows on which to ablate candidates.")] = None,
@@ -146,6 +151,7 @@ def relevance(
     from fac_datasets.interpretation.contrast import contrast_relevance, split_by_label
     from fac_datasets.interpretation.explain import unverified, verification_requests, verify_explanations
     from fac_datasets.interpretation.relevance import Guideline, judge_relevance, relevance_requests
+    from fac_datasets.rows.data_files import require_present
 
     generator = generation.generator(extraction.device)
     if not (guideline or contrast or effect):
@@ -156,6 +162,7 @@ def relevance(
         raise OptionError("--contrast needs either --label-column or --background")
     if question and label_column is None:
         raise OptionError("--question needs --label-column, which says what the right answer is")
+    require_present(table_name, contrast, background, effect)
     source = _rows(table_name)
     rules = Guideline.load(guideline) if guideline else None
     if spending.dry_run:
@@ -164,23 +171,34 @@ def relevance(
         _say_plan(generator, out, lambda _judge, _journal: [*verification, *judgement])
         return
     extractor = extraction.extractor(reading.column)
-    given = {name: reading.load(data) for name, data in (("contrast", contrast), ("background", background)) if data}
-    if effect:
-        given["effect"] = reading.load(effect)
+    readings = {
+        "contrast": reading,
+        "background": Reading(background_column or reading.column, background_split or reading.split),
+        "effect": reading,
+    }
+    named = {"contrast": contrast, "background": background, "effect": effect}
+    given = {name: readings[name].load(data) for name, data in named.items() if data}
+
+    def extractor_of(name: str) -> FeatureExtractor:
+        # One extractor, and so one model, reads all of them.
+        extractor.column = readings[name].column
+        return extractor
 
     def make(journal: Journal) -> datasets.Dataset:
         found = source
         # What costs nothing comes first, so that what is wrong with it costs nothing either; ablation comes last, for
         # its candidates are those of the others.
         if contrast:
-            rows = {name: with_features(given[name], extractor) for name in given if name != "effect"}
+            rows = {}
+            for name in [name for name in given if name != "effect"]:
+                extracted = with_features(given[name], extractor_of(name))
+                rows[name] = without_prefix(extracted, extractor.prefix(given[name].features))
             sides = (
                 split_by_label(rows["contrast"], label_column, label)
                 if label_column
                 else (rows["contrast"], rows["background"])
             )
-            prefix = extractor.prefix(rows["contrast"].features)
-            found = contrast_relevance(found, *sides, measure=measure, alpha=alpha, prefix=prefix)
+            found = contrast_relevance(found, *sides, measure=measure, alpha=alpha)
         if rules and generator:
             if unverified(found):
                 found = verify_explanations(found, generator, journal)
@@ -190,7 +208,7 @@ def relevance(
             found = ablation_relevance(
                 found,
                 given["effect"],
-                extractor,
+                extractor_of("effect"),
                 question=asked,
                 most=most,
                 column=reading.column,
@@ -202,8 +220,8 @@ def relevance(
         "table": _identity_of_table(source),
         "generator": generator.key if generator else None,
         "guideline": [rules.name, rules.text] if rules else None,
-        "rows": {name: _identity_of(rows, extractor) for name, rows in given.items()},
-        "options": [label_column, label, measure, alpha, question, most, reading.column],
+        "rows": {name: _identity_of(rows, extractor_of(name)) for name, rows in given.items()},
+        "options": [label_column, label, measure, alpha, question, most, *(each.column for each in readings.values())],
     }
     found = _finish(out, "relevance", identity, make, overwrite, spending)
     verdicts = f"; by the guideline: {_counts(found['relevant'])}" if rules else ""
@@ -230,7 +248,9 @@ def score(
 ) -> None:
     """Score each name on spans that it was not made from: AUROC, and with a model detection and fuzzing."""
     from fac_datasets.interpretation.scoring import KINDS, held_out_spans, score_explanations, scoring_questions
+    from fac_datasets.rows.data_files import require_present
 
+    require_present(table_name, held_out)
     source = _rows(table_name)
     generator = generation.generator(extraction.device)
     extractor = extraction.extractor(reading.column)
@@ -277,7 +297,8 @@ def _identity_of(rows: datasets.Dataset, extractor: FeatureExtractor) -> list[st
     prefix = extractor.prefix(rows.features)
     there = f"{prefix}feature_space" in rows.column_names
     if not there:
-        return [content_fingerprint(rows), str(extractor.feature_space)]
+        skipping = ["skip_bad"] if extractor.skip_bad else []
+        return [content_fingerprint(rows), str(extractor.feature_space), extractor.dtype, *skipping]
     return [content_fingerprint(rows), str(dataset_space(rows, prefix)), features_fingerprint(rows, prefix)]
 
 
@@ -303,7 +324,7 @@ def _finish(
 
     from filelock import FileLock, Timeout
 
-    from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OptionError, OutputError
+    from fac_datasets.errors import FacDatasetsError, GenerationError, OutputError
     from fac_datasets.files.output_folder import TABLE, claim, write_table
     from fac_datasets.generation.journal import Journal
 
@@ -323,12 +344,23 @@ def _finish(
             write_table(out, found)
     except Timeout as error:
         raise OutputError(f"another process is at work in {out}; wait for it, or choose another folder") from error
-    except (OptionError, ColumnError, FeatureSpaceMismatch):
+    except (OutputError, GenerationError):
+        raise
+    except FacDatasetsError:
         if claimed:
-            # With other options the run may succeed.
-            (out / RECORD).unlink()
+            _give_up(out)
         raise
     return found
+
+
+def _give_up(out: Path) -> None:
+    """Leave nothing behind but answers: with other options the run may succeed."""
+    for name in (LOCK, JOURNAL, ABLATION):
+        if (out / name).exists() and not (out / name).stat().st_size:
+            (out / name).unlink()
+    (out / RECORD).unlink()
+    if not any(out.iterdir()):
+        out.rmdir()
 
 
 def _say_plan(

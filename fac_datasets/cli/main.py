@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from fac_datasets.cli import coverage, extraction, interpretation, pipeline, publishing, review, sae
@@ -11,8 +14,24 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Dataset curation by Feature Activation Coverage.",
 )
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fac-datasets {version('fac-datasets')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Say the version and leave.", is_eager=True, callback=_say_version)
+    ] = False,
+) -> None:
+    """Dataset curation by Feature Activation Coverage."""
+
+
 app.command()(pipeline.run)
 app.command()(extraction.extract)
 app.command()(coverage.coverage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fac_datasets.errors import OutputError
 from fac_datasets.files.credentials import without_credentials
+from fac_datasets.rows.data_files import short_name
 
 if TYPE_CHECKING:
     import datasets
@@ -19,7 +22,49 @@ if TYPE_CHECKING:
     from fac_datasets.generation.journal import Limits
     from fac_datasets.publishing.target import HubTarget
 
-Out = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+
+def _folder_to_write(out: Path) -> Path:
+    """An output folder that can be made, said before anything is loaded."""
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise OutputError(f"--out {out} cannot be made: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"--out {out} cannot be made: {there} cannot be written; name another folder")
+    return out
+
+
+def _file_to_write(path: Path | None) -> Path | None:
+    """An output file that can be made."""
+    if path is not None:
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; name a file to write")
+        _folder_to_write(path.absolute().parent)
+    return path
+
+
+def _device_of_this_machine(context: typer.Context, name: str | None) -> str | None:
+    # Actors of Ray may run on machines with other devices.
+    if name is not None and context.params.get("engine") != "ray":
+        from fac_datasets.backbone.pretrained import torch_device
+
+        torch_device(name)
+    return name
+
+
+def _with_line_ends(column: str | None) -> str | None:
+    """A column as it is; in a template a line end as shells spell it."""
+    return column.replace("\\n", "\n") if column and "{" in column else column
+
+
+def _known_dtype(name: str) -> str:
+    from fac_datasets.backbone.pretrained import require_dtype
+
+    require_dtype(name)
+    return name
+
+
+Out = Annotated[Path, typer.Option("--out", help="Folder to write.", callback=_folder_to_write)]
+OutFile = Annotated[Path | None, typer.Option("--json", help="File for the report.", callback=_file_to_write)]
 Seed = Annotated[int, typer.Option("--seed", help="Random seed.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run in the folder.")]
 
@@ -27,8 +72,20 @@ BackboneName = Annotated[str, typer.Option("--backbone", help="'embedded', a fol
 SaeName = Annotated[str, typer.Option("--sae", help="'embedded', a folder or a Hub id.")]
 Layer = Annotated[int | None, typer.Option("--layer", help="Decoder blocks before the residual; default: the SAE's.")]
 OtherBackbone = Annotated[bool, typer.Option("--other-backbone", help="Accept an SAE of another or unknown backbone.")]
-Device = Annotated[str | None, typer.Option("--device", help="Torch device; default: CUDA where there is one.")]
-Column = Annotated[str | None, typer.Option("--column", help="Column of texts or chats; default: the one known name.")]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="Torch device; default: CUDA where there is one.", callback=_device_of_this_machine),
+]
+Dtype = Annotated[str, typer.Option("--dtype", help="Of the backbone, such as bfloat16.", callback=_known_dtype)]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Report rows that cannot be read and go on.")]
+Column = Annotated[
+    str | None,
+    typer.Option(
+        "--column",
+        help="A column, or a template such as '{question}\\n{answer}'; default: the schema that is known.",
+        callback=_with_line_ends,
+    ),
+]
 Split = Annotated[str | None, typer.Option("--split", help="Split to read; default: the only one, or train.")]
 
 
@@ -47,6 +104,21 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class AnchorReading:
+    """What is read of an anchor, where it is not what is read of the dataset."""
+
+    anchor_column: Annotated[
+        str | None,
+        typer.Option(help="The same of the anchor; default: that of --column.", callback=_with_line_ends),
+    ] = None
+    anchor_split: Annotated[str | None, typer.Option(help="The same of the anchor; default: that of --split.")] = None
+
+    def reading(self, common: Reading) -> Reading:
+        """What is read of the anchor."""
+        return Reading(self.anchor_column or common.column, self.anchor_split or common.split)
+
+
+@dataclass(frozen=True)
 class Extraction:
     """The model whose features are measured."""
 
@@ -55,6 +127,8 @@ class Extraction:
     layer: Layer = None
     other_backbone: OtherBackbone = False
     device: Device = None
+    dtype: Dtype = "float32"
+    skip_bad: SkipBad = False
 
     def extractor(self, column: str | None = None, **options: Any) -> FeatureExtractor:
         """The extractor of these features, which stores every activation unless told otherwise."""
@@ -67,6 +141,8 @@ class Extraction:
             column=column,
             device=self.device,
             other_backbone=self.other_backbone,
+            dtype=self.dtype,
+            skip_bad=self.skip_bad,
             **{"threshold": 0, **options},
         )
 
@@ -158,11 +234,6 @@ class Publication:
         return self.allow_secret or []
 
 
-def dataset_name(argument: str) -> str:
-    """What to call a dataset argument in reports: a Hub id as it is, of a local path only the last part."""
-    return Path(argument).name if Path(argument).exists() else argument
-
-
 def typed_options(context: typer.Context, *, without: Collection[str]) -> list[str]:
     """The options that a user gave, as words of the command: of a local path the last part, of addresses no keys."""
     words: list[str] = []
@@ -175,12 +246,28 @@ def typed_options(context: typer.Context, *, without: Collection[str]) -> list[s
             words += parameter.opts[:1] if value else parameter.secondary_opts[:1]
             continue
         for one in value if isinstance(value, list | tuple) else [value]:
-            words += [parameter.opts[0], without_credentials(dataset_name(str(one)))]
+            words += [parameter.opts[0], without_credentials(short_name(str(one)))]
     return words
 
 
 def with_features(rows: datasets.Dataset, extractor: FeatureExtractor) -> datasets.Dataset:
-    """Rows with feature columns: their own, or extracted now."""
-    if f"{extractor.prefix(rows.features)}feature_ids" in rows.column_names:
+    """Rows with feature columns: their own, or extracted now, of which those that could not be read are named."""
+    from fac_datasets.features.bad_rows import bad_rows, in_words
+
+    prefix = extractor.prefix(rows.features)
+    if f"{prefix}feature_ids" in rows.column_names:
         return rows
-    return rows.map(extractor, batched=True, desc="extract")
+    extracted = rows.map(extractor, batched=True, desc="extract")
+    bad = bad_rows(extracted, prefix)
+    if bad:
+        print(in_words(bad))
+    return extracted
+
+
+def without_prefix(rows: datasets.Dataset, prefix: str) -> datasets.Dataset:
+    """Rows whose feature columns have lost a prefix, so that those of two datasets have the same names."""
+    if not prefix:
+        return rows
+    renamed = {name: name.removeprefix(prefix) for name in rows.column_names if name.startswith(f"{prefix}feature_")}
+    hidden = [name for name in renamed.values() if name in rows.column_names]
+    return rows.remove_columns(hidden).rename_columns(renamed)

@@ -60,8 +60,10 @@ def data(
     """Publish an augmented dataset: tables, provenance, report, plot and card, by one commit."""
     from fac_datasets.pipeline import CARD, PLOT
     from fac_datasets.publishing.data import publish as publish_data
+    from fac_datasets.rows.data_files import require_present
     from fac_datasets.synthesis.augment import AugmentedDataset, augment
 
+    require_present(anchor, reviewed, features, feature_table)
     report = _report(path)
     augmented = AugmentedDataset.load(path)
     judged = None if reviewed is None else _rows(reviewed)

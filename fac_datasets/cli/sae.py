@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fac_datasets.cli.groups import Changes, grouped
-from fac_datasets.cli.options import BackboneName, Device, OtherBackbone, Out, Overwrite, Reading, SaeName
+from fac_datasets.cli.options import BackboneName, Device, Dtype, OtherBackbone, Out, Overwrite, Reading, SaeName
 from fac_datasets.sae.training.config import TrainingConfig
 
 app = typer.Typer(no_args_is_help=True)
@@ -38,7 +38,7 @@ def train(
         Path | None, typer.Option(help="Folder that keeps activations, for several passes or SAEs.")
     ] = None,
     tracker: Annotated[list[str] | None, typer.Option(help="Trackers of accelerate, such as tensorboard.")] = None,
-    dtype: Annotated[str, typer.Option(help="Of the backbone.")] = "float32",
+    dtype: Dtype = "float32",
     device: Device = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -47,13 +47,16 @@ def train(
     from accelerate import PartialState
 
     from fac_datasets.backbone.model import Backbone
+    from fac_datasets.rows.data_files import require_present
     from fac_datasets.rows.loading import stream_rows
     from fac_datasets.sae.training.train import train_sae
 
+    config = TrainingConfig.preset(preset, **changes)
+    require_present(*data)
     sae = train_sae(
         Backbone(backbone, layer, device=device, dtype=dtype),
         [stream_rows(one, reading.split) if streaming else reading.load(one) for one in data],
-        TrainingConfig.preset(preset, **changes),
+        config,
         out,
         weights=weight,
         column=reading.column,
@@ -85,17 +88,22 @@ def evaluate(
     max_tokens: Annotated[int | None, typer.Option(help="Own tokens measured of each kind; default: all.")] = None,
     other_backbone: OtherBackbone = False,
     device: Device = None,
-    dtype: Annotated[str, typer.Option(help="Of the backbone.")] = "float32",
+    dtype: Dtype = "float32",
     overwrite: Overwrite = False,
 ) -> None:
     """Measure an SAE on held-out text; writes report.json and report.png."""
     import json
 
+    from fac_datasets.backbone.rendering import require_render
     from fac_datasets.errors import OutputError
     from fac_datasets.files.atomic import write_atomically
     from fac_datasets.plots import evaluation_png
+    from fac_datasets.rows.data_files import require_present
     from fac_datasets.sae.evaluation import evaluate_sae, evaluation_identity
 
+    require_present(*data)
+    for one_render in render or ():
+        require_render(one_render)
     texts = [reading.load(one) for one in data]
     path = out / "report.json"
     options: dict[str, Any] = {
@@ -157,10 +165,18 @@ def calibrate(
 ) -> None:
     """Measure each feature's usual activations, which quantile thresholds need, and store them with the SAE."""
     from fac_datasets.backbone.model import Backbone
+    from fac_datasets.backbone.rendering import require_render
+    from fac_datasets.feature_space import require_activation
+    from fac_datasets.rows.data_files import require_present
     from fac_datasets.rows.reader import RowReader
     from fac_datasets.sae.calibration import calibrate_sae
     from fac_datasets.sae.loading import find_sae
 
+    require_present(*data)
+    for one_render in render or ():
+        require_render(one_render)
+    for one_activation in activation or ():
+        require_activation(one_activation)
     rows = []
     for one in data:
         texts_or_chats = reading.load(one)

@@ -103,6 +103,10 @@ class ExtractionJob:
             )
         return n_parts
 
+    def n_rows(self, part: int) -> int:
+        """Rows of a part."""
+        return min(self.part_rows, len(self.rows) - part * self.part_rows)
+
     def path(self, part: int) -> Path:
         """Where a part is written."""
         split = self.rows.split or "train"
@@ -138,6 +142,8 @@ class ExtractionJob:
         Raises:
             OutputError: it holds something else, or cannot be written.
         """
+        if self.out.exists() and not self.out.is_dir():
+            raise OutputError(f"{self.out} is a file; name a folder")
         wanted = json.dumps(self.identity(), indent=2) + "\n"
         record = self.out / RECORD
         if not record.exists() and self._holds_other_files() and not record.exists():
@@ -166,7 +172,7 @@ class ExtractionJob:
             RowError: a row cannot be read, named by its index in the dataset.
         """
         begin = part * self.part_rows
-        end = min(begin + self.part_rows, len(self.rows))
+        end = begin + self.n_rows(part)
         tables = [self.extractor(batch, range(start, start + len(batch))) for start, batch in self._batches(begin, end)]
         added = self.extractor.columns(self.rows.features)
         kept = {name: kind for name, kind in self.rows.features.items() if name not in added}
@@ -182,6 +188,16 @@ class ExtractionJob:
         rows = self.rows.with_format("arrow")
         for start in range(begin, end, _BATCH_ROWS):
             yield start, rows[start : min(start + _BATCH_ROWS, end)]
+
+    def unread(self, parts: Iterable[int]) -> dict[str, int]:
+        """How many things in the messages of parts are not read, by kind; see `fac_datasets.rows.messages`."""
+        reader = self.extractor.reader(self.rows.features)
+        if reader.has_parts:
+            for part in parts:
+                begin = part * self.part_rows
+                for _, batch in self._batches(begin, begin + self.n_rows(part)):
+                    reader.read(batch, refused=[])
+        return dict(sorted(reader.unread.items()))
 
     def coverage(self, parts: Iterable[int], threshold: Threshold) -> tuple[FeatureCoverage, list[dict[str, Any]]]:
         """What written parts activate, and which of their rows could not be read.

@@ -11,6 +11,7 @@ import numpy as np
 from fac_datasets.backbone.batching import Batch
 from fac_datasets.backbone.identity import EMBEDDED, backbone_info
 from fac_datasets.backbone.model import Backbone
+from fac_datasets.backbone.pretrained import require_dtype
 from fac_datasets.backbone.rendering import require_render
 from fac_datasets.backbone.tokenizing import require_escaping
 from fac_datasets.backbone.windows import Window
@@ -87,7 +88,7 @@ class FeatureExtractor:
         truncate: cut longer rows instead.
         batch_tokens: tokens in a padded batch.
         device: torch device; by default CUDA where there is one.
-        dtype: of the backbone.
+        dtype: of the backbone: float32, bfloat16, float16 or float64.
         other_backbone: accept an SAE that was trained on another backbone of the same width, or does not say on which.
         skip_bad: give a row that cannot be read no features, and say why in a column `feature_error`, instead of
             stopping.
@@ -131,6 +132,9 @@ class FeatureExtractor:
         require_activation(activation)
         if max_length < 16:
             raise OptionError(f"max_length={max_length} leaves no room for text; the least is 16 tokens")
+        if batch_tokens < 1:
+            raise OptionError(f"batch_tokens={batch_tokens} is too small; the least is 1")
+        require_dtype(dtype)
         self.backbone_name = str(backbone)
         self.sae_name = str(sae)
         self.layer = layer

@@ -14,10 +14,21 @@ def cache_folder(name: str) -> Path:
 
     Args:
         name: what is cached there, such as `"digests"`.
+
+    Raises:
+        OutputError: the user has no folder that can be written, as in a container without an entry in passwd.
     """
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fac-datasets"
-    folder = Path(os.environ.get("FAC_DATASETS_CACHE") or default) / name
-    folder.mkdir(parents=True, exist_ok=True)
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    folder = Path(os.environ.get("FAC_DATASETS_CACHE") or caches / "fac-datasets") / name
+    try:
+        folder = folder.expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:
+        # A RuntimeError says that nobody knows this user's home.
+        raise OutputError(
+            f"the cache folder {folder} cannot be made ({getattr(error, 'strerror', None) or error}); name another by "
+            f"the environment variable FAC_DATASETS_CACHE"
+        ) from error
     return folder
 
 

@@ -22,7 +22,7 @@ from fac_datasets.interpretation.contrast import split_by_label
 from fac_datasets.interpretation.evidence import with_evidence
 from fac_datasets.interpretation.statistics import adjusted_p, student_quantile, student_z, two_sided_p
 from fac_datasets.rows.dataset_identity import content_fingerprint
-from fac_datasets.rows.reader import RowReader
+from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import plain_text
 from fac_datasets.rows.tables import add_columns, require_columns
 
@@ -66,7 +66,7 @@ def ablation_relevance(
     features: Sequence[int] | NDArray[np.int64] | None = None,
     most: int = 50,
     alpha: float = 0.05,
-    column: str | None = None,
+    column: ColumnChoice = None,
     journal: str | Path | None = None,
 ) -> datasets.Dataset:
     """Measure how much the task suffers when a feature is ablated.
@@ -244,7 +244,7 @@ class _Ablation:
     """A whole backbone, the rows of a task, and what is measured of them."""
 
     def __init__(
-        self, extractor: FeatureExtractor, dataset: datasets.Dataset, column: str | None, question: Question | None
+        self, extractor: FeatureExtractor, dataset: datasets.Dataset, column: ColumnChoice, question: Question | None
     ) -> None:
         from fac_datasets.sae.splicing import SplicedModel
 

@@ -23,6 +23,7 @@ from fac_datasets.interpretation.excerpts import excerpt, listed, quoted
 from fac_datasets.interpretation.questions import Prompt, Unanswered, ask, opened, values_of
 from fac_datasets.interpretation.statistics import auroc, balanced_accuracy
 from fac_datasets.interpretation.table import feature_table
+from fac_datasets.rows.reader import ColumnChoice
 from fac_datasets.rows.tables import add_columns, require_columns
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def score_explanations(
     *,
     generator: TextGenerator | None = None,
     embedding_model: str | None = None,
-    column: str | None = None,
+    column: ColumnChoice = None,
     seed: int = 0,
     journal: str | Path | Journal | None = None,
 ) -> datasets.Dataset:
@@ -187,7 +188,7 @@ KINDS = tuple(_shown)
 """Scores by a judge."""
 
 
-def held_out_spans(table: datasets.Dataset, dataset: datasets.Dataset, column: str | None) -> datasets.Dataset:
+def held_out_spans(table: datasets.Dataset, dataset: datasets.Dataset, column: ColumnChoice) -> datasets.Dataset:
     """Spans of a held-out dataset for the features of a table, in its order; all its spans count as held out."""
     ids = list(table["feature_id"])
     prefix = f"{column}_" if column in ("chosen", "rejected") else ""

@@ -116,7 +116,7 @@ class FeatureSpans:
         self._least: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
         self._largest_key: NDArray[np.uint64] = np.zeros(0, dtype=np.uint64)
 
-    def update(self, batch: Any, first_row: int, *, column: str | None = None, prefix: str = "") -> FeatureSpans:
+    def update(self, batch: Any, first_row: int, *, column: ColumnChoice = None, prefix: str = "") -> FeatureSpans:
         """Add rows.
 
         Args:

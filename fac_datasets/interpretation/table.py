@@ -13,7 +13,7 @@ from fac_datasets.coverage.active_rows import flatten
 from fac_datasets.errors import ColumnError, OptionError
 from fac_datasets.feature_space import FeatureSpace, dataset_space
 from fac_datasets.interpretation.spans import FeatureSpans, Places, SilentRows, ranks, require_all_activations
-from fac_datasets.rows.reader import RowReader
+from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import own_texts
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def feature_table(
     top: int = 10,
     span_tokens: int = 10,
     features: Sequence[int] | NDArray[np.int64] | None = None,
-    column: str | None = None,
+    column: ColumnChoice = None,
     seed: int = 0,
 ) -> datasets.Dataset:
     """One row a feature that the dataset activates, with spans that show where it fires.
@@ -99,7 +99,7 @@ def spans_table(
     *,
     top: int = 10,
     span_tokens: int = 10,
-    column: str | None = None,
+    column: ColumnChoice = None,
 ) -> datasets.Dataset:
     """The feature table of a finished, perhaps merged, state; see `feature_table`.
 

@@ -115,7 +115,9 @@ def publish(
         raise OptionError(
             "leaks are either allowed (allow_leaks=True, --allow-leaks) or dropped; leave out one of them"
         )
-    leaks, found = _leaks(augmented, known, anchor, column, allowed=allow_leaks)
+    leaks, found = _leaks(
+        augmented, known, anchor, column, settings.get("anchor_column") or column, allowed=allow_leaks
+    )
     extra = _extra_tables(augmented, str(known["feature_space"]), features, feature_table)
     if leaks is not None and drop_leaks:
         ids = augmented.dataset["synthetic"]["synthetic_id"]
@@ -175,6 +177,7 @@ def _leaks(
     report: Mapping[str, Any],
     anchor: datasets.Dataset | None,
     column: str | None,
+    anchor_column: str | None,
     *,
     allowed: bool,
 ) -> tuple[LeakCheck | None, list[Leak]]:
@@ -198,7 +201,7 @@ def _leaks(
             f"this anchor has the fingerprint {fingerprint}, but the report was made with {expected.get('id')}, whose "
             f"fingerprint is {expected['fingerprint']}"
         )
-    in_anchor = column if column in anchor.column_names else None
+    in_anchor = anchor_column if anchor_column in anchor.column_names else None
     found = find_leaks(row_texts(synthetic, column) if len(synthetic) else [], each_row_text(anchor, in_anchor))
     # Digests, since the texts of an anchor need not fit into memory.
     known = {_digest(text) for text in each_row_text(anchor, in_anchor)}

@@ -1,8 +1,10 @@
-"""Datasets by name: a file, a folder, or a Hub id."""
+"""Datasets by name: files, a folder, or a Hub id."""
 
 from __future__ import annotations
 
 import logging
+import lzma
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,22 @@ import datasets
 
 from fac_datasets.errors import DatasetError, FacDatasetsError
 from fac_datasets.files.credentials import hub_token
+from fac_datasets.rows.data_files import files_below, load_files, local_path, named_files
 
 logger = logging.getLogger(__name__)
 
-_BUILDERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+_DAMAGED = (EOFError, lzma.LZMAError, zlib.error)
+"""What reading a damaged compressed file ends with, beside the errors of files and values."""
 
 
 def load_rows(name: str, split: str | None = None) -> datasets.Dataset:
     r"""Load one split of a dataset argument of the command line.
 
     Args:
-        name: a .jsonl, .json, .csv or .parquet file, a folder written by this project or by `save_to_disk`, or a Hub
-            id with optional `:config` and `@revision`.
+        name: a file (.jsonl, .json, .csv, .tsv, .txt, .parquet or .arrow, in letters of any case; those of texts also
+            compressed, .gz, .bz2, .xz or .zst); a glob such as `data/*.jsonl`; several of these, joined by commas; a
+            folder of such files, of this project or of `save_to_disk`; or a Hub id with optional `:config` and
+            `@revision`. What looks like a file of this machine is never asked of the Hub.
         split: needed where there are several; by default the only one, or `train`.
 
     Raises:
@@ -55,15 +61,20 @@ def header_of(name: str) -> dict[str, Any]:
 
     Args:
         name: see `load_rows`; files have no card.
+
+    Raises:
+        DatasetError: it names files that are missing.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RemoteEntryNotFoundError
 
     from fac_datasets.rows.card_header import split_card
 
-    path = Path(name)
+    if named_files(name):
+        return {}
+    path = local_path(name)
     try:
-        if path.exists():
+        if path.is_dir():
             card = path / "README.md"
         else:
             identifier, _, revision = name.partition("@")
@@ -94,31 +105,37 @@ def _read(name: str, *, streaming: bool) -> Any:
         return _load(name, streaming=streaming)
     except FacDatasetsError:
         raise
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, datasets.exceptions.DatasetsError, *_DAMAGED) as error:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
         raise DatasetError(f"dataset {name!r} cannot be read: {error}{cause}") from error
 
 
 def _load(name: str, *, streaming: bool) -> Any:
     """A dataset, or several by split."""
-    path = Path(name)
-    if path.is_file():
-        if path.suffix not in _BUILDERS:
-            raise DatasetError(f"{name!r} is no {', '.join(_BUILDERS)} file")
-        # datasets stops with a bare StopIteration on an empty file.
-        if not path.stat().st_size:
-            raise DatasetError(f"{name!r} has no rows")
-        return datasets.load_dataset(_BUILDERS[path.suffix], data_files=str(path), streaming=streaming)
-    if path.is_dir():
-        if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
-            saved = datasets.load_from_disk(str(path))
-            if not streaming:
-                return saved
-            if isinstance(saved, dict):
-                return {split: part.to_iterable_dataset() for split, part in saved.items()}
-            return saved.to_iterable_dataset()
-        return datasets.load_dataset(str(path), streaming=streaming)
+    files = named_files(name)
+    if files:
+        return load_files(files, streaming=streaming)
+    if local_path(name).is_dir():
+        return _load_folder(local_path(name).resolve(), streaming=streaming)
     identifier, _, revision = name.partition("@")
     repository, _, config = identifier.partition(":")
     hub_token()
     return datasets.load_dataset(repository, config or None, revision=revision or None, streaming=streaming)
+
+
+def _load_folder(path: Path, *, streaming: bool) -> Any:
+    if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
+        saved = datasets.load_from_disk(str(path))
+        if not streaming:
+            return saved
+        if isinstance(saved, dict):
+            return {split: part.to_iterable_dataset() for split, part in saved.items()}
+        return saved.to_iterable_dataset()
+    try:
+        return datasets.load_dataset(str(path), streaming=streaming)
+    except datasets.exceptions.DataFilesNotFoundError:
+        # It does not know suffixes in capitals.
+        files = files_below(path)
+        if not files:
+            raise
+        return load_files(files, streaming=streaming)

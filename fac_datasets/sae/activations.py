@@ -25,7 +25,7 @@ from fac_datasets.backbone.windows import Window
 from fac_datasets.errors import OptionError, OutputError, TrainingError
 from fac_datasets.files.sealed_tensors import load_sealed, save_sealed
 from fac_datasets.rows.dataset_identity import identify
-from fac_datasets.rows.reader import RowReader
+from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import Row
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def of_usual_norm(vectors: Tensor) -> Tensor:
 class _Source:
     """The rows of one dataset, over and over; each pass has an order of its own where the dataset has a length."""
 
-    def __init__(self, texts: Texts, column: str | None, seed: int) -> None:
+    def __init__(self, texts: Texts, column: ColumnChoice, seed: int) -> None:
         self.texts, self.seed = texts, seed
         self.reader = RowReader(_features(texts), column)
         self.length = len(texts) if isinstance(texts, datasets.Dataset) else None
@@ -145,7 +145,7 @@ class Rows:
         texts: Sequence[Texts],
         *,
         weights: Sequence[float] | None,
-        column: str | None,
+        column: ColumnChoice,
         renders: Sequence[str],
         seed: int,
     ) -> None:

@@ -20,7 +20,7 @@ from fac_datasets.backbone.pretrained import load_tokenizer, torch_device
 from fac_datasets.backbone.windows import Window, row_windows
 from fac_datasets.errors import DatasetError
 from fac_datasets.rows.dataset_identity import identify
-from fac_datasets.rows.reader import RowReader
+from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.sae.activations import of_usual_norm
 from fac_datasets.sae.loading import find_sae
 from fac_datasets.sae.model import require_match
@@ -91,7 +91,7 @@ def evaluate_sae(
     sae: str | Path,
     texts: datasets.Dataset | Sequence[datasets.Dataset],
     *,
-    column: str | None = None,
+    column: ColumnChoice = None,
     kind_column: str | None = None,
     renders: Sequence[str] | None = None,
     max_tokens: int | None = None,
@@ -184,7 +184,7 @@ def evaluation_identity(
     sae: str | Path,
     texts: Sequence[datasets.Dataset],
     *,
-    column: str | None = None,
+    column: ColumnChoice = None,
     kind_column: str | None = None,
     renders: Sequence[str] | None = None,
     max_tokens: int | None = None,
@@ -241,7 +241,7 @@ def misfit(sae: SparseAutoencoder, vectors: Tensor) -> str | None:
 def _windows(
     tokenizer: Any,
     texts: Sequence[datasets.Dataset],
-    column: str | None,
+    column: ColumnChoice,
     kind_column: str | None,
     turns: tuple[str, ...],
     max_length: int,

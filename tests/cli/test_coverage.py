@@ -9,9 +9,7 @@ import pytest
 
 from fac_datasets import FeatureExtractor
 from fac_datasets.cli.main import app
-from fac_datasets.errors import (
-    FeatureSpaceMismatch,
-)
+from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, RowError
 from tests.command_line import command
 from tests.coverage.cases import judged, space, table
 from tests.tiny import TEXTS
@@ -44,6 +42,76 @@ def test_columns_of_an_earlier_extraction_are_used(
     both = [str(tmp_path / "features")] * 2
     app(["coverage", *both, "--backbone", "no/such/backbone", "--sae", "no/such/sae"], standalone_mode=False)
     assert capsys.readouterr().out.startswith("FAC 1.000 [")
+
+
+def write(path: Path, rows: list[dict[str, object]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.fixture
+def models(tiny_backbone: str, tiny_sae: str) -> list[str]:
+    return ["--backbone", tiny_backbone, "--sae", tiny_sae]
+
+
+def test_columns_splits_and_prefixes_are_those_of_each(models: list[str], tmp_path: Path) -> None:
+    plain = [write(tmp_path / "plain.jsonl", [{"text": text} for text in TEXTS[:4]])]
+    plain += [write(tmp_path / "plain-anchor.jsonl", [{"text": text} for text in TEXTS])]
+    expected = command("coverage", *plain, *models, "--json", tmp_path / "plain.json")
+    data = write(tmp_path / "pairs.jsonl", [{"chosen": text, "rejected": "No."} for text in TEXTS[:4]])
+    for split, texts in (("train", ["No."]), ("test", TEXTS)):
+        (tmp_path / "anchor").mkdir(exist_ok=True)
+        write(tmp_path / "anchor" / f"{split}.jsonl", [{"body": text} for text in texts])
+    options = ["--column", "chosen", "--anchor-column", "body", "--split", "train", "--anchor-split", "test"]
+    apart = command("coverage", data, tmp_path / "anchor", *options, *models, "--json", tmp_path / "apart.json")
+    assert apart.split(":")[0] == expected.split(":")[0]
+    one, other = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("plain", "apart"))
+    assert one["missing"] == other["missing"]
+    assert [other[role]["tokens"] for role in ("dataset", "anchor")] == [
+        one[role]["tokens"] for role in ("dataset", "anchor")
+    ]
+
+
+@pytest.mark.embedded
+def test_feature_columns_of_any_prefix_are_used_without_their_texts(tmp_path: Path) -> None:
+    rows, wider = table([{1: 3.0}]), table([{1: 3.0, 2: 3.0}])
+    wider.rename_columns({name: f"my_{name}" for name in wider.column_names}).to_parquet(tmp_path / "anchor.parquet")
+    rows.to_parquet(tmp_path / "rows.parquet")
+    both = [tmp_path / "rows.parquet", tmp_path / "anchor.parquet", "--threshold", 1]
+    assert "covers 1 of the 2 features" in command("coverage", *both, "--prefix", "", "--anchor-prefix", "my_")
+    with pytest.raises(ColumnError, match=r"anchor.parquet: there is no column 'your_feature_space'"):
+        command("coverage", *both, "--prefix", "", "--anchor-prefix", "your_")
+
+
+def test_a_wrong_column_of_the_anchor_is_found_before_the_dataset_is_extracted(
+    models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FeatureExtractor, "_load", lambda _: pytest.fail("a model was loaded"))
+    data = write(tmp_path / "data.jsonl", [{"text": TEXTS[0]}])
+    anchor = write(tmp_path / "anchor.jsonl", [{"body": TEXTS[0]}])
+    with pytest.raises(ColumnError, match=r"anchor.jsonl: none of .* is among the columns \['body'\]"):
+        command("coverage", data, anchor, *models)
+    with pytest.raises(ColumnError, match=r"anchor.jsonl: there is no column 'content'"):
+        command("coverage", data, anchor, "--anchor-column", "content", *models)
+
+
+def test_rows_that_cannot_be_read_are_named_and_left_out_with_skip_bad(models: list[str], tmp_path: Path) -> None:
+    data = write(tmp_path / "data.jsonl", [{"text": TEXTS[0]}, {"text": None}])
+    anchor = write(tmp_path / "anchor.jsonl", [{"text": text} for text in TEXTS])
+    with pytest.raises(RowError, match="holds nothing"):
+        command("coverage", data, anchor, *models)
+    printed = command("coverage", data, anchor, *models, "--skip-bad")
+    assert "row 1, which holds nothing" in printed
+    assert "FAC 0." in printed
+
+
+def test_another_number_format_is_that_of_the_backbone(models: list[str], tmp_path: Path) -> None:
+    data = write(tmp_path / "data.jsonl", [{"text": text} for text in TEXTS])
+    scores = []
+    for dtype in ("float32", "bfloat16"):
+        command("coverage", data, data, *models, "--dtype", dtype, "--json", tmp_path / f"{dtype}.json")
+        scores.append(json.loads((tmp_path / f"{dtype}.json").read_text())["n_relevant"])
+    assert scores[0] != scores[1]
 
 
 @pytest.mark.embedded

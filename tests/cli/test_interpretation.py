@@ -146,6 +146,24 @@ def test_a_task_and_a_background_may_be_two_datasets(named: Path, data: Path, pa
     assert rows_of(tmp_path / "two").to_list() == rows_of(tmp_path / "one").to_list()
 
 
+def test_a_background_has_a_column_and_a_split_of_its_own(
+    named: Path, data: Path, pair: list[str], tmp_path: Path
+) -> None:
+    rows = datasets.Dataset.from_parquet(str(data)).select_columns(["text", "toxic"])
+    task, other = (rows.filter(lambda row, label=label: row["toxic"] == label) for label in (1, 0))
+    task.to_parquet(tmp_path / "task.parquet")
+    other.to_parquet(tmp_path / "other.parquet")
+    sides = ["--contrast", tmp_path / "task.parquet", "--background", tmp_path / "other.parquet"]
+    command("relevance", named, "--out", tmp_path / "alike", *sides, *pair)
+    task.rename_column("text", "chosen").to_parquet(tmp_path / "task.parquet")
+    other = other.rename_column("text", "body")
+    datasets.DatasetDict({"train": other.select([0]), "test": other}).save_to_disk(tmp_path / "other")
+    sides = ["--contrast", tmp_path / "task.parquet", "--background", tmp_path / "other"]
+    apart = ["--column", "chosen", "--split", "train", "--background-column", "body", "--background-split", "test"]
+    command("relevance", named, "--out", tmp_path / "apart", *sides, *apart, *pair)
+    assert rows_of(tmp_path / "apart").to_list() == rows_of(tmp_path / "alike").to_list()
+
+
 def test_a_guideline_is_judged_by_a_model(few: Path, tiny_backbone: str, tmp_path: Path) -> None:
     named, out, n = tmp_path / "named", tmp_path / "out", 6
     command("explain", few, "--out", named)
@@ -231,10 +249,9 @@ def test_what_is_wrong_with_free_steps_costs_no_call(
     judged += ["--model", tiny_backbone, *pair]
     with pytest.raises(ColumnError, match="toxik"):
         command(*judged, "--contrast", data, "--label-column", "toxik")
-    journal = tmp_path / "out" / "journal.jsonl"
-    assert journal.read_bytes() == b""
-    # The folder is free for the corrected command.
+    assert not (tmp_path / "out").exists()
     command(*judged, "--contrast", data, "--label-column", "toxic")
+    journal = tmp_path / "out" / "journal.jsonl"
     paid = journal.read_bytes()
     assert paid
     # Other options need another run, but what was answered is not asked for again.

@@ -161,6 +161,47 @@ def test_a_bad_row_stops_with_its_index_and_costs_an_entry_with_skip_bad(
     assert report["rows"] == len(ROWS)
 
 
+def test_options_of_the_extractor_are_options_of_the_command(
+    options: list[str], tiny_backbone: str, tiny_sae: str, tmp_path: Path
+) -> None:
+    turns = [{"role": "user", "content": TEXTS[0] * 8}, {"role": "assistant", "content": TEXTS[1]}]
+    chats = tmp_path / "chats.jsonl"
+    chats.write_text(json.dumps({"messages": turns}) + "\n")
+    given = ["--roles", "user", "--roles", "tool", "--render", "chat", "--max-length", "64", "--truncate"]
+    extract(chats, "--out", tmp_path / "out", *options, *given, "--batch-tokens", "512", "--dtype", "bfloat16")
+    found = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    extractor = FeatureExtractor(
+        tiny_backbone,
+        tiny_sae,
+        roles=["user", "tool"],
+        render="chat",
+        max_length=64,
+        truncate=True,
+        batch_tokens=512,
+        dtype="bfloat16",
+    )
+    expected = datasets.Dataset.from_list([{"messages": turns}]).map(extractor, batched=True)
+    assert_same_features(features_of(found[:]), features_of(expected[:]))
+    assert found["feature_space"] == expected["feature_space"]
+    assert set(found[0]["feature_messages"]) == {0}
+
+
+def test_the_progress_bar_counts_the_rows(
+    data: Path, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(datasets.utils, "are_progress_bars_disabled", lambda: False)
+    extract(data, "--out", tmp_path / "out", *options)
+    assert f"{len(ROWS)}/{len(ROWS)} [" in capsys.readouterr().err
+
+
+def test_several_files_are_extracted_as_one_dataset(options: list[str], tmp_path: Path) -> None:
+    for name, texts in (("a", TEXTS[:2]), ("b", TEXTS[2:4])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    extract(tmp_path / "*.jsonl", "--out", tmp_path / "out", *options)
+    found = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert found["text"] == TEXTS[:4]
+
+
 @pytest.mark.parametrize("shard", ["3/3", "1", "-1/2", "a/b", "0/0"])
 def test_a_shard_that_is_none_is_refused(shard: str) -> None:
     with pytest.raises(OptionError, match="is not i/n"):

@@ -21,6 +21,7 @@ from fac_datasets.interpretation.explainers.top_tokens import TopTokensExplainer
 from fac_datasets.publishing import publish
 from fac_datasets.publishing.commit import MANIFEST
 from fac_datasets.publishing.dataset_card import size_category
+from fac_datasets.rows.dataset_identity import content_fingerprint
 from fac_datasets.synthesis.augment import AugmentedDataset, augment
 from tests.publishing.conftest import NEW_TEXTS, Case, synthetic_rows
 from tests.servers.hub_double import WRITE_TOKEN, Hub
@@ -198,6 +199,14 @@ def test_seed_rows_that_stand_in_the_anchor_are_counted(hub: Hub, case: Case) ->
     card = hub.files(REPOSITORY)["README.md"].decode()
     assert "Seed rows that also stand in the anchor: 1" in card
     assert "verbatim or nearly so: 0." in card
+
+
+def test_leaks_are_looked_for_in_the_column_that_the_run_read_of_its_anchor(hub: Hub, case: Case) -> None:
+    anchor = case.anchor.rename_column("text", "body")
+    report = {**case.report.to_dict(), "settings": {"anchor_column": "body"}}
+    report["anchor"] = {**report["anchor"], "fingerprint": content_fingerprint(anchor)}
+    publish(case.augmented, "me/data", report, anchor=anchor, license="mit")
+    assert "Seed rows that also stand in the anchor: 1" in hub.files(REPOSITORY)["README.md"].decode()
 
 
 def test_reviews_are_told_with_their_agreement(hub: Hub, case: Case) -> None:

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from fac_datasets.backbone.model import Backbone
 from fac_datasets.errors import TrainingError
 from fac_datasets.files.atomic import write_atomically
+from fac_datasets.rows.reader import ColumnChoice
 from fac_datasets.sae.activations import ChunkCache, ResidualStream, Rows, Texts
 from fac_datasets.sae.architectures import ARCHITECTURES
 from fac_datasets.sae.model import SAEConfig, SparseAutoencoder
@@ -40,7 +41,7 @@ class TrainingRun:
         config: TrainingConfig,
         *,
         weights: Sequence[float] | None,
-        column: str | None,
+        column: ColumnChoice,
         cache_dir: str | Path | None,
     ) -> None:
         self.accelerator, self.backbone, self.config = accelerator, backbone, config

@@ -17,6 +17,7 @@ from fac_datasets.backbone.pretrained import torch_dtype
 from fac_datasets.errors import OutputError
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.plots import training_png
+from fac_datasets.rows.reader import ColumnChoice
 from fac_datasets.sae.activations import Texts
 from fac_datasets.sae.model import CONFIG_FILE, WEIGHTS_FILE, SparseAutoencoder
 from fac_datasets.sae.training.checkpoint import is_checkpoint
@@ -39,7 +40,7 @@ def train_sae(
     output_dir: str | Path,
     *,
     weights: Sequence[float] | None = None,
-    column: str | None = None,
+    column: ColumnChoice = None,
     cache_dir: str | Path | None = None,
     trackers: Sequence[str | GeneralTracker] = (),
     resume: bool = True,
