@@ -69,12 +69,13 @@ class Messages:
         self.unread: Counter[str] = Counter()
         """How many things of each kind were not read."""
 
-    def chat(self, given: Any, index: int) -> Chat:
+    def chat(self, given: Any, index: int, *, by_turns: bool = True) -> Chat:
         """A chat in any form.
 
         Args:
             given: a list of messages or of texts by turns, lists by key, JSON of these, a transcript, or one text.
             index: of the row, for errors.
+            by_turns: whether a list of texts is one of turns; where no name says so, it may be of words or labels.
 
         Raises:
             RowError: it is in no known form, or holds nothing that is read.
@@ -86,7 +87,7 @@ class Messages:
             {'role': 'assistant', 'content': 'Hello.'}
         """
         before = self.unread.copy()
-        chat = Chat(self.message(message, index) for message in _messages(given, index))
+        chat = Chat(self.message(message, index) for message in _messages(given, index, by_turns))
         left_out = self.unread - before
         if left_out and not any(message["content"].strip() for message in chat):
             readable = [part for part in PARTS if part in left_out]
@@ -158,12 +159,12 @@ class Messages:
         return reasoning, texts, calls
 
 
-def _messages(given: Any, index: int) -> Iterable[Any]:
+def _messages(given: Any, index: int, by_turns: bool) -> Iterable[Any]:
     """The messages of a chat in any form, each still in its own."""
     if isinstance(given, str):
         decoded = _decoded(given)
         if decoded is not None:
-            return _messages(decoded, index)
+            return _messages(decoded, index, by_turns)
         return transcript(given) or [{"role": "user", "content": given}]
     if isinstance(given, Mapping):
         lists = {key: value for key, value in given.items() if _is_list(value)}
@@ -182,7 +183,8 @@ def _messages(given: Any, index: int) -> Iterable[Any]:
         decoded = [_decoded(message) for message in given]
         if all(isinstance(message, Mapping) for message in decoded):
             return decoded
-        return [{"role": ("user", "assistant")[turn % 2], "content": text} for turn, text in enumerate(given)]
+        if by_turns:
+            return [{"role": ("user", "assistant")[turn % 2], "content": text} for turn, text in enumerate(given)]
     return list(given)
 
 

@@ -230,7 +230,8 @@ def _chosen(names: Sequence[str], features: Mapping[str, Any], column: str | Seq
 def _as_typed(schema: Schema, features: Mapping[str, Any]) -> Schema:
     """The schema, or where its one column of texts holds lists, that of chats."""
     (name, *others) = schema.columns
-    return chat(name) if not others and not schema.has_parts and holds_chats(features.get(name)) else schema
+    holds_lists = not others and not schema.has_parts and holds_chats(features.get(name))
+    return chat(name, by_turns=False) if holds_lists else schema
 
 
 def _template(template: str) -> tuple[list[str], list[str]]:

@@ -113,11 +113,11 @@ def dialogue(ask: str, answer: str, *, context: str | None = None, system: str |
     return Schema(f"{ask}, {answer}", (ask, answer), optional, shows, True, read, write)
 
 
-def chat(column: str) -> Schema:
+def chat(column: str, *, by_turns: bool = True) -> Schema:
     """Messages in one column: a list in OpenAI's or ShareGPT's keys, texts by turns, lists by key, or JSON of these."""
 
     def read(cells: Cells, index: int, messages: Messages) -> Row:
-        return None if cells[column] is None else messages.chat(cells[column], index)
+        return None if cells[column] is None else messages.chat(cells[column], index, by_turns=by_turns)
 
     def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
         return {column: messages_in(types.get(column), _as_chat(row), column)}

@@ -161,3 +161,9 @@ def test_a_row_that_cannot_be_read_is_named_by_its_place_in_the_dataset() -> Non
     rows = datasets.Dataset.from_dict({"messages": [*chats, [{"role": None, "content": "Hi."}]]})
     with pytest.raises(RowError, match="row 1200 has a message"):
         row_texts(rows)
+
+
+def test_a_list_of_words_is_no_chat() -> None:
+    rows = datasets.Dataset.from_dict({"tokens": [["The", "cat"]]})
+    with pytest.raises(RowError, match="list of str"):
+        RowReader(rows.features, "tokens").read(rows[:])
