@@ -21,7 +21,7 @@ from fac_datasets.rows.inputs import chats_of, feature_ids, kind_of, rows_of, te
 if TYPE_CHECKING:
     import datasets
 
-KEYS = ("fac", "low", "high", "n_covered", "n_relevant", "missing")
+KEYS = ("fac", "low", "high", "no_interval", "n_covered", "n_relevant", "missing")
 """Values of a report; lists where thresholds are."""
 
 
