@@ -21,7 +21,7 @@ from fac_datasets.rows.inputs import chats_of, feature_ids, kind_of, rows_of, te
 if TYPE_CHECKING:
     import datasets
 
-KEYS = ("fac", "low", "high", "no_interval", "n_covered", "n_relevant", "missing")
+KEYS = ("fac", "low", "high", "n_covered", "n_relevant", "missing")
 """Values of a report; lists where thresholds are."""
 
 
@@ -145,7 +145,8 @@ def random_sae_coverage(
 
 def _values(report: CoverageReport) -> dict[str, Any]:
     values = report.to_dict()
-    return {key: values[key] for key in KEYS}
+    reason = {"no_interval": report.no_interval} if report.no_interval else {}
+    return {key: values[key] for key in KEYS} | reason
 
 
 def _curve(report: CoverageReport) -> list[tuple[int, float]]:

@@ -266,16 +266,16 @@ def split_by_label(dataset: datasets.Dataset, column: str, positive: Any) -> tup
 
 
 def _activations(rows: datasets.Dataset, prefix: str, size: int) -> _Activations:
-    parts: list[list[NDArray[Any]]] = [[np.zeros(0, kind)] for kind in (np.int64, np.float32, np.int64)]
+    parts = [_Activations(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64), 0)]
     start = 0
     for batch in feature_batches(rows, prefix):
         lengths, ids, values = row_features(batch, prefix, first_row=start)
-        of_rows = start + np.repeat(np.arange(len(lengths)), lengths)
-        start += len(lengths)
+        of_rows = np.repeat(np.arange(start, start + len(lengths)), lengths)
         known = ids < size
-        for part, found in zip(parts, (ids[known], values[known], of_rows[known]), strict=True):
-            part.append(found)
-    return _Activations(*(np.concatenate(part) for part in parts), len(rows))
+        parts.append(_Activations(ids[known], values[known], of_rows[known], len(lengths)))
+        start += len(lengths)
+    ids, values, of_rows = (np.concatenate([part[place] for part in parts]) for place in range(3))
+    return _Activations(ids, values, of_rows, start)
 
 
 def _groups(positive: NDArray[np.int64], background: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
