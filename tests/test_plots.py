@@ -18,9 +18,12 @@ ANCHOR = [[1, 2, 3, 4]]
 def test_a_coverage_without_interval_says_why_and_has_no_whisker(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
     save = matplotlib.figure.Figure.savefig
-    monkeypatch.setattr(
-        matplotlib.figure.Figure, "savefig", lambda self, *args, **kw: (drawn.append(self), save(self, *args, **kw))
-    )
+
+    def watched(figure: Any, *args: Any, **options: Any) -> None:
+        drawn.append(figure)
+        save(figure, *args, **options)
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", watched)
     one, two = coverage_of_ids([[1]], ANCHOR), coverage_of_ids([[1], [2]], ANCHOR)
     assert gain_png({"A1": one}, {"guided": {"A1": two}}).startswith(b"\x89PNG")
     bars = drawn[0].axes[0]

@@ -233,7 +233,7 @@ def test_a_table_survives_the_disk(table: datasets.Dataset, tmp_path: Path) -> N
 def test_what_is_no_dataset_is_refused(rows: datasets.Dataset) -> None:
     given: Any
     for given in (datasets.DatasetDict(train=rows), rows.to_iterable_dataset(), None):
-        with pytest.raises(DatasetError, match="the dataset (is|holds)"):
+        with pytest.raises(DatasetError, match=r"the dataset (is|holds)"):
             feature_table(given)
 
 

@@ -15,6 +15,7 @@ import yaml
 from huggingface_hub import DatasetCard, HfApi
 
 from fac_datasets import feature_table
+from fac_datasets.coverage.interval import ONE_ROW
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OptionError, PublishError
 from fac_datasets.interpretation.explain import explain
 from fac_datasets.interpretation.explainers.top_tokens import TopTokensExplainer
