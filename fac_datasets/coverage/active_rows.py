@@ -169,6 +169,9 @@ def spaces_of(batch: Any, prefix: str = "", *, first_row: int | None = None) -> 
     name = f"{prefix}feature_space"
     require_column(column_names(batch), name)
     column = batch[name]
+    if hasattr(column, "null_count") and not column.null_count:
+        # Nearly always one for all rows.
+        column = column.unique()
     values = column.to_pylist() if hasattr(column, "to_pylist") else list(column)
     for row, value in enumerate(values):
         if not isinstance(value, str):
