@@ -149,10 +149,10 @@ def coverage(
         CalibrationMissing: the threshold is a quantile and the SAE has no calibration.
 
     Example:
-        >>> report = coverage(seed, anchor)
+        >>> report = coverage(anchor, anchor)
         >>> report.low <= report.fac <= report.high
         True
-        >>> coverage(seed.to_iterable_dataset(), anchor).fac == report.fac
+        >>> coverage(anchor.to_iterable_dataset(), anchor).fac == report.fac
         True
     """
     threshold = parse_threshold(threshold)
