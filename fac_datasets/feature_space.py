@@ -188,10 +188,15 @@ def dataset_space(dataset: datasets.Dataset, prefix: str = "") -> FeatureSpace:
             f"there is no column {name!r} among {dataset.column_names}; add the feature columns with "
             f"dataset.map(FeatureExtractor(...), batched=True)"
         )
-    values: set[str] = set()
+    values: set[str | None] = set()
     for batch in dataset.select_columns([name]).with_format("arrow").iter(batch_size=10_000):
         values.update(batch.column(name).unique().to_pylist())
-    spaces = [FeatureSpace.parse(value) for value in sorted(values)]
+    if None in values:
+        raise ColumnError(
+            f"{name!r} is null in some rows, which were added without features; extract them, or leave them out with "
+            f"filter(lambda row: row[{name!r}] is not None)"
+        )
+    spaces = [FeatureSpace.parse(value) for value in sorted(map(str, values))]
     if not spaces:
         raise ColumnError(f"column {name!r} holds no feature space: the dataset has no rows")
     for space in spaces[1:]:

@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 
 from fac_datasets.backbone.identity import EMBEDDED
 from fac_datasets.backbone.pretrained import require_dtype
+from fac_datasets.coverage.interval import with_interval
 from fac_datasets.coverage.report import CoverageReport, coverage
 from fac_datasets.diversity.all_measures import all_measures
 from fac_datasets.errors import DatasetError, FacDatasetsError, OptionError, OutputError
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     import datasets
 
     from fac_datasets.generation.base import TextGenerator
+
+_SCORES = ("fac", "low", "high", "no_interval", "n_covered", "n_relevant", "dataset", "anchor")
+"""What a report keeps of each coverage."""
 
 REPORT, PLOT, CARD, RUN, WORK = "report.json", "coverage.png", "README.md", "run.json", ".work"
 
@@ -264,7 +268,7 @@ class _Run:
         say(f"threshold: {format_threshold(settings.threshold)}, {describe(settings.threshold)}")
         before = self._coverage_of(seed, "", anchors)
         for name, report in before.items():
-            say(f"FAC before on {name}: {_interval(report)}")
+            say(f"FAC before on {name}: {with_interval(report.to_dict())}")
         missing = before["A1"].missing_by_anchor_rows
         targets = missing[: settings.max_features]
         say(f"missing features: {len(missing):,} of {len(before['A1'].relevant):,}; aiming at {len(targets)}")
@@ -487,11 +491,7 @@ def _public_settings(settings: Settings) -> dict[str, Any]:
 
 def _scores(report: CoverageReport) -> dict[str, Any]:
     values = report.to_dict()
-    return {key: values[key] for key in ("fac", "low", "high", "n_covered", "n_relevant", "dataset", "anchor")}
-
-
-def _interval(report: CoverageReport) -> str:
-    return f"{report.fac:.3f} [{report.low:.3f}, {report.high:.3f}]"
+    return {key: values[key] for key in _SCORES}
 
 
 def _describe_outcomes(journal: SampleJournal) -> str:
@@ -508,7 +508,7 @@ def _summarise(report: dict[str, Any], folder: Path, say: Callable[[str], None])
         rows, tokens = report["added_rows"][addition], report["added_tokens"][addition]
         for name, scores in report["after"][addition].items():
             say(
-                f"FAC after on {name}, {addition} ({rows} rows, {tokens:,} tokens): {scores['fac']:.3f} "
-                f"[{scores['low']:.3f}, {scores['high']:.3f}], gain {report['gain'][addition][name]:+.3f}"
+                f"FAC after on {name}, {addition} ({rows} rows, {tokens:,} tokens): {with_interval(scores)}, "
+                f"gain {report['gain'][addition][name]:+.3f}"
             )
     say(f"output: {folder}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +26,10 @@ class Measured(Protocol):
     @property
     def high(self) -> float | None:
         """Upper end of its interval."""
+
+    @property
+    def no_interval(self) -> str:
+        """Why there is none; empty where there is one."""
 
     def rarefaction(self) -> Sequence[tuple[int, float]]:
         """Rows drawn, and the coverage expected of them."""
@@ -51,14 +56,18 @@ def gain_png(before: Mapping[str, Measured], after: Mapping[str, Mapping[str, Me
     for place, (label, reports) in enumerate(series.items()):
         x = [i + (place - (len(series) - 1) / 2) * width for i in range(len(reports))]
         heights = [report.fac for report in reports.values()]
+        # Nothing is drawn at NaN; a bar of length 0 would look like a coverage that is certain.
         errors = [
-            [report.fac - (report.fac if report.low is None else report.low) for report in reports.values()],
-            [(report.fac if report.high is None else report.high) - report.fac for report in reports.values()],
+            [math.nan if report.low is None else report.fac - report.low for report in reports.values()],
+            [math.nan if report.high is None else report.high - report.fac for report in reports.values()],
         ]
         drawn = bars.bar(x, heights, width * 0.92, yerr=errors, capsize=3, label=label)
         bars.bar_label(drawn, [f"{height:.3f}" for height in heights], padding=3, fontsize=8)
     bars.set_xticks(range(len(before)), [f"anchor {name}" for name in before])
     bars.set_ylabel("feature activation coverage (95 % interval)")
+    reasons = {label: next(iter(reports.values())).no_interval for label, reports in series.items()}
+    lines = [f"{label}: no interval, since {reason}" for label, reason in reasons.items() if reason]
+    bars.set_xlabel("\n".join(lines), fontsize=8)
     bars.set_ylim(0, min(1.0, 1.25 * max(bars.get_ylim()[1], 0.01)))
     # Above the bars, which may be of any height.
     bars.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(series))

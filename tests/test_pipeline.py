@@ -15,6 +15,7 @@ import pytest
 from huggingface_hub import DatasetCard
 
 from fac_datasets import FeatureExtractor
+from fac_datasets.coverage.interval import ONE_ROW
 from fac_datasets.diversity.all_measures import measures_table
 from fac_datasets.errors import (
     BackboneError,
@@ -407,3 +408,15 @@ def test_bad_arguments_are_one_line_and_leave_nothing(arguments: list[str], mess
     assert "Traceback" not in result.stderr
     assert re.search(message, result.stderr.strip().splitlines()[-1]), result.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_seed_of_one_row_runs_and_is_told_without_an_interval(
+    anchor_rows: datasets.Dataset, settings: Settings, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    one = datasets.Dataset.from_dict({"text": TEXTS[:1]})
+    run(one, anchor_rows, tmp_path / "out", dataclasses.replace(settings, max_features=1), say=said.append)
+    assert any(line.startswith("FAC before on A1: ") and f"(no interval: {ONE_ROW})" in line for line in said)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"(no interval: {ONE_ROW})" in card

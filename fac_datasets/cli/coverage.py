@@ -80,6 +80,7 @@ def coverage(
     """Measure a dataset's coverage of an anchor; columns of an earlier extraction are used where they are there."""
     import json
 
+    from fac_datasets.coverage.interval import with_interval
     from fac_datasets.coverage.report import coverage as measure
     from fac_datasets.diversity.all_measures import MOST_ROWS, all_measures, measures_table
     from fac_datasets.feature_space import parse_threshold, require_same_space, require_table_space
@@ -107,7 +108,7 @@ def coverage(
     names = (short_name(data), short_name(anchor))
     report = measure(*tables, threshold=wanted, features=table, seed=seed, names=names)
     print(
-        f"FAC {report.fac:.3f} [{report.low:.3f}, {report.high:.3f}]: {names[0]} covers {len(report.covered):,} of the "
+        f"FAC {with_interval(report.to_dict())}: {names[0]} covers {len(report.covered):,} of the "
         f"{len(report.relevant):,} features of {names[1]} at {threshold}"
     )
     values: dict[str, Any] = report.to_dict()

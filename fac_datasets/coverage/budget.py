@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fac_datasets.coverage.active_rows import active_rows
-from fac_datasets.coverage.relevant import ids_of, relevant_of_anchor
-from fac_datasets.errors import DatasetError
+from fac_datasets.coverage.active_rows import Cutoffs, active_rows, token_counts
+from fac_datasets.coverage.relevant import ids_of, relevant_of_anchor, require_features_of
+from fac_datasets.errors import DatasetError, OptionError
 from fac_datasets.feature_space import Threshold, dataset_space, parse_threshold, require_same_space
+from fac_datasets.rows.one_dataset import require_dataset
 
 if TYPE_CHECKING:
     import datasets
@@ -56,22 +57,33 @@ def coverage_at_budget(
         seed: of the draws.
 
     Raises:
-        DatasetError: the dataset holds fewer tokens, or the anchor activates no feature.
+        ColumnError, RowError, FeatureSpaceMismatch, ThresholdBelowStored, CalibrationMissing: see `coverage`.
+        DatasetError: the dataset holds fewer tokens, or is a stream, whose rows cannot be drawn, or the anchor
+            activates no feature.
+        OptionError: an option has no meaning.
 
     Example:
         >>> coverage_at_budget(seed, anchor, 3).fac_at_budget <= report.fac
         True
     """
-    tokens = np.asarray(dataset[f"{prefix}feature_tokens"], dtype=np.int64)
-    if not 0 < budget_tokens <= tokens.sum():
+    threshold = parse_threshold(threshold)
+    wanted = ids_of(features)
+    for name, value in (("budget_tokens", budget_tokens), ("draws", draws)):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+            raise OptionError(f"{name}={value!r} is too small or no number; choose a whole number from 1")
+    for role, rows in (("dataset", dataset), ("anchor", anchor)):
+        require_dataset(rows, f"the {role}")
+    space = dataset_space(dataset, prefix)
+    require_same_space(space, dataset_space(anchor, prefix))
+    require_features_of(features, space)
+    tokens = token_counts(dataset, prefix)
+    if budget_tokens > tokens.sum():
         raise DatasetError(
             f"budget_tokens={budget_tokens} is out of reach: the dataset holds {tokens.sum()} own tokens; choose a "
             f"budget in [1, {tokens.sum()}]"
         )
-    space = dataset_space(dataset, prefix)
-    require_same_space(space, dataset_space(anchor, prefix))
-    active, anchor_active = active_rows([dataset, anchor], space, parse_threshold(threshold), prefix)
-    relevant = relevant_of_anchor(anchor_active, ids_of(features, space), threshold)
+    active, anchor_active = (active_rows(rows, Cutoffs(space, threshold), prefix) for rows in (dataset, anchor))
+    relevant = relevant_of_anchor(anchor_active.counts, wanted, threshold)
     index = np.searchsorted(relevant, active.ids)
     index[index == len(relevant)] = 0
     kept = relevant[index] == active.ids

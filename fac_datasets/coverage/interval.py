@@ -1,8 +1,9 @@
-"""The bootstrap interval of a coverage."""
+"""The bootstrap interval of a coverage, and how it is told."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 RESAMPLES = 1000
 """Bootstrap resamples behind an interval."""
 
+ONE_ROW = "one row does not tell how much rows differ"
+"""Why a coverage of a single row has no interval: every resample is that row again."""
+
+STREAMED = "the rows of a stream are counted as they pass and are not drawn again"
+"""Why a coverage of a stream has no interval."""
 
 _SURELY_DRAWN = 40
 """A feature active in more rows than this is absent from a resample with probability below e^-40."""
@@ -57,3 +63,24 @@ def bootstrap_interval(
     resampled = covered / len(relevant)
     low, high = np.quantile(resampled, [0.025, 0.975]) - resampled.mean()
     return float(np.clip(fac + low, 0, fac)), float(np.clip(fac + high, fac, 1))
+
+
+def with_interval(scores: Mapping[str, Any], digits: int = 3) -> str:
+    """A coverage with its interval, or with the reason why it has none, as text.
+
+    Args:
+        scores: `fac`, `low` and `high` of a report, and `no_interval` where there is none.
+        digits: of each number.
+
+    Example:
+        >>> with_interval({"fac": 0.5, "low": 0.25, "high": 0.75}, 2)
+        '0.50 [0.25, 0.75]'
+        >>> with_interval({"fac": 0.5, "low": None, "high": None, "no_interval": "one row"}, 2)
+        '0.50 (no interval: one row)'
+    """
+    value = f"{scores['fac']:.{digits}f}"
+    if scores["low"] is not None and scores["high"] is not None:
+        return f"{value} [{scores['low']:.{digits}f}, {scores['high']:.{digits}f}]"
+    # Reports of earlier versions give no reason.
+    reason = scores.get("no_interval")
+    return f"{value} (no interval: {reason})" if reason else value

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
-from fac_datasets.coverage.active_rows import ActiveRows
 from fac_datasets.errors import DatasetError, OptionError
 from fac_datasets.feature_space import FeatureSpace, Threshold, format_threshold, require_table_space
 from fac_datasets.rows.inputs import feature_ids
+from fac_datasets.rows.one_dataset import is_stream, require_dataset
 from fac_datasets.rows.tables import require_columns
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def relevant_features(
 
     Raises:
         ColumnError: the table was not judged.
+        DatasetError: it is no single table.
         OptionError: a kind is unknown.
 
     Example:
@@ -42,6 +43,7 @@ def relevant_features(
         >>> len(report.relevant) <= len(judged)
         True
     """
+    require_dataset(table, "the feature table")
     require_columns(table, "feature_id", "evidence")
     unknown = sorted({*evidence} - {*EVIDENCE})
     if unknown or not evidence:
@@ -50,37 +52,58 @@ def relevant_features(
     chosen = [
         feature
         for feature, kinds in zip(table["feature_id"], table["evidence"], strict=True)
-        if len({*evidence} & {*kinds}) >= needed
+        if len({*evidence} & {*(kinds or ())}) >= needed
     ]
     return np.array(sorted(chosen), dtype=np.int64)
 
 
-def ids_of(
-    features: Sequence[int] | NDArray[np.int64] | datasets.Dataset | None, space: FeatureSpace
-) -> NDArray[np.int64] | None:
+def ids_of(features: Sequence[int] | NDArray[np.int64] | datasets.Dataset | None) -> NDArray[np.int64] | None:
     """Features given as ids, or as a judged feature table, as ids; None where all count.
 
     Raises:
-        FeatureSpaceMismatch: the table is of another space.
-        OptionError: it is neither a table nor a list of ids.
+        ColumnError: the table was not judged.
+        DatasetError: it is several tables, or a stream.
+        OptionError: it is neither a table nor a list of ids, or holds no id.
     """
     if features is None:
         return None
-    if hasattr(features, "column_names"):
+    if _is_table(features):
+        ids = relevant_features(features)
+        if not len(ids):
+            raise OptionError("no feature of the table in features= is relevant; judge it anew, or leave it out")
+        return ids
+    ids = feature_ids(features, "features")
+    if not len(ids):
+        raise OptionError("features= holds no id; give some, or None for all")
+    return ids
+
+
+def require_features_of(features: Any, space: FeatureSpace) -> None:
+    """Raise FeatureSpaceMismatch where features are a table of another space; ids alone do not say of which."""
+    if features is not None and _is_table(features):
+        require_columns(features, "feature_space")
         require_table_space(features, space)
-        return relevant_features(features)
-    return feature_ids(features, "features")
+
+
+def _is_table(features: Any) -> TypeGuard[datasets.Dataset]:
+    """Whether features are given as a table; ids come in a column."""
+    return hasattr(features, "column_names") or is_stream(features)
 
 
 def relevant_of_anchor(
-    anchor_active: ActiveRows, features: NDArray[np.int64] | None, threshold: Threshold
+    anchor_counts: NDArray[np.int64], features: NDArray[np.int64] | None, threshold: Threshold
 ) -> NDArray[np.int64]:
     """The anchor's features, sorted, and of these only the ones asked for.
+
+    Args:
+        anchor_counts: rows of the anchor that activate each feature, [highest id + 1].
+        features: ids that count; by default all.
+        threshold: for the error.
 
     Raises:
         DatasetError: there are none, so that coverage is not defined.
     """
-    relevant = np.unique(anchor_active.ids)
+    relevant: NDArray[np.int64] = np.flatnonzero(anchor_counts)
     if features is not None:
         relevant = np.intersect1d(relevant, features)
     if not len(relevant):

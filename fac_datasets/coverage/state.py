@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fac_datasets.coverage.active_rows import flatten
-from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, ThresholdBelowStored
+from fac_datasets.coverage.active_rows import column_names, row_features, spaces_of, tokens_of
+from fac_datasets.errors import (
+    ColumnError,
+    DatasetError,
+    FeatureSpaceMismatch,
+    OptionError,
+    ThresholdBelowStored,
+)
 from fac_datasets.feature_space import FeatureSpace, format_threshold, require_same_space
 from fac_datasets.files.atomic import write_atomically
+from fac_datasets.rows.one_dataset import is_stream
 from fac_datasets.sae.calibration import thresholds_of
 
 if TYPE_CHECKING:
@@ -29,7 +36,7 @@ class FeatureCoverage:
         thresholds: one number, or one a feature, [d_sae].
 
     Raises:
-        ValueError: the thresholds have another shape.
+        OptionError: the thresholds have another shape, or are no numbers.
         ThresholdBelowStored: one lies below the cut-off of the space.
 
     Example:
@@ -41,9 +48,17 @@ class FeatureCoverage:
     def __init__(self, d_sae: int, feature_space: str | FeatureSpace, thresholds: ArrayLike) -> None:
         self.d_sae = d_sae
         self.feature_space = str(feature_space)
-        given = np.asarray(thresholds, dtype=np.float32)
+        try:
+            given = np.asarray(thresholds, dtype=np.float32)
+        except (TypeError, ValueError):
+            given = np.asarray(np.nan)
+        if np.isnan(given).any():
+            raise OptionError(
+                f"thresholds={thresholds!r} are no numbers; give one, or [d_sae={d_sae}] of them, as "
+                f"FeatureExtractor.empty_coverage does for a quantile"
+            )
         if given.shape not in ((), (d_sae,)):
-            raise ValueError(f"thresholds have shape {given.shape}; expected one number or [d_sae={d_sae}]")
+            raise OptionError(f"thresholds have shape {given.shape}; expected one number or [d_sae={d_sae}]")
         self.thresholds: NDArray[np.float32] = np.broadcast_to(given, (d_sae,)).copy()
         space = FeatureSpace.parse(self.feature_space)
         if (self.thresholds < thresholds_of(space, space.threshold, d_sae)).any():
@@ -64,24 +79,35 @@ class FeatureCoverage:
     def update(self, batch: Mapping[str, Any] | pa.Table, prefix: str = "") -> FeatureCoverage:
         """Add rows with feature columns.
 
+        Args:
+            batch: columns by name: of Arrow, lists, or arrays.
+            prefix: of the feature columns.
+
         Raises:
             FeatureSpaceMismatch: a row is of another space.
-            ColumnError: an id is not in [0, d_sae).
+            ColumnError: there are no such columns, or an id is not in [0, d_sae).
+            RowError: a row has no features, or damaged ones; the state is as it was.
+            DatasetError: it is no batch but several splits or a stream.
         """
+        if isinstance(batch, Mapping) or is_stream(batch):
+            _require_batch(batch)
+        _, ids, values = features = row_features(batch, prefix)
         space = FeatureSpace.parse(self.feature_space)
-        for other in set(_plain(_column(batch, f"{prefix}feature_space", default=[]))):
-            require_same_space(space, FeatureSpace.parse(other))
-        lengths, ids = flatten(_column(batch, f"{prefix}feature_ids"), np.int64)
-        _, values = flatten(_column(batch, f"{prefix}feature_activations"), np.float32)
-        if len(ids) and not 0 <= ids.min() <= ids.max() < self.d_sae:
+        names = column_names(batch)
+        if f"{prefix}feature_space" in names:
+            for other in spaces_of(batch, prefix):
+                require_same_space(space, other)
+        if len(ids) and ids.max() >= self.d_sae:
             raise ColumnError(f"feature ids run from {ids.min()} to {ids.max()}; expected [0, d_sae={self.d_sae})")
+        tokens_name = f"{prefix}feature_tokens"
+        n_tokens = int(tokens_of(batch[tokens_name], tokens_name).sum()) if tokens_name in names else 0
         # Maxima are idempotent and counts are not: a row that is added twice changes the counts alone.
         np.maximum.at(self.maxima, ids, values)
         # compress takes half the time of a mask as index.
         active = ids.compress(values > self.thresholds[ids])
         self.counts += np.bincount(active, minlength=self.d_sae)
-        self.n_rows += len(lengths)
-        self.n_tokens += int(sum(_plain(_column(batch, f"{prefix}feature_tokens", default=[]))))
+        self.n_rows += len(features.lengths)
+        self.n_tokens += n_tokens
         return self
 
     def merge(self, other: FeatureCoverage) -> FeatureCoverage:
@@ -89,11 +115,14 @@ class FeatureCoverage:
 
         Raises:
             FeatureSpaceMismatch: the spaces, sizes or thresholds differ.
+            OptionError: the other is no FeatureCoverage.
         """
         return FeatureCoverage.from_bytes(self.to_bytes()).add(other)
 
     def add(self, other: FeatureCoverage) -> FeatureCoverage:
         """Take another state in, in place; see `merge`."""
+        if not isinstance(other, FeatureCoverage):
+            raise OptionError(f"a {type(other).__name__} is no FeatureCoverage; update takes rows, and merge states")
         require_same_space(FeatureSpace.parse(self.feature_space), FeatureSpace.parse(other.feature_space))
         if self.d_sae != other.d_sae or not np.array_equal(self.thresholds, other.thresholds):
             raise FeatureSpaceMismatch("coverage states with different thresholds cannot be merged")
@@ -139,14 +168,10 @@ class FeatureCoverage:
         return state
 
 
-def _column(batch: Any, name: str, default: Any = None) -> Any:
-    names = getattr(batch, "column_names", None) or list(batch)
-    if name not in names:
-        if default is None:
-            raise ColumnError(f"there is no column {name!r} among {names}")
-        return default
-    return batch[name]
-
-
-def _plain(column: Any) -> Any:
-    return column.to_pylist() if hasattr(column, "to_pylist") else column
+def _require_batch(batch: Any) -> None:
+    if is_stream(batch):
+        raise DatasetError(
+            "the batch is a stream; hand over its batches, such as those of stream.iter(batch_size=1000)"
+        )
+    if batch and all(hasattr(part, "column_names") for part in batch.values()):
+        raise DatasetError(f"the batch holds the splits {[*batch]}; hand over the rows of one")

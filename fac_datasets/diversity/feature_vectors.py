@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fac_datasets.coverage.active_rows import flatten
+from fac_datasets.coverage.active_rows import row_features
 from fac_datasets.errors import DatasetError, MissingExtra, RowError
 from fac_datasets.feature_space import dataset_space
 from fac_datasets.rows.inputs import feature_ids_of, is_instance
@@ -39,8 +39,8 @@ def unit_features(rows: Any) -> Any:
             raise DatasetError("there are no rows; a kernel needs at least one")
         dataset_space(rows)
         columns = rows.select_columns(["feature_ids", "feature_activations"]).with_format("arrow")[:]
-        lengths, ids = flatten(columns["feature_ids"], np.int64)
-        _, values = flatten(columns["feature_activations"], np.float64)
+        lengths, ids, activations = row_features(columns, first_row=0)
+        values = activations.astype(np.float64)
     else:
         lengths, ids = feature_ids_of(rows)
         values = np.ones(len(ids))

@@ -145,7 +145,8 @@ def random_sae_coverage(
 
 def _values(report: CoverageReport) -> dict[str, Any]:
     values = report.to_dict()
-    return {key: values[key] for key in KEYS}
+    reason = {"no_interval": report.no_interval} if report.no_interval else {}
+    return {key: values[key] for key in KEYS} | reason
 
 
 def _curve(report: CoverageReport) -> list[tuple[int, float]]:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.coverage.active_rows import flatten
+from fac_datasets.coverage.active_rows import feature_batches, row_features, token_counts
 from fac_datasets.errors import ColumnError, DatasetError, OptionError
 from fac_datasets.feature_space import FeatureSpace, dataset_space, require_same_space, require_table_space
 from fac_datasets.interpretation.evidence import with_evidence
 from fac_datasets.interpretation.spans import require_all_activations
 from fac_datasets.interpretation.statistics import adjusted_p, permutation_p
+from fac_datasets.rows.inputs import feature_ids
+from fac_datasets.rows.one_dataset import require_dataset
 from fac_datasets.rows.tables import add_columns, require_columns
 
 if TYPE_CHECKING:
@@ -95,7 +97,9 @@ def contrast_relevance(
     Raises:
         OptionError: the measure is unknown, or alpha is not in (0, 1).
         FeatureSpaceMismatch: table and rows are of different spaces.
-        DatasetError: one of the two has no rows, or no row of one is about as long as any of the other.
+        RowError: a row has no features, or damaged ones; see `coverage`.
+        DatasetError: one of the two has no rows, or is several splits or a stream, or no row of one is about as long as
+            any of the other.
 
     Example:
         >>> from fac_datasets.interpretation.contrast import split_by_label
@@ -105,11 +109,13 @@ def contrast_relevance(
     """
     from datasets import Value
 
+    require_dataset(table, "the feature table")
     require_columns(table, "feature_id", "feature_space")
     if not 0 < alpha < 1:
         raise OptionError(f"alpha={alpha} is not in (0, 1)")
     ids = np.asarray(table["feature_id"], dtype=np.int64)
     for name, rows in (("positive", positive), ("background", background)):
+        require_dataset(rows, f"{name}=")
         if not len(rows):
             raise DatasetError(f"there are no {name} rows; a contrast needs some of both")
         for space in sorted(set(table["feature_space"])):
@@ -147,8 +153,10 @@ def contrast(
         Effects and p-values of these features, in their order.
 
     Raises:
-        OptionError: the measure is unknown.
+        OptionError: the measure is unknown, or features are no ids.
         ColumnError: the columns do not hold every activation.
+        RowError: a row has no features, or damaged ones; see `coverage`.
+        FeatureSpaceMismatch: the two sets are of different spaces.
         DatasetError: no row of one set is about as long as any of the other.
 
     Example:
@@ -157,11 +165,15 @@ def contrast(
     """
     if measure not in MEASURES:
         raise OptionError(f"measure={measure!r} is none of {MEASURES}")
-    require_all_activations(dataset_space(positive, prefix))
-    ids = np.asarray(features, dtype=np.int64)
+    for name, rows in (("positive", positive), ("background", background)):
+        require_dataset(rows, f"{name}=")
+    space = dataset_space(positive, prefix)
+    require_all_activations(space)
+    require_same_space(space, dataset_space(background, prefix))
+    ids = feature_ids(features, "features")
     size = int(ids.max(initial=-1)) + 1
     sides = _activations(positive, prefix, size), _activations(background, prefix, size)
-    lengths = [np.asarray(rows[f"{prefix}feature_tokens"], dtype=np.int64) for rows in (positive, background)]
+    lengths = [token_counts(rows, prefix) for rows in (positive, background)]
     groups = _comparable_groups(*lengths)
     compare = _auroc if measure == "auroc" else _log_odds
     parts = [
@@ -203,6 +215,8 @@ def distinct_features(
         >>> len(distinct_features(judged, labelled, 3)) <= 3
         True
     """
+    require_dataset(table, "the feature table")
+    require_dataset(rows, "rows=")
     require_columns(table, "feature_id", "feature_space", "contrast")
     require_table_space(table, dataset_space(rows, prefix))
     order = np.argsort(-np.abs(np.asarray(table["contrast"], dtype=np.float64)), kind="stable")
@@ -252,18 +266,16 @@ def split_by_label(dataset: datasets.Dataset, column: str, positive: Any) -> tup
 
 
 def _activations(rows: datasets.Dataset, prefix: str, size: int) -> _Activations:
-    parts: list[list[NDArray[Any]]] = [[np.zeros(0, kind)] for kind in (np.int64, np.float32, np.int64)]
-    names = [f"{prefix}feature_ids", f"{prefix}feature_activations"]
+    parts = [_Activations(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64), 0)]
     start = 0
-    for batch in rows.select_columns(names).with_format("arrow").iter(batch_size=10_000):
-        lengths, ids = flatten(batch.column(names[0]), np.int64)
-        values = flatten(batch.column(names[1]), np.float32)[1]
-        of_rows = start + np.repeat(np.arange(len(lengths)), lengths)
+    for batch in feature_batches(rows, prefix):
+        lengths, ids, values = row_features(batch, prefix, first_row=start)
+        of_rows = np.repeat(np.arange(start, start + len(lengths)), lengths)
+        known = ids < size
+        parts.append(_Activations(ids[known], values[known], of_rows[known], len(lengths)))
         start += len(lengths)
-        for part, found in zip(parts, (ids, values, of_rows), strict=True):
-            part.append(found[ids < size])
-    ids, values, of_rows = (np.concatenate(part) for part in parts)
-    return _Activations(ids, values, of_rows, len(rows))
+    ids, values, of_rows = (np.concatenate([part[place] for part in parts]) for place in range(3))
+    return _Activations(ids, values, of_rows, start)
 
 
 def _groups(positive: NDArray[np.int64], background: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:

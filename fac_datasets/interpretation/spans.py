@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.coverage.active_rows import flatten
+from fac_datasets.coverage.active_rows import flatten, row_features
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch
 from fac_datasets.feature_space import FeatureSpace, format_threshold, require_same_space
 from fac_datasets.files.atomic import write_atomically
@@ -127,6 +127,7 @@ class FeatureSpans:
 
         Raises:
             ColumnError: the feature columns lack their spans.
+            RowError: a row has no features, or damaged ones; see `coverage`.
             FeatureSpaceMismatch: a row is of another space.
         """
         names = list(getattr(batch, "column_names", None) or batch)
@@ -134,9 +135,9 @@ class FeatureSpans:
             raise ColumnError(
                 f"there is no column '{prefix}feature_token_starts'; a feature table needs FeatureExtractor(spans=True)"
             )
+        lengths, ids, values = row_features(batch, prefix, first_row=first_row)
         for space in set(_listed(batch[f"{prefix}feature_space"])):
             require_same_space(FeatureSpace.parse(self.feature_space), FeatureSpace.parse(space))
-        lengths, ids = flatten(batch[f"{prefix}feature_ids"], np.int64)
         row_keys = self._row_keys(batch, column)
         rows = np.arange(first_row, first_row + len(lengths))
         self.n_rows += len(lengths)
@@ -147,7 +148,6 @@ class FeatureSpans:
             return flatten(batch[f"{prefix}feature_{name}"], dtype)[1]
 
         keys = np.repeat(row_keys, lengths)
-        values = part("activations", np.float32)
         self.counts += np.bincount(ids, minlength=len(self.counts))
         strong, drawn = values >= self._least[ids], keys <= self._largest_key[ids]
         if self.features is not None:

@@ -13,6 +13,8 @@ from fac_datasets.coverage.active_rows import flatten
 from fac_datasets.errors import ColumnError, OptionError
 from fac_datasets.feature_space import FeatureSpace, dataset_space
 from fac_datasets.interpretation.spans import FeatureSpans, Places, SilentRows, ranks, require_all_activations
+from fac_datasets.rows.inputs import feature_ids
+from fac_datasets.rows.one_dataset import require_dataset
 from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import own_texts
 
@@ -73,17 +75,21 @@ def feature_table(
 
     Raises:
         ColumnError: the dataset has no feature columns with spans, or they do not hold every activation.
+        DatasetError: it is several splits, or a stream, whose rows are not kept for their texts.
+        OptionError: an option has no meaning.
+        RowError: a row has no features, or damaged ones; see `coverage`.
 
     Example:
         >>> table = feature_table(anchor, features=report.missing)
         >>> table.column_names[:4]
         ['feature_id', 'feature_space', 'firing_rate', 'max_activation']
     """
+    require_dataset(dataset, "the dataset")
+    wanted = None if features is None else feature_ids(features, "features")
     reader = RowReader(dataset.features, column)
     columns, prefix = reader.columns, reader.prefix
     space = dataset_space(dataset, prefix)
     require_all_activations(space)
-    wanted = None if features is None else np.asarray(features, dtype=np.int64)
     state = FeatureSpans(space, features=wanted, seed=seed)
     names = [name for name in dataset.column_names if name in columns or name.startswith(f"{prefix}feature_")]
     first = 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
+from fac_datasets.coverage.interval import with_interval
 from fac_datasets.diversity.all_measures import measures_table
 from fac_datasets.files.resources import resource_folder
 
@@ -113,18 +114,13 @@ def dataset_card(
         prompts=_prompts(augmented),
         sources=_sources(report),
         still_missing=report.get("still_missing") if after is None else after.to_dict()["missing"],
-        interval=_interval,
+        interval=with_interval,
         text=as_markdown_text,
         link=quote,
         named=lambda features: ", ".join(_named(feature, facts.names) for feature in features),
     )
     # Parts that are left out leave their blank lines.
     return re.sub(r"\n{3,}", "\n\n", str(card)).strip() + "\n"
-
-
-def _interval(scores: Mapping[str, Any]) -> str:
-    # A report of merged shards has none.
-    return f"{scores['fac']:.3f}" + ("" if scores["low"] is None else f" [{scores['low']:.3f}, {scores['high']:.3f}]")
 
 
 def _prompts(augmented: AugmentedDataset) -> dict[str, Any]:

@@ -27,6 +27,7 @@ NOT_POOLED = ("system", "developer")
 """Roles whose messages are instructions of whoever runs the model, not the row's own text."""
 
 _ROLE_KEYS = ("role", "from")
+_PLAIN_KEYS = {"role", "content"}
 _CONTENT_KEYS = ("content", "value")
 _REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 _CALL_KEYS = ("tool_calls", "function_call")
@@ -41,7 +42,7 @@ def canonical_role(role: str) -> str:
         >>> canonical_role("gpt"), canonical_role("critic")
         ('assistant', 'critic')
     """
-    return ROLES.get(role.casefold(), role)
+    return ROLES.get(role) or ROLES.get(role.casefold(), role)
 
 
 def require_parts(parts: Iterable[str]) -> tuple[str, ...]:
@@ -86,10 +87,10 @@ class Messages:
             >>> Messages().chat(["Hi.", "Hello."], 0)[1]
             {'role': 'assistant', 'content': 'Hello.'}
         """
-        before = self.unread.copy()
-        chat = Chat(self.message(message, index) for message in _messages(given, index, by_turns))
-        left_out = self.unread - before
-        if left_out and not any(message["content"].strip() for message in chat):
+        before = dict(self.unread)
+        chat = Chat([self.message(message, index) for message in _messages(given, index, by_turns)])
+        if self.unread != before and not any(message["content"].strip() for message in chat):
+            left_out = self.unread - Counter(before)
             readable = [part for part in PARTS if part in left_out]
             hint = f"read them with parts={readable}, or leave the row out" if readable else "leave it out"
             raise RowError(index, f"holds only {', '.join(sorted(left_out))}, which are not read; {hint}")
@@ -101,6 +102,11 @@ class Messages:
         Raises:
             RowError: it has neither, or another content than texts.
         """
+        if type(given) is dict and given.keys() == _PLAIN_KEYS:
+            role, content = given["role"], given["content"]
+            if type(content) is str and type(role) is str:
+                # Nearly all messages are so, and there are many.
+                return {"role": canonical_role(role), "content": content}
         if not isinstance(given, Mapping):
             raise RowError(index, f"is a list of {type(given).__name__}; expected a text or a list of messages")
         # A union of two conventions leaves the keys of the other empty.

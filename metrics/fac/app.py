@@ -3,6 +3,7 @@
 import gradio as gr
 from matplotlib.figure import Figure
 
+from fac_datasets.coverage.interval import with_interval
 from fac_datasets.errors import FacDatasetsError
 from fac_datasets.evaluate_modules.page import FILES, on_click, texts_of
 from fac_datasets.evaluate_modules.text_coverage import coverage_of_inputs
@@ -22,7 +23,7 @@ def measure(
     except FacDatasetsError as error:
         raise gr.Error(str(error)) from error
     words = (
-        f"**FAC {result['fac']:.3f}** [{result['low']:.3f}, {result['high']:.3f}]: the texts activate "
+        f"**FAC {with_interval(result)}**: the texts activate "
         f"{result['n_covered']} of the {result['n_relevant']} features that the anchor activates."
     )
     return words, result["missing"], growth_figure(result["rarefaction"], "texts drawn at random", "expected FAC")

@@ -29,7 +29,8 @@ Args:
 
 Returns:
     fac: coverage in [0, 1].
-    low, high: 95 % bootstrap interval over the rows of `predictions`, the anchor fixed.
+    low, high: 95 % bootstrap interval over the rows of `predictions`, the anchor fixed; None for a single row.
+    no_interval: where there is none, why.
     n_covered, n_relevant: features covered, and features that the anchor activates.
     missing: ids the anchor activates and the predictions do not, those of most anchor rows first.
     n_rows, n_tokens: rows and own tokens of the predictions (None for feature ids).

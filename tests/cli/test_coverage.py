@@ -9,6 +9,7 @@ import pytest
 
 from fac_datasets import FeatureExtractor
 from fac_datasets.cli.main import app
+from fac_datasets.coverage.interval import ONE_ROW
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, RowError
 from tests.command_line import command
 from tests.coverage.cases import judged, space, table
@@ -125,3 +126,16 @@ def test_the_command_compares_a_table_with_the_columns_that_are_there(tmp_path: 
     judged(str(FeatureExtractor().feature_space), 1, 2).to_parquet(tmp_path / "other.parquet")
     with pytest.raises(FeatureSpaceMismatch):
         command(*measure, "--features", tmp_path / "other.parquet")
+
+
+def test_a_dataset_of_one_row_is_printed_with_the_reason_for_no_interval(
+    tiny_backbone: str, tiny_sae: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, texts in (("data", TEXTS[:1]), ("anchor", TEXTS)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    files = [str(tmp_path / f"{name}.jsonl") for name in ("data", "anchor")]
+    models = ["--backbone", tiny_backbone, "--sae", tiny_sae]
+    app(["coverage", *files, *models, "--json", str(tmp_path / "report.json")], standalone_mode=False)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["low"], report["high"], report["no_interval"]) == (None, None, ONE_ROW)
+    assert f"FAC {report['fac']:.3f} (no interval: {ONE_ROW}): data.jsonl covers" in capsys.readouterr().out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import datasets
 from hypothesis import strategies as st
 
@@ -43,3 +45,28 @@ def judged(feature_space: str, *relevant: int) -> datasets.Dataset:
     return datasets.Dataset.from_dict(
         {"feature_id": range(4), "feature_space": [feature_space] * 4, "evidence": evidence}
     )
+
+
+def stored(ids: list[Any], activations: list[Any]) -> datasets.Dataset:
+    """Feature columns as given, damaged ones too."""
+    return datasets.Dataset.from_dict(
+        {"feature_ids": ids, "feature_activations": activations, "feature_space": [space()] * len(ids)}
+    )
+
+
+DAMAGED = {
+    "null ids": ([[1], None], [[3.0], [3.0]], r"row 1.*feature_ids is null"),
+    "null activations": ([[1], [2]], [[3.0], None], r"row 1.*feature_activations is null"),
+    "null among ids": ([[1], [2, None]], [[3.0], [3.0, 3.0]], r"row 1.*null|row 1.*None"),
+    "null among activations": ([[1], [2, 3]], [[3.0], [3.0, None]], r"row 1.*null|row 1.*None"),
+    "NaN": ([[1], [2, 3]], [[3.0], [3.0, float("nan")]], r"row 1.*activation nan"),
+    "infinite": ([[1], [2]], [[3.0], [float("inf")]], r"row 1.*activation inf"),
+    "negative activation": ([[1], [2]], [[3.0], [-3.0]], r"row 1.*activation -3"),
+    "negative id": ([[1], [-2]], [[3.0], [3.0]], r"row 1.*the id -2"),
+    "large id": ([[1], [2**31]], [[3.0], [3.0]], r"row 1.*the id 2147483648"),
+    "repeated id": ([[1], [2, 2]], [[3.0], [3.0, 4.0]], r"row 1.*the id 2 more than once"),
+    "repeated later": ([[1], [2, 5, 2]], [[3.0], [3.0, 4.0, 3.0]], r"row 1.*the id 2 more than once"),
+    "fewer activations": ([[1], [2, 3]], [[3.0], [3.0]], r"row 1.*2 ids .*1 numbers"),
+    "equal in sum": ([[1], [2, 3]], [[3.0, 3.0], [3.0]], r"row 0.*1 ids .*2 numbers"),
+}
+"""Ids and activations that no extractor makes, and what is said of them."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import datasets
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,10 +14,12 @@ from fac_datasets import FeatureCoverage
 from fac_datasets.coverage.report import coverage_of_ids
 from fac_datasets.errors import (
     ColumnError,
+    DatasetError,
     FeatureSpaceMismatch,
+    OptionError,
     ThresholdBelowStored,
 )
-from tests.coverage.cases import D_SAE, rows_of_ids, space
+from tests.coverage.cases import D_SAE, rows_of_ids, space, table
 
 activations = st.floats(0.5, 4, width=32, exclude_min=True)
 
@@ -91,6 +96,26 @@ def test_a_state_refuses_rows_of_another_space_and_ids_past_its_end() -> None:
         state.update({"feature_ids": [[1]], "feature_activations": [[2.0]], "feature_space": [space(layer=4)]})
     with pytest.raises(ColumnError, match="d_sae=12"):
         state.update({"feature_ids": [[12]], "feature_activations": [[2.0]]})
+
+
+@pytest.mark.parametrize("thresholds", [None, float("nan"), "q90", [1.0, None], [1.0] * 3, [[1.0]], {}])
+def test_thresholds_that_are_no_numbers_are_refused(thresholds: Any) -> None:
+    with pytest.raises(OptionError, match="thresholds"):
+        FeatureCoverage(D_SAE, space(), thresholds)
+
+
+def test_a_state_takes_batches_and_not_whole_streams_or_splits() -> None:
+    state, rows = FeatureCoverage(D_SAE, space(), 1.0), table([{1: 3.0}])
+    given: Any
+    for given, said in ((rows.to_iterable_dataset(), "is a stream"), (datasets.DatasetDict(a=rows), r"splits \['a'\]")):
+        with pytest.raises(DatasetError, match=said):
+            state.update(given)
+
+
+@pytest.mark.parametrize("other", [None, table([{1: 3.0}]), b""])
+def test_only_states_merge(other: Any) -> None:
+    with pytest.raises(OptionError, match="no FeatureCoverage"):
+        FeatureCoverage(D_SAE, space(), 1.0).merge(other)
 
 
 def test_a_state_refuses_thresholds_below_the_cut_off() -> None:

@@ -6,6 +6,7 @@ import evaluate
 import pytest
 
 from fac_datasets import load_metric
+from fac_datasets.coverage.interval import ONE_ROW
 from fac_datasets.evaluate_modules.registry import metric_names
 from fac_datasets.files.resources import resource_folder
 
@@ -17,6 +18,11 @@ def test_the_bare_name_loads() -> None:
     assert set(result) == KEYS
     assert (result["fac"], result["n_covered"], result["n_relevant"]) == (0.5, 2, 4)
     assert result["missing"] == [3, 4]
+
+
+def test_a_single_row_has_no_interval_but_a_reason() -> None:
+    result = evaluate.load("fac").compute(predictions=[[1, 1]], references=[[1, 2]])
+    assert (result["fac"], result["low"], result["high"], result["no_interval"]) == (0.5, None, None, ONE_ROW)
 
 
 def test_the_folder_in_a_checkout_loads() -> None:

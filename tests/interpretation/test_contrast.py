@@ -16,8 +16,9 @@ from fac_datasets import (
     contrast_relevance,
     relevant_features,
 )
-from fac_datasets.errors import ColumnError, DatasetError, FeatureSpaceMismatch, OptionError
+from fac_datasets.errors import ColumnError, DatasetError, FeatureSpaceMismatch, OptionError, RowError
 from fac_datasets.interpretation.contrast import contrast, distinct_features, split_by_label
+from tests.coverage.cases import DAMAGED, stored
 
 SPACE = f"m@{1:016x}/layer1/raw/s@{2:016x}/sae/max/>0/cut512"
 
@@ -267,3 +268,47 @@ def test_a_contrast_without_meaning_is_refused(tiny_backbone: str, tiny_sae: str
     stored = datasets.Dataset.from_dict({"text": ["a"]}).map(FeatureExtractor(tiny_backbone, tiny_sae), batched=True)
     with pytest.raises(ColumnError, match="threshold=0"):
         contrast(stored, stored, [0])
+
+
+def test_sides_that_are_no_dataset_are_refused() -> None:
+    rows = rows_of(sample(4, 3, 0))
+    given: Any
+    for given in (datasets.DatasetDict(train=rows), rows.to_iterable_dataset(), None):
+        for sides in ((given, rows), (rows, given)):
+            with pytest.raises(DatasetError, match=r"(positive|background)= (is|holds)"):
+                contrast_relevance(table_of(3), *sides)
+            with pytest.raises(DatasetError, match=r"(positive|background)= (is|holds)"):
+                contrast(*sides, features=np.arange(3))
+        with pytest.raises(DatasetError, match="the feature table"):
+            contrast_relevance(given, rows, rows)
+
+
+@pytest.mark.parametrize(("ids", "activations", "said"), DAMAGED.values(), ids=DAMAGED.keys())
+def test_damaged_columns_are_refused(ids: list[Any], activations: list[Any], said: str) -> None:
+    rows = stored(ids, activations).remove_columns("feature_space")
+    damaged = rows.add_column("feature_space", [SPACE] * 2).add_column("feature_tokens", [1, 1])
+    sound = rows_of(sample(4, 3, 0))
+    for sides in ((damaged, sound), (sound, damaged)):
+        with pytest.raises(RowError, match=said):
+            contrast(*sides, np.arange(3))
+
+
+def test_sides_of_two_spaces_are_refused() -> None:
+    rows = rows_of(sample(4, 3, 0))
+    other = rows.remove_columns("feature_space").add_column("feature_space", [SPACE.replace("layer1", "layer2")] * 4)
+    with pytest.raises(FeatureSpaceMismatch):
+        contrast(rows, other, np.arange(3))
+
+
+def test_rows_without_a_number_of_tokens_are_refused() -> None:
+    rows = rows_of(sample(4, 3, 0))
+    with pytest.raises(ColumnError, match="feature_tokens"):
+        contrast(rows, rows.remove_columns("feature_tokens"), np.arange(3))
+
+
+def test_features_that_are_no_ids_are_refused() -> None:
+    rows = rows_of(sample(4, 3, 0))
+    wrong: list[Any] = ["12", [-1], [0.5], None]
+    for features in wrong:
+        with pytest.raises(OptionError, match="features"):
+            contrast(rows, rows, features)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fac_datasets import FeatureExtractor, feature_table
-from fac_datasets.errors import ColumnError, OptionError
+from fac_datasets.errors import ColumnError, DatasetError, OptionError, RowError
 from fac_datasets.feature_space import dataset_space
 from fac_datasets.interpretation import spans
 from fac_datasets.interpretation.spans import FeatureSpans
@@ -228,3 +228,26 @@ def test_a_table_survives_the_disk(table: datasets.Dataset, tmp_path: Path) -> N
     back: Any = datasets.load_dataset("parquet", data_files=str(tmp_path / "table.parquet"), split="train")
     assert back.features == table.features
     assert back.to_list() == table.to_list()
+
+
+def test_what_is_no_dataset_is_refused(rows: datasets.Dataset) -> None:
+    given: Any
+    for given in (datasets.DatasetDict(train=rows), rows.to_iterable_dataset(), None):
+        with pytest.raises(DatasetError, match=r"the dataset (is|holds)"):
+            feature_table(given)
+
+
+@pytest.mark.parametrize("features", ["12", [-1], [0.5], [None], 3])
+def test_features_that_are_no_ids_are_refused(rows: datasets.Dataset, features: Any) -> None:
+    with pytest.raises(OptionError, match="features"):
+        feature_table(rows, features=features)
+
+
+def test_rows_that_were_added_without_extraction_are_refused(rows: datasets.Dataset) -> None:
+    more = datasets.Dataset.from_dict({"text": ["never extracted"]})
+    mixed = datasets.concatenate_datasets([rows, more])
+    with pytest.raises(ColumnError, match="'feature_space' is null in some rows"):
+        feature_table(mixed)
+    filled = mixed.remove_columns("feature_space").add_column("feature_space", [rows[0]["feature_space"]] * len(mixed))
+    with pytest.raises(RowError, match=f"row {len(rows)} has no features"):
+        feature_table(filled)

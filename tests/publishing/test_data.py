@@ -15,6 +15,7 @@ import yaml
 from huggingface_hub import DatasetCard, HfApi
 
 from fac_datasets import feature_table
+from fac_datasets.coverage.interval import ONE_ROW
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OptionError, PublishError
 from fac_datasets.interpretation.explain import explain
 from fac_datasets.interpretation.explainers.top_tokens import TopTokensExplainer
@@ -241,6 +242,13 @@ def test_a_report_of_merged_shards_has_no_intervals(hub: Hub, case: Case) -> Non
     card = hub.files(REPOSITORY)["README.md"].decode()
     assert f"| seed | 2 | {report.fac:.3f} |" in card
     assert "bootstrap" not in card
+
+
+def test_the_card_tells_why_a_single_row_has_no_interval(hub: Hub, case: Case) -> None:
+    report = replace(case.report, low=None, high=None, no_interval=ONE_ROW)
+    publish(case.augmented, "me/data", report, anchor=case.anchor, license="mit")
+    card = hub.files(REPOSITORY)["README.md"].decode()
+    assert f"| {report.fac:.3f} (no interval: {ONE_ROW}) |" in card
 
 
 def test_names_of_datasets_are_shown_as_text(hub: Hub, case: Case) -> None:
