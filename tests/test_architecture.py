@@ -118,6 +118,7 @@ BESIDE = {
     "evaluate_modules/test_pages.py",
     "evaluate_modules/test_rows_and_options.py",
     "features/test_extraction_identity.py",
+    "features/test_reading.py",
     "interpretation/test_reviewed_names.py",
     "publishing/test_allowed_secrets.py",
     "publishing/test_faults.py",

@@ -50,7 +50,7 @@ def named_files(name: str) -> list[str]:
     path = local_path(name)
     if path.is_file():
         return [str(path)]
-    if path.is_dir():
+    if path.is_dir() or local_path(name.partition(":")[0]).is_dir():
         return []
     if "://" in name:
         raise DatasetError(f"{name!r} is an address; download it, or name a dataset of the Hub as OWNER/NAME")

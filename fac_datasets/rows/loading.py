@@ -26,8 +26,8 @@ def load_rows(name: str, split: str | None = None) -> datasets.Dataset:
     Args:
         name: a file (.jsonl, .json, .csv, .tsv, .txt, .parquet or .arrow, in letters of any case; those of texts also
             compressed, .gz, .bz2, .xz or .zst); a glob such as `data/*.jsonl`; several of these, joined by commas; a
-            folder of such files, of this project or of `save_to_disk`; or a Hub id with optional `:config` and
-            `@revision`. What looks like a file of this machine is never asked of the Hub.
+            folder of such files, of this project (with optional `:config`) or of `save_to_disk`; or a Hub id with
+            optional `:config` and `@revision`. What looks like a file of this machine is never asked of the Hub.
         split: needed where there are several; by default the only one, or `train`.
 
     Raises:

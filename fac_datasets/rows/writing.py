@@ -34,7 +34,7 @@ def messages_in(feature: Any, messages: Sequence[Mapping[str, Any]], column: str
         >>> messages_in(sharegpt, [{"role": "user", "content": "Hi."}], "conversations")
         [{'from': 'human', 'value': 'Hi.'}]
     """
-    message = feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
+    message = _element(feature)
     if feature is None or _is_json(feature) or _is_json(message):
         return [dict(each) for each in messages]
     if _is_text(feature):
@@ -42,20 +42,35 @@ def messages_in(feature: Any, messages: Sequence[Mapping[str, Any]], column: str
     if _is_text(message):
         return [each["content"] for each in messages]
     by_key = isinstance(feature, dict)
-    struct = feature if by_key else message
-    keys = list(struct) if isinstance(struct, dict) else []
+    struct = {key: _element(kind) for key, kind in feature.items()} if by_key else message
+    kinds: dict[str, Any] = struct if isinstance(struct, dict) else {}
+    keys = list(kinds)
     for role, content, names in _FORMS:
         if role in keys and content in keys:
             written = [
                 {
                     **{key: each.get(key) for key in keys},
                     role: names.get(each["role"], each["role"]),
-                    content: each["content"],
+                    content: _content_in(kinds[content], each["content"], column),
                 }
                 for each in messages
             ]
             return {key: [each[key] for each in written] for key in keys} if by_key else written
-    raise ColumnError(
+    raise _no_place(column, feature)
+
+
+def _content_in(feature: Any, text: str, column: str) -> Any:
+    """A text as the content of a message, which may be a list of parts."""
+    part = _element(feature)
+    if isinstance(part, dict) and "text" in part:
+        return [{**dict.fromkeys(part), **({"type": "text"} if "type" in part else {}), "text": text}]
+    if _is_text(feature) or _is_json(feature):
+        return text
+    raise _no_place(column, feature)
+
+
+def _no_place(column: str, feature: Any) -> ColumnError:
+    return ColumnError(
         f"column {column!r} holds {feature}; synthetic texts go into texts or messages with `role` and `content`"
     )
 
@@ -73,6 +88,11 @@ def transcript_of(messages: Sequence[Mapping[str, Any]]) -> str:
 def is_text(feature: Any) -> bool:
     """Whether a column of this type of `datasets` holds texts; one that is not known or empty may."""
     return feature is None or _is_text(feature) or getattr(feature, "dtype", None) == "null"
+
+
+def _element(feature: Any) -> Any:
+    """The type of what a list holds; None of any other type."""
+    return feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
 
 
 def _is_text(feature: Any) -> bool:

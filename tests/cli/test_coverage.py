@@ -90,7 +90,7 @@ def test_a_wrong_column_of_the_anchor_is_found_before_the_dataset_is_extracted(
     monkeypatch.setattr(FeatureExtractor, "_load", lambda _: pytest.fail("a model was loaded"))
     data = write(tmp_path / "data.jsonl", [{"text": TEXTS[0]}])
     anchor = write(tmp_path / "anchor.jsonl", [{"body": TEXTS[0]}])
-    with pytest.raises(ColumnError, match=r"anchor.jsonl: none of .* is among the columns \['body'\]"):
+    with pytest.raises(ColumnError, match=r"anchor.jsonl: no known schema is among the columns \['body'\]"):
         command("coverage", data, anchor, *models)
     with pytest.raises(ColumnError, match=r"anchor.jsonl: there is no column 'content'"):
         command("coverage", data, anchor, "--anchor-column", "content", *models)

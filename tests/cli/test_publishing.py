@@ -171,6 +171,7 @@ def test_what_the_seeds_card_says_is_inherited_and_the_command_makes_it_again(
     assert inherited["source_datasets"] == ["me/seed"]
     assert f"| seed | me/seed at `{commit}`, split `train` |" in card
     assert (
-        "fac-datasets run me/seed anchor.jsonl --out FOLDER --column question --split train "
-        f"--backbone {Path(tiny_backbone).name} --sae {Path(tiny_sae).name} --threshold q75 --max-features 0\n"
+        "fac-datasets run me/seed anchor.jsonl --out FOLDER "
+        f"--backbone {Path(tiny_backbone).name} --sae {Path(tiny_sae).name} --column question --split train "
+        "--threshold q75 --max-features 0\n"
     ) in card

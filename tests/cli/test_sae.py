@@ -11,7 +11,6 @@ import pytest
 from fac_datasets import load_sae
 from fac_datasets.cli.main import app
 from fac_datasets.errors import (
-    OptionError,
     TrainingError,
 )
 from fac_datasets.sae.calibration import Calibration
@@ -19,8 +18,10 @@ from tests.sae.training.cases import CHATS
 from tests.tiny import TEXTS
 
 
-@pytest.mark.parametrize(("options", "renders"), [([], ["chat"]), (["--render", "chat"], ["chat"])])
-def test_chats_alone_are_calibrated_as_chats(
+@pytest.mark.parametrize(
+    ("options", "renders"), [([], ["chat"]), (["--render", "chat"], ["chat"]), (["--render", "raw"], ["raw"])]
+)
+def test_chats_alone_are_calibrated_as_chats_unless_another_render_is_named(
     options: list[str], renders: list[str], tiny_backbone: str, own_copy: Path, tmp_path: Path
 ) -> None:
     shutil.rmtree(own_copy / "calibration")
@@ -40,8 +41,6 @@ def test_chats_alone_are_calibrated_as_chats(
     app([*command, *options], standalone_mode=False)
     written = [Calibration.load(file).render for file in (own_copy / "calibration").iterdir()]
     assert written == renders
-    with pytest.raises(OptionError, match="every row is a chat"):
-        app([*command, "--render", "raw"], standalone_mode=False)
 
 
 @pytest.mark.slow

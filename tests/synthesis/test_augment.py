@@ -46,10 +46,17 @@ def test_augment_fills_a_column_of_nothing(case: Case) -> None:
     assert augment(nothing, synthetic).dataset["train"]["text"] == [None, None, *synthetic["text"]]
 
 
-def test_augment_refuses_messages_that_it_cannot_fill(case: Case) -> None:
+def test_texts_go_into_messages_of_parts(case: Case) -> None:
     parts = datasets.Dataset.from_dict({"messages": [[{"role": "user", "content": [{"type": "text", "text": "Hi."}]}]]})
+    synthetic = case.synthesize(max_features=1)
+    (added,) = augment(parts, synthetic).dataset["synthetic"]["messages"]
+    assert added == [{"role": "user", "content": [{"type": "text", "text": synthetic["text"][0]}]}]
+
+
+def test_augment_refuses_messages_that_it_cannot_fill(case: Case) -> None:
+    unknown = datasets.Dataset.from_dict({"messages": [[{"speaker": "user", "said": "Hi."}]]})
     with pytest.raises(ColumnError, match="`role` and `content`"):
-        augment(parts, case.synthesize(max_features=1))
+        augment(unknown, case.synthesize(max_features=1))
 
 
 def test_augment_keeps_what_a_review_accepted(case: Case) -> None:
