@@ -7,7 +7,6 @@ machines of one kind every part has the same bytes whoever writes it; on others 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import json
 import shutil
@@ -122,8 +121,7 @@ class ExtractionJob:
             "fingerprint": content_fingerprint(self.rows.select(range(0, len(self.rows), step))),
             "columns": list(resolve_column(self.rows.features, self.extractor.column)),
             "feature_space": str(self.extractor.feature_space),
-            # A quantile is a number by the calibration, which may be made anew.
-            "cutoffs": hashlib.sha256(self.extractor.thresholds(self.extractor.threshold).tobytes()).hexdigest()[:16],
+            "cutoffs": self.extractor.thresholds_digest(self.extractor.threshold),
             "roles": self.extractor.roles,
             "dtype": self.extractor.dtype,
             "spans": self.extractor.spans,

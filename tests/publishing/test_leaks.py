@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from fac_datasets.publishing.leaks import Leak, find_leaks
 
 ANCHOR = [
@@ -48,6 +50,7 @@ def test_empty_texts_and_empty_anchors_leak_nothing() -> None:
     assert find_leaks(["a text of its own, five words"], []) == []
 
 
+@pytest.mark.alone
 def test_the_time_grows_with_the_anchor_and_not_with_its_product() -> None:
     texts = [f"sample {i} has words that stand in no row of the anchor at all" for i in range(2_000)]
     anchor = [f"row {i} of a long anchor speaks of something else in its own words" for i in range(20_000)]

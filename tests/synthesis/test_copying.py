@@ -170,6 +170,7 @@ def test_what_would_not_be_published_is_not_accepted(text: str) -> None:
             assert Filters(ROWS).reject(sample) == "copy"
 
 
+@pytest.mark.alone
 def test_the_time_does_not_grow_with_the_product_of_texts() -> None:
     index = CopyIndex()
     for i in range(20_000):
