@@ -63,8 +63,66 @@ def test_large_files_that_become_public_are_counted(
     monkeypatch.setattr(commit, "_LARGEST_SHOWN", 3)
     hub.seed(REPOSITORY, {"notes.txt": b"long", "b.txt": b"b"}, private=True)
     publish(public=True)
-    assert "1 files of more than 0 MiB that me/data holds already are not looked through" in caplog.text
+    assert "me/data becomes public with files of more than 0 MiB, which are not looked through for keys (" in caplog.text
     assert not hub.repositories[REPOSITORY].private
+
+
+@pytest.mark.parametrize("path", ["README.md", "notes.txt", ".gitattributes", ".fac-datasets.json"])
+@pytest.mark.parametrize(("holds", "revision"), [("main", "dev"), ("old", None)])
+def test_a_key_on_another_branch_that_would_become_public_stops_it(
+    hub: Hub, path: str, holds: str, revision: str | None
+) -> None:
+    hub.seed(REPOSITORY, {"a.txt": b"a"}, private=True)
+    if revision is not None:
+        hub.seed(REPOSITORY, {"a.txt": b"b"}, revision=revision)
+    hub.seed(REPOSITORY, {path: f'{{"files": []}} # {KEY}'.encode()}, revision=holds)
+    target = HubTarget("me/data", public=True, revision=revision)
+    with pytest.raises(PublishError, match=rf"^line 1 of {path} of refs/heads/{holds} holds .* token of GitHub"):
+        publish_files(target, "dataset", {"b.txt": b"b"}, CARD, title="Publish")
+    assert hub.repositories[REPOSITORY].private
+    publish_files(target, "dataset", {"b.txt": b"b"}, CARD, title="Publish", allow_secrets=[DIGEST])
+    assert not hub.repositories[REPOSITORY].private
+
+
+def test_a_key_in_git_attributes_that_would_become_public_stops_it(hub: Hub) -> None:
+    hub.seed(REPOSITORY, {".gitattributes": f"# {KEY}\n".encode()}, private=True)
+    with pytest.raises(PublishError, match=r"^line 1 of \.gitattributes holds what looks like a token of GitHub"):
+        publish(public=True)
+    assert untouched(hub)
+
+
+def test_earlier_commits_of_others_that_become_public_are_told(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    hub.seed(REPOSITORY, {"notes.txt": KEY.encode()}, private=True)
+    hub.seed(REPOSITORY, {"notes.txt": b"none"})
+    publish(public=True)
+    (record,) = caplog.records
+    assert record.message == (
+        "me/data becomes public with its history, tags and pull requests, in which earlier commits of others are not "
+        "looked through for keys (1)"
+    )
+
+
+@pytest.mark.parametrize("reference", ["tag", "pull request"])
+def test_commits_of_others_that_only_a_tag_or_pull_request_has_are_told(
+    hub: Hub, reference: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = hub.seed(REPOSITORY, {"notes.txt": b"none"}, private=True)
+    repository = hub.repositories[REPOSITORY]
+    if reference == "tag":
+        repository.tags["v0"] = hub.seed(REPOSITORY, {"notes.txt": KEY.encode()}, revision="gone")
+        del repository.branches["gone"]
+    else:
+        repository.propose(repository.find(head).files, "Mine", "", head, "other")
+    publish(public=True)
+    assert "earlier commits of others are not looked through for keys (1)" in caplog.text
+
+
+def test_a_history_of_publications_becomes_public_without_a_word(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    publish()
+    publish({"b.txt": b"b"})
+    publish({"c.txt": b"c"}, public=True)
+    assert not hub.repositories[REPOSITORY].private
+    assert caplog.records == []
 
 
 def test_what_was_named_is_published_and_listed_on_the_card_with_its_places(hub: Hub) -> None:
