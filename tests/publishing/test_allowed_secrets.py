@@ -63,7 +63,7 @@ def test_large_files_that_become_public_are_counted(
     monkeypatch.setattr(commit, "_LARGEST_SHOWN", 3)
     hub.seed(REPOSITORY, {"notes.txt": b"long", "b.txt": b"b"}, private=True)
     publish(public=True)
-    assert "me/data becomes public with files of more than 0 MiB, which are not looked through for keys (" in caplog.text
+    assert "me/data becomes public with files of more than 0 MiB, which are not looked through" in caplog.text
     assert not hub.repositories[REPOSITORY].private
 
 

@@ -125,6 +125,22 @@ def test_a_dataset_without_synthetic_rows_can_be_published(hub: Hub, case: Case)
     assert "to which no synthetic row was added" in hub.files(REPOSITORY)["README.md"].decode()
 
 
+def test_a_dataset_whose_synthetic_rows_are_gone_is_tagged_as_synthetic_no_more(hub: Hub, case: Case) -> None:
+    case.publish()
+    assert "synthetic" in header(hub)["tags"]
+    case.publish(augmented=augment(case.seed, case.synthetic.select([])), after=None)
+    assert header(hub)["tags"] == ["sparse-autoencoder", "fac", "fac-datasets"]
+
+
+def test_a_dataset_whose_synthetic_rows_were_all_dropped_has_no_tag_of_the_runs_card(hub: Hub, case: Case) -> None:
+    leaking = synthetic_rows(TEXTS[1:3], str(case.report.feature_space))
+    augmented = augment(case.seed, leaking)
+    of_the_run = case.publish("me/other", augmented=augmented, allow_leaks=True, dry_run=True).card
+    assert "- synthetic\n" in of_the_run
+    case.publish(augmented=augmented, card=of_the_run, drop_leaks=True)
+    assert header(hub)["tags"] == ["sparse-autoencoder", "fac", "fac-datasets"]
+
+
 def test_other_files_go_along(hub: Hub, case: Case, tmp_path: Path) -> None:
     (tmp_path / "plot.png").write_bytes(b"\x89PNG")
     (tmp_path / "journal.jsonl").write_text("{}\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 from hypothesis import given
@@ -33,6 +35,8 @@ dataset_info:
 # Ours
 """
 
+ADDED = '<!-- tags that were added: ["fac"] -->'
+
 
 def with_config(entry: str) -> str:
     return f"---\nconfigs:\n- {entry}\n---\nMine.\n"
@@ -41,7 +45,7 @@ def with_config(entry: str) -> str:
 def test_without_an_existing_card_ours_is_marked_as_ours() -> None:
     header, text = split_card(merge_card(None, OURS))
     assert header == split_card(OURS)[0]
-    assert text.strip() == f"{BEGIN}\n# Ours\n{END}"
+    assert text.strip() == f"{BEGIN}\n{ADDED}\n# Ours\n{END}"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60).filter(lambda text: "---" not in text))
@@ -91,7 +95,7 @@ def test_a_config_of_an_earlier_publication_that_is_gone_is_gone_from_the_header
 
 def test_our_part_stays_where_people_moved_it() -> None:
     card = merge_card(f"Before.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n", OURS)
-    assert split_card(card)[1].split() == f"Before. {BEGIN} # Ours {END} After.".split()
+    assert split_card(card)[1].split() == f"Before. {BEGIN} {ADDED} # Ours {END} After.".split()
 
 
 def test_fields_of_peoples_own_win_unless_ours_are_computed() -> None:
@@ -103,6 +107,30 @@ def test_fields_of_peoples_own_win_unless_ours_are_computed() -> None:
 
 def test_tags_are_joined_also_where_there_was_one() -> None:
     assert split_card(merge_card("---\ntags: cooking\n---\n", OURS))[0]["tags"] == ["cooking", "fac"]
+
+
+def test_tags_that_an_earlier_publication_added_are_gone_with_what_they_told() -> None:
+    earlier = merge_card("---\ntags:\n- cooking\n- fac\n---\n", OURS.replace("- fac\n", "- fac\n- synthetic\n"))
+    assert split_card(earlier)[0]["tags"] == ["cooking", "fac", "synthetic"]
+    without = OURS.replace("tags:\n- fac\n", "")
+    assert split_card(merge_card(earlier, OURS))[0]["tags"] == ["cooking", "fac"]
+    # Theirs too, so it stays when it is ours no more.
+    assert split_card(merge_card(earlier, without))[0]["tags"] == ["cooking", "fac"]
+    assert "tags" not in split_card(merge_card(merge_card(None, OURS), without))[0]
+
+
+@pytest.mark.parametrize("tag", ["a, b", "-->", "<!-- fac-datasets: end -->", "ключ", '"'])
+def test_added_tags_are_known_again_whatever_they_hold(tag: str) -> None:
+    ours = OURS.replace("- fac\n", f"- {json.dumps(tag)}\n")
+    earlier = merge_card("---\ntags: [cooking]\n---\nMine.\n", ours)
+    assert split_card(earlier)[0]["tags"] == ["cooking", tag]
+    assert split_card(merge_card(earlier, OURS))[0]["tags"] == ["cooking", "fac"]
+
+
+@pytest.mark.parametrize("listed", ["", "[", "3", "{}", "nothing"])
+def test_tags_stay_where_the_comment_that_lists_the_added_ones_was_changed(listed: str) -> None:
+    earlier = merge_card(None, OURS).replace('["fac"]', listed)
+    assert split_card(merge_card(earlier, OURS.replace("- fac", "- other")))[0]["tags"] == ["fac", "other"]
 
 
 @pytest.mark.parametrize(
@@ -160,13 +188,13 @@ def test_comments_around_our_part_that_do_not_pair_are_an_error_that_says_where(
 )
 def test_our_part_is_known_by_its_comments_though_their_spaces_and_case_were_changed(begin: str) -> None:
     card = merge_card(f"Before.\n\n{begin}\nold\n<!--fac-datasets:  END-->\n\nAfter.\n", OURS)
-    assert split_card(card)[1].split() == f"Before. {BEGIN} # Ours {END} After.".split()
+    assert split_card(card)[1].split() == f"Before. {BEGIN} {ADDED} # Ours {END} After.".split()
 
 
 def test_of_several_parts_of_ours_one_is_left() -> None:
     text = f"One.\n{BEGIN}\nold\n{END}\nTwo.\n{BEGIN}\nolder\n{END}\nThree.\n"
     card = merge_card(text, OURS)
-    assert split_card(card)[1].split() == f"One. {BEGIN} # Ours {END} Two. Three.".split()
+    assert split_card(card)[1].split() == f"One. {BEGIN} {ADDED} # Ours {END} Two. Three.".split()
     assert merge_card(card, OURS) == card
 
 
