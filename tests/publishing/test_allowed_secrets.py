@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fac_datasets import augment
+from fac_datasets import SparseAutoencoder, augment
 from fac_datasets.errors import PublishError
 from fac_datasets.publishing import commit
 from fac_datasets.publishing.publication import Published, publish_files
@@ -149,7 +149,7 @@ def test_a_digest_that_nothing_has_is_said(hub: Hub, dry_run: bool, caplog: pyte
     hub.seed(REPOSITORY, {"README.md": CARD.encode()}, private=True)
     publish({"a.txt": KEY.encode()}, allow_secrets=[DIGEST, "0" * 12], dry_run=dry_run)
     (record,) = (record for record in caplog.records if record.levelno == logging.WARNING)
-    assert "has the digest 000000000000 of --allow-secret" in record.message
+    assert "for me/data has the digest 000000000000 of --allow-secret" in record.message
 
 
 def test_rows_that_were_named_are_published(hub: Hub, case: Case) -> None:
@@ -183,3 +183,18 @@ def test_the_commands_let_through_what_was_named(
         command("publish", what, folder, "me/data")
     command("publish", what, folder, "me/data", "--allow-secret", DIGEST)
     assert f"digest `{DIGEST}`" in hub.files(repository)["README.md"].decode()
+
+
+def test_metrics_and_the_push_of_an_sae_let_through_what_was_named_too(hub: Hub, tiny_sae: str) -> None:
+    hub.seed("spaces/me/distinct_n", {"notes.txt": KEY.encode()}, private=True)
+    with pytest.raises(PublishError, match=r"notes\.txt holds .* --allow-secret\)"):
+        command("publish", "metrics", "me", "--name", "distinct_n", "--public")
+    command("publish", "metrics", "me", "--name", "distinct_n", "--public", "--allow-secret", DIGEST)
+    assert not hub.repositories["spaces/me/distinct_n"].private
+
+    hub.seed("me/sae", {"README.md": THEIRS.encode()}, private=True)
+    sae = SparseAutoencoder.from_pretrained(tiny_sae)
+    with pytest.raises(PublishError, match=rf"\({DIGEST}\).* \(allow_secrets="):
+        sae.push_to_hub("me/sae")
+    sae.push_to_hub("me/sae", allow_secrets=[DIGEST])
+    assert f"digest `{DIGEST}`" in hub.files("me/sae")["README.md"].decode()
