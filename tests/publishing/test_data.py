@@ -599,8 +599,8 @@ def test_rows_that_stand_in_the_anchor_are_left_out_where_that_is_asked_for(hub:
     files = hub.files(REPOSITORY)
     assert json.loads(files["report.json"])["leaks_dropped"] == 1
     card = files["README.md"].decode()
-    assert "Coverage was measured before 1 synthetic rows that stand in the anchor were left out." in card
-    assert "verbatim or nearly so: 0; 1 such rows were left out." in card
+    assert "Coverage was measured before a synthetic row that stands in the anchor was left out." in card
+    assert "verbatim or nearly so: 0; 1 such row was left out." in card
 
 
 def test_leaks_are_either_allowed_or_dropped(case: Case) -> None:
