@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from httpx2 import Request, Timeout
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard, hf_hub_download
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import FileMetadataError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
@@ -346,9 +346,18 @@ class _Publication:
             )  # fmt: skip
 
     def _fetched(self, revision: str, path: str) -> Path:
-        return self._ask(
-            lambda: Path(hf_hub_download(self.repo_id, path, repo_type=self.kind, revision=revision, token=self.token))
-        )
+        def fetch() -> Path:
+            try:
+                return Path(
+                    hf_hub_download(self.repo_id, path, repo_type=self.kind, revision=revision, token=self.token)
+                )
+            except OSError as error:
+                # What a page of a proxy lacks is told in different ways by the requests for a file.
+                if isinstance(error.__cause__, FileMetadataError) or "Consistency check failed" in str(error):
+                    raise NotDone(f"the Hub did not send {path}") from error
+                raise
+
+        return self._ask(fetch)
 
     def _read(self, revision: str, path: str) -> str:
         """A text file at a commit."""
