@@ -9,10 +9,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
 from fac_datasets.errors import PublishError
 from fac_datasets.files.parquet_layout import CONFIGS
+from fac_datasets.publishing.header_fields import field_lines
 from fac_datasets.rows.card_header import header_blocks, split_card
 
 BEGIN = "<!-- fac-datasets: this part is written anew with each publication; text outside of it stays -->"
@@ -76,7 +75,7 @@ def merge_card(existing: str | None, ours: str, *, computed: Collection[str] = (
     # What stood in the existing header keeps its place, and its lines where they say what they said.
     blocks = header_blocks(existing or "")
     names = dict.fromkeys([*header, *new_header])
-    lines = [_lines(name, merged[name], blocks.get(name)) for name in names if merged[name] != []]
+    lines = [field_lines(name, merged[name], blocks.get(name)) for name in names if merged[name] != []]
     part = "\n".join([BEGIN, *([_ADDED.format(_as_comment(added))] if added else []), new_text.strip(), END])
     return f"---\n{''.join(lines)}---\n" + _with_part(existing or "", text, part)
 
@@ -183,51 +182,6 @@ def _read(card: str) -> tuple[dict[str, Any], str]:
         if not all(isinstance(entry, Mapping) for entry in _listed(header.get(name))):
             raise PublishError(f"the field {name!r} of the card that is there lists no configs; mend README.md first")
     return header, text
-
-
-def _lines(name: str, value: Any, existing: str | None) -> str:
-    """A field of a header: as it stood there if that means the same, with its comments where it does not."""
-    if existing is None:
-        return _dumped({name: value})
-    there = _loaded(existing, name)
-    # Languages are also read by those for whom `no` is false, such as the client.
-    misread = name == "language" and _of_yaml_1_1(existing, name) != there
-    if there == value and not misread:
-        return existing
-    items = _list_items(existing)
-    if isinstance(value, list) and isinstance(there, list) and items and value[: len(there)] == there and not misread:
-        return existing.rstrip("\n") + "\n" + "".join(f"{items[-1]}{_dumped(item)}" for item in value[len(there) :])
-    above, _, below = existing.partition(f"{name}:")
-    return _comments(above) + _dumped({name: value}) + _comments(below.partition("\n")[2])
-
-
-def _dumped(value: Any) -> str:
-    dumped: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10**6)
-    return dumped.removesuffix("...\n")
-
-
-def _loaded(lines: str, name: str) -> Any:
-    try:
-        return split_card(f"---\n{lines}---\n")[0].get(name)
-    except ValueError:
-        return None
-
-
-def _of_yaml_1_1(lines: str, name: str) -> Any:
-    try:
-        return yaml.safe_load(lines).get(name)
-    except yaml.YAMLError:
-        return None
-
-
-def _list_items(lines: str) -> list[str]:
-    """What stands before each item of a list that takes a line an item, such as `- `."""
-    return re.findall(r"^( *- +)(?=\S)", lines, re.MULTILINE)
-
-
-def _comments(lines: str) -> str:
-    """Comments that take whole lines; further in, the sign may be part of a text."""
-    return "".join(line for line in lines.splitlines(keepends=True) if line.startswith("#"))
 
 
 def _left(header: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:

@@ -574,7 +574,10 @@ def test_contradicting_options_are_an_error(case: Case) -> None:
 def test_rows_that_stand_in_the_anchor_stop_it(hub: Hub, case: Case) -> None:
     leaking = synthetic_rows([NEW_TEXTS[0], "I would like two cups of coffee!"], case.report.feature_space)
     augmented = augment(case.seed, leaking)
-    with pytest.raises(PublishError, match=r"1 synthetic rows stand.*: row 1 \(s1\) shares 88% with anchor row 2$"):
+    with pytest.raises(
+        PublishError,
+        match=r"^a synthetic row stands .*: row 1 \(s1\) shares 88% with anchor row 2$",
+    ):
         case.publish(augmented=augmented)
     assert hub.requests() == []
     case.publish(augmented=augmented, allow_leaks=True)

@@ -220,3 +220,49 @@ def test_comments_around_a_field_that_is_written_anew_stay() -> None:
 def test_tags_that_are_no_list_of_tags_are_an_error(tags: str) -> None:
     with pytest.raises(PublishError, match=r"the field 'tags' of the card that is there holds .*, no tags"):
         merge_card(f"---\ntags: {tags}\n---\n", OURS)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "computed", "expected"),
+    [
+        ("tags: [a, # c\n  b]\n", [], "tags: [a, # c\n  b, fac]\n"),
+        ("tags: [a]  # c\n", [], "tags: [a, fac]  # c\n"),
+        ("tags: []  # c\n", [], "tags:\n- fac\n# c\n"),
+        ('"license": cc0-1.0 # why\n', [], '"license": cc0-1.0 # why\n'),
+        ('"license": cc0-1.0 # why\n', ["license"], '"license": mit # why\n'),
+        ("license: cc0-1.0  # why\n", ["license"], "license: mit  # why\n"),
+        ("license:  # why\n", ["license"], "license: mit  # why\n"),
+        ("license:\n- cc0-1.0  # why\n", ["license"], "license: mit\n# why\n"),
+        ("size_categories:\n- n>1T  # many\n# more\n", ["size_categories"],
+         "size_categories:\n- n<1K  # many\n# more\n"),
+        ("size_categories:\n# two\n- n>1T  # many\n- n<1K  # few\n", ["size_categories"],
+         "size_categories:\n# two\n# many\n- n<1K  # few\n"),
+        ("license: >  # folded\n  # no comment\n", ["license"], "license: mit\n"),
+    ],
+)  # fmt: skip
+def test_comments_stay_beside_what_is_changed(theirs: str, computed: list[str], expected: str) -> None:
+    merged = merge_card(f"---\n# First.\npretty_name: A\n{theirs}---\nMine.\n", OURS, computed=computed)
+    assert merged.startswith("---\n# First.\npretty_name: A\n")
+    assert expected in merged
+    assert merged.count("license") == 1
+    assert merge_card(merged, OURS, computed=computed) == merged
+
+
+def test_languages_are_written_anew_only_where_some_read_them_wrongly() -> None:
+    merged = merge_card("---\nlanguage: ['sv', no]  # both\n---\n", OURS)
+    assert "language: ['sv', 'no']  # both\n" in merged
+
+
+def test_a_tag_that_was_added_leaves_peoples_lines_as_they_are() -> None:
+    theirs = "tags:\n# about\n- cooking  # see below\n- rice\n"
+    once = merge_card(f"---\n{theirs}---\n", OURS.replace("- fac", "- synthetic"))
+    assert f"{theirs}- synthetic\n" in once
+    again = merge_card(once, OURS)
+    assert f"{theirs}- fac\n" in again
+    assert "synthetic" not in again
+
+
+def test_a_table_that_is_added_to_those_that_are_there_can_be_read() -> None:
+    more = OURS.replace("---\n\n# Ours", "- config_name: features\n  features: []\n---\n\n# Ours")
+    header, _ = split_card(merge_card(merge_card(None, OURS), more))
+    assert header["dataset_info"] == split_card(more)[0]["dataset_info"]
