@@ -6,7 +6,7 @@ import json
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fac_datasets.errors import PublishError
@@ -48,6 +48,7 @@ def test_without_an_existing_card_ours_is_marked_as_ours() -> None:
     assert text.strip() == f"{BEGIN}\n{ADDED}\n# Ours\n{END}"
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60).filter(lambda text: "---" not in text))
 def test_a_text_of_peoples_own_stays_and_a_second_merge_changes_nothing(theirs: str) -> None:
     once = merge_card(f"---\nlicense: cc0-1.0\n---\n{theirs}\n", OURS)
