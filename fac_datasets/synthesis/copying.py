@@ -82,8 +82,9 @@ class CopyIndex:
 
     Example:
         >>> index = CopyIndex()
-        >>> index.add(words_of("Boil the rice in plenty of salted water for nine minutes."))
-        >>> list(index.matches(words_of("Boil the rice in plenty of salted water for nine minutes, and wait.")))
+        >>> index.add(words_of("Boil the rice in plenty of salted water for nine minutes, then let it stand."))
+        >>> words = words_of("Now boil the rice in plenty of salted water for nine minutes, then let it stand.")
+        >>> list(index.matches(words))
         [Match(place=0, share=1.0)]
     """
 
