@@ -246,6 +246,7 @@ class _Run:
             "version": version("fac-datasets"),
             "settings": dataclasses.asdict(self.settings),
             "feature_space": str(self.feature_space),
+            "thresholds": self.extractor.thresholds_digest(self.settings.threshold),
             "seed": [self.names[0], content_fingerprint(self.seed_rows)],
             "anchor": [self.names[1], content_fingerprint(self.anchor_rows)],
         }

@@ -24,7 +24,12 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HOME"] = f"{_CACHE}/huggingface"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    # Processes that run side by side share the cores.
+    _threads = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    os.environ.setdefault("OMP_NUM_THREADS", str(_threads))
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -36,6 +41,10 @@ from tests.servers.argilla.fixtures import name as name
 from tests.servers.argilla.fixtures import server as server
 from tests.servers.hub_double import hub as hub
 from tests.tiny import STRIPPING, TINY_LAYER, make_tiny_backbone, make_tiny_sae
+
+# How long an example takes says nothing where tests run side by side.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

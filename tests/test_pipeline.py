@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ from fac_datasets.errors import (
 )
 from fac_datasets.generation.local import LocalGenerator
 from fac_datasets.pipeline import Settings, run
+from fac_datasets.sae.calibration import Calibration
 from tests.tiny import TEXTS
 
 REPORT_KEYS = {
@@ -197,6 +199,20 @@ def test_another_run_in_the_folder_is_refused_and_overwritten_only_when_asked(
     settings_of = with_seed(2, overwrite=True)["settings"]
     assert isinstance(settings_of, dict)
     assert settings_of["seed"] == 2
+
+
+@pytest.mark.slow
+def test_a_run_whose_thresholds_were_calibrated_anew_is_another_run(
+    seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings, tmp_path: Path
+) -> None:
+    sae = Path(shutil.copytree(settings.sae, tmp_path / "sae"))
+    settings = dataclasses.replace(settings, sae=str(sae), threshold="q90", max_features=1)
+    run(seed_rows, anchor_rows, tmp_path / "out", settings, say=lambda _line: None)
+    for path in (sae / "calibration").iterdir():
+        calibration = Calibration.load(path)
+        dataclasses.replace(calibration, quantiles=calibration.quantiles * 2).save(path)
+    with pytest.raises(OutputError, match="--overwrite"):
+        run(seed_rows, anchor_rows, tmp_path / "out", settings, say=lambda _line: None)
 
 
 def test_a_folder_with_other_files_is_left_alone(

@@ -10,6 +10,7 @@ import pytest
 import fac_datasets
 
 
+@pytest.mark.alone
 def test_importing_is_quick_and_loads_neither_torch_nor_evaluate() -> None:
     program = (
         "import sys, time; start = time.perf_counter(); import fac_datasets; "

@@ -202,6 +202,15 @@ class Spending:
 Public = Annotated[bool, typer.Option("--public", help="Everybody may read it; it is private otherwise.")]
 PlanOnly = Annotated[bool, typer.Option("--dry-run", help="Send nothing; list every file and show the card.")]
 
+AllowSecret = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-secret",
+        metavar="DIGEST",
+        help="Let through what looks like a key and is none, named by the digest in the error; more than once.",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class Publication:
@@ -213,14 +222,7 @@ class Publication:
     ] = None
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead.")] = False
     tag: Annotated[str | None, typer.Option("--tag", help="Name for this state, such as v1.0.")] = None
-    allow_secret: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-secret",
-            metavar="DIGEST",
-            help="Let through what looks like a key and is none, named by the digest in the error; more than once.",
-        ),
-    ] = None
+    allow_secret: AllowSecret = None
 
     def target(self, repository: str) -> HubTarget:
         """The target that these options and a repository name."""

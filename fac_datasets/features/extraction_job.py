@@ -7,7 +7,6 @@ machines of one kind every part has the same bytes whoever writes it; on others 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import json
 import shutil
@@ -125,8 +124,7 @@ class ExtractionJob:
             "fingerprint": content_fingerprint(self.rows.select(range(0, len(self.rows), step))),
             "schema": self.extractor.reader(self.rows.features).schema.name,
             "feature_space": str(self.extractor.feature_space),
-            # A quantile is a number by the calibration, which may be made anew.
-            "cutoffs": hashlib.sha256(self.extractor.thresholds(self.extractor.threshold).tobytes()).hexdigest()[:16],
+            "cutoffs": self.extractor.thresholds_digest(self.extractor.threshold),
             "dtype": self.extractor.dtype,
             "spans": self.extractor.spans,
             "skip_bad": self.extractor.skip_bad,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -278,6 +279,10 @@ class FeatureExtractor:
         from fac_datasets.sae.loading import find_sae
 
         return thresholds_of(self.feature_space, parse_threshold(threshold), find_sae(self.sae_name).config.d_sae)
+
+    def thresholds_digest(self, threshold: Threshold) -> str:
+        """What tells the thresholds of two calibrations apart, by which a quantile is a number."""
+        return hashlib.sha256(self.thresholds(threshold).tobytes()).hexdigest()[:16]
 
     def empty_coverage(self, threshold: Threshold = "q90") -> FeatureCoverage:
         """A coverage of no rows in this extractor's space, to update with rows as they come; loads no weights.

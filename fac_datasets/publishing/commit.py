@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from httpx2 import Request, Timeout
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard, hf_hub_download
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import FileMetadataError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
 
@@ -50,6 +50,12 @@ _PULL_REQUESTS = 20
 
 _LARGEST_SHOWN = 50 << 20
 """Bytes of a file that is fetched to be looked through."""
+
+_OURS = "Published by fac-datasets: "
+"""Before what tells one publication's commit from all others, in its description."""
+
+_FIRST = "initial commit"
+"""Title of the commit that the Hub makes with a repository."""
 
 Content = bytes | Path
 T = TypeVar("T")
@@ -96,7 +102,7 @@ def commit_files(
         files: by path, without the card.
         make_card: see `MakeCard`.
         title: of the commit.
-        look: sees the files of others where a private repository becomes public.
+        look: where a private repository becomes public, sees the files at the heads of all its branches.
 
     Raises:
         PublishError: the Hub refuses, or cannot be reached; somebody else has committed in between; or a file is there
@@ -139,10 +145,13 @@ class _Publication:
         parent = self._head()
         there = self._files(parent)
         earlier = self._earlier(parent) if MANIFEST in there else set()
-        others = sorted(there.keys() - earlier - {CARD, MANIFEST, ".gitattributes"})
+        written_anew = {*earlier, CARD, MANIFEST}
+        others = sorted(there.keys() - written_anew - {".gitattributes"})
         opens = self.target.public and private and not self.target.proposes
         if opens:
-            self._show(others, there, parent, look)
+            refs = self._refs(proposals=True)
+            self._show(refs, {path: there[path] for path in there.keys() - written_anew}, parent, look)
+            self._tell_of_history(refs, parent)
         card = make_card(self._read(parent, CARD) if CARD in there else None, others)
         contents: dict[str, Content] = {**files, CARD: card.encode(), MANIFEST: manifest_of(files)}
         changed = {path: content for path, content in contents.items() if not self._same(there.get(path), content)}
@@ -263,11 +272,9 @@ class _Publication:
     def _has_branch(self, name: str) -> bool:
         return name in {ref.name for ref in self._refs().branches}
 
-    def _refs(self) -> GitRefs:
+    def _refs(self, *, proposals: bool = False) -> GitRefs:
         return self._ask(
-            lambda: self.api.list_repo_refs(
-                self.repo_id, repo_type=self.kind, include_pull_requests=self.target.create_pr
-            )
+            lambda: self.api.list_repo_refs(self.repo_id, repo_type=self.kind, include_pull_requests=proposals)
         )
 
     def _head(self) -> str:
@@ -290,21 +297,67 @@ class _Publication:
 
         return self._ask(read)
 
-    def _show(self, paths: list[str], there: Mapping[str, RepoFile], revision: str, look: Look) -> None:
-        """Let files at a commit be seen, but for large ones, which are counted."""
-        small = [path for path in paths if there[path].size <= _LARGEST_SHOWN]
-        if len(small) < len(paths):
+    def _show(self, refs: GitRefs, kept: Mapping[str, RepoFile], parent: str, look: Look) -> None:
+        """Let the files at the heads of all branches be seen, but for large ones, which are counted.
+
+        Args:
+            refs: of the repository.
+            kept: files of the branch that is published to which this publication leaves as they are.
+            parent: its head.
+            look: sees them.
+        """
+        small: dict[str, Path] = {}
+        large, seen = 0, set[tuple[str, str]]()
+        own = f"refs/heads/{self.target.branch}"
+        heads = {ref.ref: ref for ref in [*refs.branches, *refs.converts] if ref.ref != own}
+        for where, commit in [("", parent), *((f" of {ref}", head.target_commit) for ref, head in heads.items())]:
+            for path, file in sorted((self._files(commit) if where else kept).items()):
+                if (path, file.blob_id) in seen:
+                    continue
+                seen.add((path, file.blob_id))
+                if file.size > _LARGEST_SHOWN:
+                    large += 1
+                else:
+                    small[f"{path}{where}"] = self._fetched(commit, path)
+        if large:
             logger.warning(
-                "%d files of more than %d MiB that %s holds already are not looked through for keys before it becomes "
-                "public",
-                len(paths) - len(small), _LARGEST_SHOWN >> 20, self.repo_id,
+                "%s becomes public with files of more than %d MiB, which are not looked through for keys (%d)",
+                self.repo_id, _LARGEST_SHOWN >> 20, large,
             )  # fmt: skip
-        look({path: self._fetched(revision, path) for path in small})
+        look(small)
+
+    def _tell_of_history(self, refs: GitRefs, parent: str) -> None:
+        """Warn of commits that become public too and whose files nobody has looked through."""
+        heads = {parent, *(ref.target_commit for ref in [*refs.branches, *refs.converts])}
+        seen, theirs = set[str](), set[str]()
+        for ref in [*refs.branches, *refs.converts, *refs.tags, *(refs.pull_requests or [])]:
+            if ref.target_commit in seen:
+                continue
+            history = self._history(ref.target_commit)
+            seen.update(commit.commit_id for commit in history)
+            # The Hub itself makes the first, which holds no file of anybody's.
+            made = history[:-1] if history[-1].title == _FIRST else history
+            theirs.update(commit.commit_id for commit in made if _OURS not in commit.message)
+        if earlier := theirs - heads:
+            logger.warning(
+                "%s becomes public with its history, tags and pull requests, in which earlier commits of others are "
+                "not looked through for keys (%d)",
+                self.repo_id, len(earlier),
+            )  # fmt: skip
 
     def _fetched(self, revision: str, path: str) -> Path:
-        return self._ask(
-            lambda: Path(hf_hub_download(self.repo_id, path, repo_type=self.kind, revision=revision, token=self.token))
-        )
+        def fetch() -> Path:
+            try:
+                return Path(
+                    hf_hub_download(self.repo_id, path, repo_type=self.kind, revision=revision, token=self.token)
+                )
+            except OSError as error:
+                # What a page of a proxy lacks is told in different ways by the requests for a file.
+                if isinstance(error.__cause__, FileMetadataError) or "Consistency check failed" in str(error):
+                    raise NotDone(f"the Hub did not send {path}") from error
+                raise
+
+        return self._ask(fetch)
 
     def _read(self, revision: str, path: str) -> str:
         """A text file at a commit."""
@@ -388,7 +441,7 @@ class _Publication:
         digest = hashlib.sha256(repr((self.repo_id, self.target.branch, parent, removed)).encode())
         for path in sorted(changed):
             digest.update(f"{path}\0{self._digest(changed[path])}\0".encode())
-        return f"Published by fac-datasets: {digest.hexdigest()[:32]}"
+        return f"{_OURS}{digest.hexdigest()[:32]}"
 
     def _landed(self, mark: str, parent: str) -> tuple[str, str] | None:
         """The commit with a mark, if it is there; raises where somebody else's is instead."""
@@ -415,7 +468,7 @@ class _Publication:
 
     def _proposed(self, mark: str) -> tuple[str, str] | None:
         """The pull request whose commit has a mark, if there is one."""
-        references = self._refs().pull_requests or []
+        references = self._refs(proposals=True).pull_requests or []
         newest = sorted(references, key=lambda ref: int(ref.ref.rsplit("/", 1)[-1]))[-_PULL_REQUESTS:]
         for reference in reversed(newest):
             newest_commit = self._history(reference.ref)[0]

@@ -216,12 +216,17 @@ def _digest(text: str) -> bytes:
 def _require_no_leaks(found: Sequence[Leak], synthetic_ids: Sequence[str]) -> None:
     """Raise PublishError, naming every row, where synthetic rows stand in the anchor."""
     if found:
+        counted = (
+            "a synthetic row stands in the anchor, or holds a row of it"
+            if len(found) == 1
+            else f"{len(found)} synthetic rows stand in the anchor, or hold a row of it"
+        )
         listed = "; ".join(
             f"row {leak.row} ({synthetic_ids[leak.row]}) shares {leak.share:.0%} with anchor row {leak.anchor_row}"
             for leak in found
         )
         raise PublishError(
-            f"{len(found)} synthetic rows stand in the anchor, or hold a row of it, verbatim or nearly so; what is "
+            f"{counted}, verbatim or nearly so; what is "
             f"trained on them would be measured on what it has seen. Leave them out (drop_leaks=True, "
             f"--drop-leaks), or allow them (allow_leaks=True, --allow-leaks): {listed}"
         )

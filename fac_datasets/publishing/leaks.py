@@ -30,8 +30,8 @@ def find_leaks(texts: Sequence[str], anchor: Iterable[str]) -> list[Leak]:
         For each such text the anchor row that it shares most with, by row.
 
     Example:
-        >>> find_leaks(["Boil the rice in well salted water for nine minutes."], [
-        ...     "First, boil the rice in well salted water for nine minutes; then wait."])
+        >>> find_leaks(["Boil the rice in well salted water for nine minutes, then let it stand."], [
+        ...     "First, boil the rice in well salted water for nine minutes; then let it stand under a lid."])
         [Leak(row=0, anchor_row=0, share=1.0)]
     """
     index = CopyIndex()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
 from fac_datasets.errors import PublishError
 from fac_datasets.files.parquet_layout import CONFIGS
+from fac_datasets.publishing.header_fields import field_lines
 from fac_datasets.rows.card_header import header_blocks, split_card
 
 BEGIN = "<!-- fac-datasets: this part is written anew with each publication; text outside of it stays -->"
@@ -19,6 +19,9 @@ END = "<!-- fac-datasets: end -->"
 
 _MARK = re.compile(r"<!--\s*fac-datasets\s*:(.*?)-->", re.DOTALL | re.IGNORECASE)
 """Either comment, also where an editor has changed its spaces, its case or its words."""
+
+_ADDED = "<!-- tags that were added: {} -->"
+"""In our part, so that the next publication can take them away."""
 
 _BY_NAME = ("configs", "dataset_info")
 """Fields that list one entry a config."""
@@ -31,7 +34,8 @@ def merge_card(existing: str | None, ours: str, *, computed: Collection[str] = (
     """Put a card into an existing one.
 
     Of the existing text all stays but the part that an earlier publication marked as ours. Of its header all stays but
-    the entries of our configs in `configs` and `dataset_info`, and the fields in `computed`; tags are joined.
+    the entries of our configs in `configs` and `dataset_info`, the fields in `computed`, and the tags that an earlier
+    publication added, which a comment in our part lists; other tags are joined.
 
     Args:
         existing: the card that is there; None where there is none.
@@ -58,13 +62,12 @@ def merge_card(existing: str | None, ours: str, *, computed: Collection[str] = (
     new_header, new_text = split_card(ours)
     header, text = _read(existing or "")
     _require_no_conflict(header, new_header)
+    tags, added = _tags(header.get("tags"), new_header.get("tags"), earlier=_added_before(text))
     merged = {**new_header, **header}
+    if "tags" in merged:
+        merged["tags"] = tags
     for name in new_header:
-        if name == "tags":
-            if not all(isinstance(tag, str) for tag in _listed(header.get(name))):
-                raise PublishError(f"the field 'tags' of the card that is there holds {header[name]!r}, no tags")
-            merged[name] = list(dict.fromkeys([*_listed(header.get(name)), *_listed(new_header[name])]))
-        elif name in computed:
+        if name in computed and name != "tags":
             merged[name] = new_header[name]
     for name in _BY_NAME:
         if name in merged:
@@ -72,9 +75,39 @@ def merge_card(existing: str | None, ours: str, *, computed: Collection[str] = (
     # What stood in the existing header keeps its place, and its lines where they say what they said.
     blocks = header_blocks(existing or "")
     names = dict.fromkeys([*header, *new_header])
-    lines = [_lines(name, merged[name], blocks.get(name)) for name in names if merged[name] != []]
-    part = f"{BEGIN}\n{new_text.strip()}\n{END}"
+    lines = [field_lines(name, merged[name], blocks.get(name)) for name in names if merged[name] != []]
+    part = "\n".join([BEGIN, *([_ADDED.format(_as_comment(added))] if added else []), new_text.strip(), END])
     return f"---\n{''.join(lines)}---\n" + _with_part(existing or "", text, part)
+
+
+def _tags(existing: Any, new: Any, *, earlier: Collection[str]) -> tuple[list[str], list[str]]:
+    """Tags of the merged card, and those of them that people did not set themselves.
+
+    Args:
+        existing: the field of the card that is there.
+        new: the field of ours.
+        earlier: tags that an earlier publication added.
+    """
+    if not all(isinstance(tag, str) for tag in _listed(existing)):
+        raise PublishError(f"the field 'tags' of the card that is there holds {existing!r}, no tags")
+    own = [tag for tag in _listed(existing) if tag not in earlier]
+    stay = [tag for tag in _listed(existing) if tag in own or tag in _listed(new)]
+    return list(dict.fromkeys([*stay, *_listed(new)])), [tag for tag in _listed(new) if tag not in own]
+
+
+def _added_before(text: str) -> list[str]:
+    """Tags that an earlier publication added, as its part of the text says."""
+    before, _, after = _ADDED.partition("{}")
+    found = re.search(rf"{re.escape(before)}(.*){re.escape(after)}", text)
+    try:
+        return [str(tag) for tag in json.loads(found[1])] if found else []
+    except (ValueError, TypeError):
+        return []
+
+
+def _as_comment(tags: list[str]) -> str:
+    """Tags as what may stand in a comment, which one of them could begin or end."""
+    return json.dumps(tags).replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _with_part(card: str, text: str, part: str) -> str:
@@ -149,51 +182,6 @@ def _read(card: str) -> tuple[dict[str, Any], str]:
         if not all(isinstance(entry, Mapping) for entry in _listed(header.get(name))):
             raise PublishError(f"the field {name!r} of the card that is there lists no configs; mend README.md first")
     return header, text
-
-
-def _lines(name: str, value: Any, existing: str | None) -> str:
-    """A field of a header: as it stood there if that means the same, with its comments where it does not."""
-    if existing is None:
-        return _dumped({name: value})
-    there = _loaded(existing, name)
-    # Languages are also read by those for whom `no` is false, such as the client.
-    misread = name == "language" and _of_yaml_1_1(existing, name) != there
-    if there == value and not misread:
-        return existing
-    items = _list_items(existing)
-    if isinstance(value, list) and isinstance(there, list) and items and value[: len(there)] == there and not misread:
-        return existing.rstrip("\n") + "\n" + "".join(f"{items[-1]}{_dumped(item)}" for item in value[len(there) :])
-    above, _, below = existing.partition(f"{name}:")
-    return _comments(above) + _dumped({name: value}) + _comments(below.partition("\n")[2])
-
-
-def _dumped(value: Any) -> str:
-    dumped: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10**6)
-    return dumped.removesuffix("...\n")
-
-
-def _loaded(lines: str, name: str) -> Any:
-    try:
-        return split_card(f"---\n{lines}---\n")[0].get(name)
-    except ValueError:
-        return None
-
-
-def _of_yaml_1_1(lines: str, name: str) -> Any:
-    try:
-        return yaml.safe_load(lines).get(name)
-    except yaml.YAMLError:
-        return None
-
-
-def _list_items(lines: str) -> list[str]:
-    """What stands before each item of a list that takes a line an item, such as `- `."""
-    return re.findall(r"^( *- +)(?=\S)", lines, re.MULTILINE)
-
-
-def _comments(lines: str) -> str:
-    """Comments that take whole lines; further in, the sign may be part of a text."""
-    return "".join(line for line in lines.splitlines(keepends=True) if line.startswith("#"))
 
 
 def _left(header: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:

@@ -99,7 +99,7 @@ def publish_files(
     fresh = merged(card_to_keep)
     sizes = {**{path: _size(content) for path, content in files.items()}, MANIFEST: len(manifest_of(files))}
     if dry_run:
-        _tell_unmet(allow_secrets, met)
+        _tell_unmet(target, allow_secrets, met)
         return Published(target.repo, {CARD: len(fresh.encode()), **sizes}, fresh)
 
     def made_card(existing: str | None, others: list[str]) -> str:
@@ -109,7 +109,7 @@ def publish_files(
         return made
 
     made = commit_files(target, kind, files, made_card, title=title, look=look)
-    _tell_unmet(allow_secrets, met)
+    _tell_unmet(target, allow_secrets, met)
     sizes = {CARD: len(made.card.encode()), **sizes}
     return Published(target.repo, sizes, made.card, made.url, made.commit, made.changed)
 
@@ -119,9 +119,11 @@ def known_token(target: HubTarget, dry_run: bool) -> str | None:
     return hub_token(target.token, ask=not dry_run)
 
 
-def _tell_unmet(allowed: Collection[str], met: Collection[str | None]) -> None:
+def _tell_unmet(target: HubTarget, allowed: Collection[str], met: Collection[str | None]) -> None:
     if unmet := sorted({*allowed} - {*met}):
-        logger.warning("nothing that was looked through has the digest %s of --allow-secret", ", ".join(unmet))
+        logger.warning(
+            "nothing that was looked through for %s has the digest %s of --allow-secret", target.repo, ", ".join(unmet)
+        )
 
 
 def _let_through(found: Sequence[Found]) -> str:

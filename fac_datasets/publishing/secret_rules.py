@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -20,8 +21,9 @@ _START = r"(?:^|[^A-Za-z0-9]|\\[nrt]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2})"
 """Before a key, which may stand behind a prefix (`MY_hf_...`), or behind what a file or an address writes a line's end
 or a quote as."""
 
-_IS = r"""["'\\\]]{0,4}\s{0,3}(?:=>|:=|==|[:=,])\s{0,3}["'\\]{0,3}"""
-"""Between a name and the value it is given, as in `NAME=value`, `"name": "value"` and `environ["NAME"] = "value"`."""
+_IS = r"""["'\\\]]{0,4}(?:\s?\[[^\]\s]{0,24}\])?\s{0,3}(?:=>|:=|==|[:=,])\s{0,3}["'\\]{0,3}"""
+"""Between a name and the value it is given, as in `NAME=value`, `"name": "value"`, `environ["NAME"] = "value"` and
+`Name [None]: value`."""
 
 
 def _key(form: str) -> str:
@@ -55,15 +57,19 @@ RULES: Mapping[str, str] = {
     "a key of LangSmith": _key(r"lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}"),
     "a key of Weights & Biases or Argilla": _named(r"(?:wandb|argilla)_?api_?key", r"[A-Za-z0-9._-]{16,}")
     + "|"
-    + _key(r"wandb_v1_[A-Za-z0-9_]{40,}"),
+    + _key(r"wandb_v1_[A-Za-z0-9_]{40,}")
+    + r"""|wandb(?:\s+login\s+(?:--\S+\s+)*|\.login\(\s*(?:key\s*=\s*)?)["'\\]{0,3}([0-9a-z]{40})(?:[^A-Za-z0-9]|$)""",
     "a key of Pinecone": _key(r"pcsk_[A-Za-z0-9_]{40,}"),
     "a key of Kaggle": _key(r"KGAT_[0-9a-f]{32}")
     + r'|username\\*"\s*:\s*\\*"[^"]+"\s*,\s*\\*"key\\*"\s*:\s*\\*"([0-9a-f]{32})\\*"',
     "an access key of AWS": _key(r"(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}") + r"(?:[^A-Za-z0-9]|$)",
     "a secret key of AWS": _named(
-        r"aws[a-z0-9_.-]{0,20}secret(?:[_-]?access)?(?:[_-]?key)?|secret[_-]?access[_-]?key", r"[A-Za-z0-9/+]{40}"
+        r"aws[a-z0-9_. -]{0,20}secret(?:[ _-]?access)?(?:[ _-]?key)?|secret[ _-]?(?:access[ _-]?)?key",
+        r"[A-Za-z0-9/+]{40}",
     )
-    + r"(?:[^A-Za-z0-9/+=]|$)",
+    + r"(?:[^A-Za-z0-9/+=]|$)"
+    # As in the file that AWS gives, whose names stand a line above.
+    + r"""|(?:AKIA|ASIA)[0-9A-Z]{16}["\\]{0,2}[,;]["\\]{0,2}([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)""",
     "a session token of AWS": _named(r"session_?token", r"[A-Za-z0-9/+=]{100,}"),
     "a key of Google": _key(r"AIza[0-9A-Za-z_-]{35}|GOCSPX-[A-Za-z0-9_-]{24,}|ya29\.[A-Za-z0-9_-]{30,}"),
     "a key of Azure": r"(?i:AccountKey|SharedAccessKey)=([A-Za-z0-9+/]{40,}={1,2})"
@@ -74,15 +80,17 @@ RULES: Mapping[str, str] = {
     "a token of GitLab": _key(r"gl(?:pat|dt|rt|rtr|cbt|ptt|ft|imt|agent|oas|soat|ffct)-[A-Za-z0-9_.-]{20,}"),
     "a token of Bitbucket or Atlassian": _key(r"ATATT3[A-Za-z0-9_=-]{40,}|ATBB[A-Za-z0-9]{32}"),
     "a token of Slack": _key(r"xox[abeposr](?:\.xox[bp])?-[A-Za-z0-9-]{10,}|xapp-[0-9]-[A-Za-z0-9-]{20,}"),
-    "a hook of Slack": r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/]{20,})",
+    "a hook of Slack": r"hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/([A-Za-z0-9/]{20,})",
     "a token of Discord": _key(r"[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}"),
     "a hook of Discord": r"discord(?:app)?\.com/api/webhooks/([0-9]{17,20}/[A-Za-z0-9_-]{60,})",
-    "a token of Telegram": _key(r"[0-9]{8,10}:[A-Za-z0-9_-]{35}") + r"(?:[^A-Za-z0-9_-]|$)",
+    "a token of Telegram": rf"(?:{_START}|bot)([0-9]{{8,10}}:[A-Za-z0-9_-]{{35}})(?:[^A-Za-z0-9_-]|$)",
     "a key of Stripe": _key(r"[rs]k_live_[A-Za-z0-9]{20,}|whsec_[A-Za-z0-9+/=]{32,}"),
     "a key of Square": _key(r"sq0(?:atp|csp)-[A-Za-z0-9_-]{22,}"),
     "a token of Shopify": _key(r"shp(?:at|ca|pa|ss)_[0-9A-Fa-f]{32}"),
     "a token of PyPI": _key(r"pypi-[A-Za-z0-9_-]{50,}"),
-    "a token of npm": _key(r"npm_[A-Za-z0-9]{36}") + r"|_authToken=([A-Za-z0-9+/=_-]{20,})",
+    "a token of npm": _key(r"npm_[A-Za-z0-9]{36}")
+    + r"|_authToken=([A-Za-z0-9+/=_-]{20,})"
+    + r"|(?:^|[^A-Za-z0-9_.]|\\[nrt])_(?:auth|password)\s?=\s?[\"\\]{0,2}([A-Za-z0-9+/]{12,}={0,2})",
     "a token of RubyGems or crates.io": _key(r"rubygems_[0-9a-f]{48}|cio[A-Za-z0-9]{32}") + r"(?:[^A-Za-z0-9_]|$)",
     "a token of Docker": _key(r"dckr_(?:pat|oat)_[A-Za-z0-9_-]{27,}"),
     "a key of SendGrid": _key(r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{32,64}"),
@@ -113,16 +121,24 @@ RULES: Mapping[str, str] = {
         rf"|{_START}co_api_key",
         r"[A-Za-z0-9_~.+/=-]{20,}",
     ),
+    "a key under a common name": _named(
+        r"api[_ -]?key|client[_ -]?secret|secret[_ -]?key|(?:access|auth|bearer)[_ -]?token",
+        r"[A-Za-z0-9_~.+/=-]{20,}",
+    )
+    + rf"|(?i:authorization){_IS}(?i:bearer|basic|token)\s{{1,3}}([A-Za-z0-9._~+/=-]{{16,}})",
     "a JSON Web Token": _key(r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
     "a private key": r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
     # Lines, quoted or not, and headers, of which encrypted keys and those of PGP have some.
     + r"(?:\s|\\+[rn]|[\"'+,>#|]|(?:Version|Comment|Hash|Charset|MessageID|Proc-Type|DEK-Info|X-[A-Za-z-]+):[^\n\\]*)*"
-    + r"([A-Za-z0-9+/=]{40}[A-Za-z0-9+/=\s\\\"',>#|]*)"
+    + r"([A-Za-z0-9+/=]{8}[A-Za-z0-9+/=\s\\\"',>#|]*)"
     + r"|Private-Lines: [0-9]+(?:\s|\\+[rn])+([A-Za-z0-9+/=]{40}[A-Za-z0-9+/=\s]*)"
     + "|"
     + _key(r"AGE-SECRET-KEY-1[0-9A-Z]{58}"),
     "a password of a .netrc": r"machine\s+\S+\s+login\s+\S+\s+password\s+(\S{8,})",
-    "a password in an address": r"[A-Za-z][A-Za-z0-9+.-]+://[^\s/:@'\"<>\\(),]*:([^\s/@'\"<>\\]{4,})@[A-Za-z0-9\[]",
+    # An `@` or a `/` in it should be written as %40 or %2F, and often is not.
+    "a password in an address": r"[A-Za-z][A-Za-z0-9+.-]+://(?:"
+    r"[^\s/:@'\"<>\\(),]*:([^\s/'\"<>\\]{3,})|[^\s/:@'\"<>\\(),.]*:([^\s/@'\"<>\\]+(?:/[^\s/'\"<>\\]+)+)"
+    r")@[A-Za-z0-9\[]",
 }
 """Expressions that re and RE2 read alike, by what they find; the group that matched holds the key. Of two that begin at
 one place the first counts."""
@@ -134,10 +150,11 @@ _HINTS: Mapping[str, str] = {
     "a key of Mailchimp": r"[0-9a-f]-us[0-9]",
     "a key of Azure": r"(?i:Key)=[A-Za-z0-9+/]{40}|sig=[A-Za-z0-9%+/]{40}|[0-9]Q~[A-Za-z0-9_~.-]{31}",
     "a token of HashiCorp": r"hv[bs]\.[A-Za-z0-9_-]{60}|\.atlasv1\.",
-    "a secret key of AWS": rf"(?i:secret|key){_IS}[A-Za-z0-9/+]{{40}}",
+    "a secret key of AWS": rf"(?:(?i:secret|key){_IS}|A[KS]IA[0-9A-Z]{{16}}[\"\\,;]{{1,5}})[A-Za-z0-9/+]{{40}}",
     "a key that its name tells": rf"(?i:key|token|secret){_IS}[A-Za-z0-9_~.+/=-]{{20}}",
     "a private key": r"-----BEGIN |Private-Lines: |AGE-SECRET-KEY-",
-    "a password in an address": r"://[^\s/:@'\"<>\\(),]*:[^\s/@'\"<>\\]{4,}@",
+    "a key under a common name": rf"(?i:key|token|secret){_IS}[A-Za-z0-9_~.+/=-]{{20}}|(?i:authorization){_IS}",
+    "a password in an address": r"://[^\s/:@'\"<>\\(),]*:[^\s'\"<>\\]{3,}@",
     "a token of Airtable": r"pat[A-Za-z0-9]{14}\.",
 }
 """Parts of those rules that begin with what is everywhere."""
@@ -149,14 +166,24 @@ _TOGETHER = 8
 """Rules that are tried where one of them may match."""
 
 _OWN = "the token in use"
+_NAMED = ("a key that its name tells", "a key under a common name")
 _PASSWORDS = ("a password in an address", "a password of a .netrc")
-_MARKS = re.compile(r"example|placeholder|your[-_]|redacted|change[-_]?me|dummy|x{6}", re.IGNORECASE)
-"""What people write in keys that are none; AWS documents its own with EXAMPLE."""
+_MARKS = re.compile(
+    r"example|placeholder|your[-_]|redacted|change[-_]?me|dummy|x{6}"
+    r"|eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9l|QWxhZGRpbjpvcGVuIHNlc2FtZQ",
+    re.IGNORECASE,
+)
+"""What people write in keys that are none; AWS documents its own with EXAMPLE, jwt.io shows that of John Doe, and the
+standard of HTTP the password of Aladdin."""
+_SHORTEST_PRIVATE = 40
+"""Letters and digits of a private key; what is shorter only shows how one begins."""
 _VARIABLE = re.compile(r"\$\w+|[$%]?[{(\[].*[})\]]s?|%s")
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
+_PORT = re.compile(r"\d{1,5}[/?#].*")
+"""A port and a path with an `@` in it, as in `http://localhost:8000/users/me@home`."""
 _USUAL = re.compile(
     r"(?:my|your)?[_-]?(?:pass(?:word|wd|phrase)?|pwd|secret|token|(?:api[_-]?)?key|user(?:name)?|admin|root|guest"
-    r"|postgres|mysql|test(?:ing)?)",
+    r"|postgres|mysql|redis|mongo(?:db)?|rabbit(?:mq)?|default|test(?:ing)?|foo|bar|baz|pw)\d?",
     re.IGNORECASE,
 )
 """Passwords in addresses that are known to everybody."""
@@ -165,6 +192,8 @@ _PAIRS = (
     "ne ea ra ce li ch ll be ma si om ur el la ec il et ut ot us ta ke"
 )
 """Pairs of letters that are more than half of those in English words, and a tenth of random ones."""
+_IN_ORDER = "abcdefghijklmnopqrstuvwxyz 01234567890 0a za 9a z0 z1 qwertyuiopasdfghjklzxcvbnm"
+"""Pairs of letters that follow one another where somebody only counts, or runs over a keyboard."""
 
 
 class Secret(NamedTuple):
@@ -268,11 +297,23 @@ def _is_none(kind: str, key: str) -> bool:
     """Whether a key is a placeholder or a name."""
     letters = [letter for letter in key.lower() if letter.isalnum()]
     most = max(Counter(letters).values(), default=0)
-    if _MARKS.search(key) or not letters or most >= 0.4 * len(letters):
+    if _MARKS.search(key) or not letters or most >= 0.4 * len(letters) or _counts(letters):
         return True
     if kind in _PASSWORDS:
-        return any(form.fullmatch(key) for form in (_USUAL, _VARIABLE, _VERSION))
-    return _reads_as_words(key)
+        return any(form.fullmatch(key) for form in (_USUAL, _VARIABLE, _VERSION, _PORT))
+    if kind == "a private key" and len(letters) < _SHORTEST_PRIVATE:
+        return True
+    return _reads_as_words(key) or (kind in _NAMED and _is_a_name(key))
+
+
+def _counts(letters: list[str]) -> bool:
+    """Whether half of the letters are followed by the next ones."""
+    return 2 * sum(a + b in _IN_ORDER for a, b in pairwise(letters)) >= len(letters)
+
+
+def _is_a_name(key: str) -> bool:
+    """Whether a value is many short parts or all letters, as the name of a file or a setting is."""
+    return max(map(len, re.findall(r"[A-Za-z0-9]+", key))) < 8 or sum(map(str.isdigit, key)) < 2
 
 
 def _reads_as_words(key: str) -> bool:

@@ -65,6 +65,7 @@ def publish_metrics(
     *,
     public: bool = False,
     token: str | None = None,
+    allow_secrets: Collection[str] = (),
     dry_run: bool = False,
 ) -> list[Published]:
     """Publish metrics as Spaces, from which `evaluate.load("OWNER/NAME")` loads them.
@@ -74,6 +75,7 @@ def publish_metrics(
         names: of metrics; by default all.
         public: whether everybody may read them; a private Space is loaded by its owner alone.
         token: of the Hub; by default the one that is logged in.
+        allow_secrets: see `publish`.
         dry_run: see `publish`.
 
     Raises:
@@ -91,7 +93,7 @@ def publish_metrics(
         folder = resource_folder("metrics") / name
         try:
             target = HubTarget(f"{owner}/{name}", public=public, token=token)
-            published.append(publish_space(folder, target, dry_run=dry_run))
+            published.append(publish_space(folder, target, allow_secrets=allow_secrets, dry_run=dry_run))
         except PublishError as error:
             done = ", ".join(one.repo_id for one in published) or "none"
             raise PublishError(f"{error}. Published before: {done}") from error

@@ -11,6 +11,9 @@ from fac_datasets.files.credentials import credential
 
 Kind = Literal["dataset", "model", "space"]
 
+_LONGEST = 240
+"""Bytes of a branch's or tag's name, which git keeps as that of a file."""
+
 
 @dataclass(frozen=True)
 class HubTarget:
@@ -53,9 +56,11 @@ class HubTarget:
                 f"revision={self.revision!r} and tag={self.tag!r}, or create_pr"
             )
         for what, name in (("revision", self.revision), ("tag", self.tag)):
-            if name is not None and not _is_reference(name):
+            proposal = what == "revision" and re.fullmatch("refs/pr/[1-9][0-9]*", name or "")
+            if name is not None and not proposal and not _is_reference(name):
                 raise OptionError(
-                    f"{what}={name!r} is no name that git takes; use letters, digits, '-', '_', '.' and '/'"
+                    f"{what}={name[:_LONGEST]!r} is no name for a branch or tag; use at most {_LONGEST} letters, "
+                    f"digits, '-', '_', '.' and '/', and neither HEAD nor what begins with refs/"
                 )
 
     @classmethod
@@ -75,7 +80,10 @@ class HubTarget:
 
 
 def _is_reference(name: str) -> bool:
-    """Whether git takes a name for a branch or tag (`git check-ref-format`), and no command takes it for an option."""
+    """Whether git takes a name for a branch or tag (`git check-ref-format`), and nothing takes it for something else,
+    such as an option, the newest commit or a reference's full name."""
+    if len(name.encode()) > _LONGEST or name in ("@", "HEAD") or name.split("/")[0] == "refs":
+        return False
     if re.search(r"\.\.|@\{|[\s\x00-\x1f\x7f~^:?*\[\\]", name):
         return False
     return all(part and part[0] not in ".-" and not part.endswith((".", ".lock")) for part in name.split("/"))

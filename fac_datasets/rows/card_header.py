@@ -8,17 +8,17 @@ from typing import Any
 import yaml
 
 
-class _HeaderLoader(yaml.SafeLoader):
+class HeaderLoader(yaml.SafeLoader):
     """Reads YAML as the Hub does, for which `no` is Norwegian and not false."""
 
 
-_HeaderLoader.yaml_implicit_resolvers = {
+HeaderLoader.yaml_implicit_resolvers = {
     first: [(tag, expression) for tag, expression in resolvers if tag != "tag:yaml.org,2002:bool"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
 
-_HeaderLoader.add_implicit_resolver(
+HeaderLoader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
 
@@ -40,7 +40,7 @@ def split_card(card: str) -> tuple[dict[str, Any], str]:
     if found is None:
         return {}, card
     try:
-        header = yaml.load(found[1], _HeaderLoader)
+        header = yaml.load(found[1], HeaderLoader)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
     if header is None:
@@ -59,14 +59,14 @@ def header_blocks(card: str) -> dict[str, str]:
         'tags:\\n- a\\n'
     """
     found = _HEADER.match(card)
-    lines = found[1].replace("\r\n", "\n").splitlines(keepends=True) if found else []
-    blocks: dict[str, str] = {}
-    name, above = None, ""
-    for line in lines:
-        if starts := re.match(r"([^\s#\-'\"\[{][^:]*):(?:\s|$)", line):
-            name = starts[1].strip()
-        if name is None:
-            above += line
-        else:
-            blocks[name] = blocks.get(name, above if not blocks else "") + line
-    return blocks
+    text = found[1].replace("\r\n", "\n") if found else ""
+    try:
+        root = yaml.compose(text, HeaderLoader)
+    except yaml.YAMLError:
+        return {}
+    if not isinstance(root, yaml.MappingNode) or root.flow_style:
+        return {}
+    starts = [text.rfind("\n", 0, key.start_mark.index) + 1 for key, _ in root.value]
+    ends = [*starts[1:], len(text)]
+    begins = [0, *starts[1:]]
+    return {str(key.value): text[begin:end] for (key, _), begin, end in zip(root.value, begins, ends, strict=True)}

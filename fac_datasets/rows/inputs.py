@@ -158,7 +158,11 @@ def _sequence(row: Any) -> Any:
     """A row that holds several things as a list or an array, or None."""
     if isinstance(row, list | tuple):
         return row
-    return _array(row) if hasattr(row, "__array__") and getattr(row, "ndim", 0) > 0 else None
+    if not hasattr(row, "__array__") or not getattr(row, "ndim", 0):
+        return None
+    held = _array(row)
+    # What it holds is told by each of its objects.
+    return held.tolist() if held.dtype == object else held
 
 
 def _name(row: Any) -> str:

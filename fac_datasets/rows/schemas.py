@@ -75,7 +75,11 @@ def text_parts(*columns: str, optional: Sequence[str] = (), template: Sequence[s
             return {columns[0]: "\n\n".join(own_texts(row))}
         return dict(zip(row.names, row.texts, strict=True))
 
-    return Schema(", ".join(columns), columns, tuple(optional), f"a text of {shown}", True, read, write)
+    name = ", ".join(columns)
+    if template is not None:
+        between = [*(f"{{{column}}}" for column in columns), ""]
+        name = "".join(literal + column for literal, column in zip(template, between, strict=True))
+    return Schema(name, columns, tuple(optional), f"a text of {shown}", True, read, write)
 
 
 def dialogue(ask: str, answer: str, *, context: str | None = None, system: str | None = None) -> Schema:

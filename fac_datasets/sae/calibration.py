@@ -99,6 +99,13 @@ class Calibration:
                 tensors = {name: stream.get_tensor(name) for name in ("quantiles", "firing_rates")}
             for name in ("layer", "n_tokens", "n_rare"):
                 metadata[name] = int(metadata[name])
+            d_sae = len(tensors["firing_rates"])
+            shapes = {"quantiles": (len(QUANTILES), d_sae), "firing_rates": (d_sae,)}
+            for name, shape in shapes.items():
+                if tensors[name].shape != shape:
+                    raise ValueError(f"{name} has the shape {tensors[name].shape}, not {shape}")
+                if not (np.isfinite(tensors[name]) & (tensors[name] >= 0)).all():
+                    raise ValueError(f"{name} holds values that are not finite or negative")
             return cls(**tensors, **metadata)
         except (SafetensorError, TypeError, KeyError, ValueError) as error:
             raise CalibrationMissing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,7 @@ class SparseAutoencoder(nn.Module):
         revision: str | None = None,
         token: str | None = None,
         license: str | None = None,
+        allow_secrets: Collection[str] = (),
     ) -> str:
         """Upload configuration, weights, card and calibrations to a model repository on the Hub, made when missing.
 
@@ -209,6 +211,7 @@ class SparseAutoencoder(nn.Module):
             revision: branch to commit to.
             token: of the Hub; by default the one that is logged in.
             license: for the card, as a Hub identifier.
+            allow_secrets: digests, as the error shows them, of what looks like a key and is none; the card lists them.
 
         Returns:
             URL of the commit.
@@ -231,7 +234,7 @@ class SparseAutoencoder(nn.Module):
             for path in known_calibrations(find_sae(folder).digest):
                 write_atomically(folder / "calibration" / path.name, path.read_bytes())
             target = HubTarget(repo_id, public=not private, revision=revision, token=token)
-            published = publish_sae(folder, target, license=license)
+            published = publish_sae(folder, target, license=license, allow_secrets=allow_secrets)
         return str(published.url)
 
     @classmethod

@@ -1,9 +1,15 @@
 """Whether one text is a copy of another: verbatim, nearly so, in another order, or in part.
 
-Two measures find one what the other misses. Words of the shorter text that lie in a run of three which the other has
-too: clauses in another order keep their runs, and so does a text with a word put in every four; a longer run would miss
-these, a shorter one is found in any two texts on one subject. And the longest common subsequence of two texts of about
-one length: in a short one a replaced word breaks the runs around it, but not the order.
+Two measures find one what the other misses. Words of a text that lie in a run of three which the other has too: clauses
+in another order keep their runs. And the longest common subsequence: words that are replaced or put in break the runs
+around them, but not the order; it counts only where half of the words lie in runs, since the commonest words stand in
+order in any two texts.
+
+What the shared words are measured against depends on the words of the shorter text. From 14 on these alone, so that a
+row is found wherever it stands in a longer text. From 10 to 13 those of both texts: a row with a word put in every four
+is found, and so is one that makes up three quarters of the other text; one that stands in a text yet longer is not,
+since nothing tells it from a phrase such as "I'm sorry, but I can't help with that request." Below 10 those of the
+longer text.
 """
 
 from __future__ import annotations
@@ -22,13 +28,17 @@ NEARLY = 0.85
 does what in a story that is asked for, may not."""
 
 _LIKELY = 0.5
-"""Words in common runs that texts in nearly the same order have at least: a replaced word breaks the runs around it."""
+"""Share of the words in common runs from which on the order is looked at: a word that is put in every four, or replaced
+in eight, leaves as many."""
 
 SHORTEST = 8
 """Where neither text has as many words, one is a copy only where it is the same."""
 
-PHRASE_WORDS = 10
-"""A text of fewer words, wherever it stands in another, is a phrase that anybody writes."""
+SENTENCE_WORDS = 10
+"""A text of fewer words is a copy only of one of nearly its own length."""
+
+ROW_WORDS = 14
+"""A text of fewer words that is but a part of another is a phrase that anybody writes ("don't" counts as two)."""
 
 
 class Match(NamedTuple):
@@ -37,13 +47,14 @@ class Match(NamedTuple):
     place: int
     """Of the text, in the order in which texts were added."""
     share: float
-    """Of the shorter text's words that stand in the other, or of the longer one's that stand there in order."""
+    """Of the words, of one text or of both, that stand in the other too, in runs or in order."""
 
 
 def copied(text: str, source: str) -> bool:
     """Whether a text is a copy of a source, or the source of it, or either holds the other.
 
-    Case, punctuation, invisible characters and letters that only look alike make no difference.
+    One that is held must have 14 words to be told from a phrase that anybody writes, or make up three quarters of the
+    other and have 10. Case, punctuation, invisible characters and letters that only look alike make no difference.
 
     Example:
         >>> copied("First boil the rice in plenty of salted water.", "Boil the rice in plenty of salted water. Wait.")
@@ -55,7 +66,7 @@ def copied(text: str, source: str) -> bool:
 
 
 def shared(words: Sequence[str], other: Sequence[str]) -> float:
-    """Share of the shorter text's words that stand in the other; 0 where the shorter one is but a phrase in it.
+    """Share of the words that stand in both texts; below 0.85 neither is a copy of the other.
 
     Args:
         words: of a text; see `words_of`.
@@ -71,8 +82,9 @@ class CopyIndex:
 
     Example:
         >>> index = CopyIndex()
-        >>> index.add(words_of("Boil the rice in plenty of salted water for nine minutes."))
-        >>> list(index.matches(words_of("Boil the rice in plenty of salted water for nine minutes, and wait.")))
+        >>> index.add(words_of("Boil the rice in plenty of salted water for nine minutes, then let it stand."))
+        >>> words = words_of("Now boil the rice in plenty of salted water for nine minutes, then let it stand.")
+        >>> list(index.matches(words))
         [Match(place=0, share=1.0)]
     """
 
@@ -111,18 +123,37 @@ class CopyIndex:
 
 def _share(words: Sequence[str], other: Sequence[str], starts: list[int], starts_there: list[int]) -> float:
     """How much of two different texts is shared, told where the runs that both have start in each."""
-    shorter, longer = sorted((len(words), len(other)))
+    if len(words) > len(other):
+        words, other, starts, starts_there = other, words, starts_there, starts
+    shorter, longer = len(words), len(other)
     if longer < SHORTEST:
         return 0.0
+    both = (shorter + longer) / 2 if shorter >= SENTENCE_WORDS else longer
+    covered, covered_there = _covered(starts), _covered(starts_there)
     # Of two texts of one length the one that is covered more.
-    covered = max(
-        _covered(starts) if len(words) == shorter else 0,
-        _covered(starts_there) if len(other) == shorter else 0,
-    )
-    share = covered / shorter if shorter >= PHRASE_WORDS else 0.0
-    if covered >= _LIKELY * shorter and shorter >= NEARLY * longer:
-        share = max(share, _in_order(words, other) / longer)
+    most = max(covered, covered_there) if shorter == longer else covered
+    share = 0.0
+    if shorter >= SENTENCE_WORDS:
+        share = (covered + covered_there) / 2 / both
+    if shorter >= ROW_WORDS:
+        share = max(share, most / shorter)
+    if most >= _LIKELY * shorter:
+        if shorter >= NEARLY * both:
+            share = max(share, _in_order(words, other) / both)
+        if longer > shorter >= ROW_WORDS:
+            share = max(share, _in_order(words, _around(other, starts_there, shorter)) / shorter)
     return share
+
+
+def _around(words: Sequence[str], starts: list[int], held: int) -> Sequence[str]:
+    """The words of a text among which all runs of one of `held` words lie; none where others lie between in plenty.
+
+    In the whole of a long text the commonest words would stand in any order.
+    """
+    begin, end = min(starts), max(starts) + SHARED_RUN
+    if held < NEARLY * (held + end - begin) / 2:
+        return ()
+    return words[max(0, begin - SHARED_RUN) : end + SHARED_RUN]
 
 
 def _starts(words: Sequence[str]) -> dict[tuple[str, ...], list[int]]:

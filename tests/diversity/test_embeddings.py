@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -12,8 +13,9 @@ import pytest
 import torch
 
 from fac_datasets import diversity
-from fac_datasets.errors import RowError
+from fac_datasets.errors import MissingExtra, OptionError, RowError
 from tests.diversity.cases import OF_ROWS, vectors
+from tests.servers.hub_double import Hub
 
 
 @pytest.mark.parametrize("measure", [diversity.pair_cosdist, diversity.vendi_score, diversity.novelsum])
@@ -66,3 +68,41 @@ def test_an_object_that_encodes_is_a_model() -> None:
             return np.array([[len(text), 1.0] for text in texts])
 
     assert diversity.pair_cosdist(["a", "a"], model=Lengths())["pair_cosdist"] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("cut", "reason"),
+    [
+        ("before", "is not on this machine, and the Hub cannot be reached"),
+        (None, "there is none on this machine or on"),
+    ],
+)
+def test_a_name_that_no_model_has_is_said_in_a_sentence_after_asking_once(hub: Hub, cut: Any, reason: str) -> None:
+    if cut:
+        hub.fail(".", cut=cut, times=math.inf)
+    with pytest.raises(MissingExtra, match=rf"^no sentence-transformers model '2' \(.*{reason}") as refused:
+        diversity.pair_cosdist(["a", "b"], model="2")
+    assert "\n" not in str(refused.value)
+    assert hub.requests() == [f"GET /api/models/{name}2" for name in ("sentence-transformers/", "")[: 1 if cut else 2]]
+
+
+def test_a_folder_that_holds_no_model_is_said(hub: Hub, tmp_path: Path) -> None:
+    with pytest.raises(MissingExtra, match="it is there, but holds none"):
+        diversity.pair_cosdist(["a", "b"], model=tmp_path)
+    assert hub.requests() == []
+
+
+def test_a_token_that_no_header_can_carry_is_said_and_not_shown(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_ключ")
+    with pytest.raises(OptionError, match=r"the token for the Hub holds .* outside ASCII") as refused:
+        diversity.pair_cosdist(["a", "b"], model="2")
+    assert "ключ" not in str(refused.value)
+
+
+def test_an_array_of_objects_that_are_numbers_is_one_of_embeddings() -> None:
+    rows = vectors(5, 4)
+    assert diversity.pair_cosdist(rows.astype(object)) == diversity.pair_cosdist(rows.astype(float))
+    mixed = rows.astype(object)
+    mixed[2, 1] = "x"
+    with pytest.raises(RowError, match="row 2 holds"):
+        diversity.pair_cosdist(mixed)

@@ -34,6 +34,7 @@ def test_near_duplicates_at_threshold_1_are_equal_texts() -> None:
     assert diversity.near_duplicate_rate(["a b c", "a b c", "a b d"], threshold=1)["near_duplicate_rate"] == 2 / 3
 
 
+@pytest.mark.alone
 def test_texts_that_are_repeated_often_take_no_longer() -> None:
     started = time.perf_counter()
     assert diversity.near_duplicate_rate(["the same text again and again"] * 20_000)["near_duplicate_rate"] == 1

@@ -71,3 +71,10 @@ def test_tokens_of_two_kinds_are_an_error() -> None:
 
     with pytest.raises(OptionError, match="all be texts, or all be whole numbers"):
         diversity.distinct_n(["a"], tokenize=mixed)
+
+
+@pytest.mark.parametrize("measure", [diversity.distinct_n, diversity.ngram_entropy, diversity.pos_distinct_n])
+@pytest.mark.parametrize("n", [b"x", bytearray(b"x"), {1}, frozenset([1, 2]), {1: 2}, "1", [], [0], [True]])
+def test_what_is_no_length_and_no_list_of_lengths_is_an_error(measure: Any, n: Any) -> None:
+    with pytest.raises(OptionError, match="is no length of n-grams and no list of lengths"):
+        measure(["A text."], n=n)

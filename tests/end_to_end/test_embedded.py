@@ -90,6 +90,7 @@ def test_the_calibrations_belong_to_the_sae() -> None:
     assert {c.sae_digest for c in calibrations} == {find_sae(EMBEDDED_SAE_FOLDER).digest}
 
 
+@pytest.mark.alone
 def test_the_converted_backbone_loads_without_converting_again(extractor: FeatureExtractor) -> None:
     start = time.perf_counter()
     Backbone("embedded", extractor.feature_space.layer)

@@ -43,6 +43,7 @@ def loaded(order: tuple[str, str], folder: Path, **variables: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("order", ORDERS)
 def test_without_a_network_and_without_the_flag_nothing_waits(order: tuple[str, str], tmp_path: Path) -> None:
     # Nothing listens there, so whoever asks is refused, and evaluate would look in its cache.

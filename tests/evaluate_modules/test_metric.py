@@ -190,6 +190,7 @@ assert not touched
 """
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("order", ["evaluate first", "fac_datasets first"])
 def test_all_load_by_bare_name_without_a_network_in_well_under_a_second(order: str, tmp_path: Path) -> None:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}

@@ -84,6 +84,7 @@ def test_a_slow_answer_is_asked_for_again(chat_server: FaultyProxy) -> None:
     assert len(chat_server.requests) == 2
 
 
+@pytest.mark.alone
 def test_an_answer_that_drips_in_is_late_as_a_whole(chat_server: FaultyProxy) -> None:
     chat_server.fail(Fault(200, JSON, completion("slowly " * 10), drip=0.5))
     generator = EndpointGenerator("smollm2", base_url=chat_server.address, timeout=1.5, retries=0)
@@ -186,6 +187,7 @@ def test_a_server_that_asks_for_hours_counts_as_down(generator: EndpointGenerato
         ask(generator)
 
 
+@pytest.mark.alone
 def test_a_reader_that_stops_does_not_wait_for_what_is_under_way(
     generator: EndpointGenerator, chat_server: FaultyProxy
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fac_datasets import augment
+from fac_datasets import SparseAutoencoder, augment
 from fac_datasets.errors import PublishError
 from fac_datasets.publishing import commit
 from fac_datasets.publishing.publication import Published, publish_files
@@ -63,8 +63,66 @@ def test_large_files_that_become_public_are_counted(
     monkeypatch.setattr(commit, "_LARGEST_SHOWN", 3)
     hub.seed(REPOSITORY, {"notes.txt": b"long", "b.txt": b"b"}, private=True)
     publish(public=True)
-    assert "1 files of more than 0 MiB that me/data holds already are not looked through" in caplog.text
+    assert "me/data becomes public with files of more than 0 MiB, which are not looked through" in caplog.text
     assert not hub.repositories[REPOSITORY].private
+
+
+@pytest.mark.parametrize("path", ["README.md", "notes.txt", ".gitattributes", ".fac-datasets.json"])
+@pytest.mark.parametrize(("holds", "revision"), [("main", "dev"), ("old", None)])
+def test_a_key_on_another_branch_that_would_become_public_stops_it(
+    hub: Hub, path: str, holds: str, revision: str | None
+) -> None:
+    hub.seed(REPOSITORY, {"a.txt": b"a"}, private=True)
+    if revision is not None:
+        hub.seed(REPOSITORY, {"a.txt": b"b"}, revision=revision)
+    hub.seed(REPOSITORY, {path: f'{{"files": []}} # {KEY}'.encode()}, revision=holds)
+    target = HubTarget("me/data", public=True, revision=revision)
+    with pytest.raises(PublishError, match=rf"^line 1 of {path} of refs/heads/{holds} holds .* token of GitHub"):
+        publish_files(target, "dataset", {"b.txt": b"b"}, CARD, title="Publish")
+    assert hub.repositories[REPOSITORY].private
+    publish_files(target, "dataset", {"b.txt": b"b"}, CARD, title="Publish", allow_secrets=[DIGEST])
+    assert not hub.repositories[REPOSITORY].private
+
+
+def test_a_key_in_git_attributes_that_would_become_public_stops_it(hub: Hub) -> None:
+    hub.seed(REPOSITORY, {".gitattributes": f"# {KEY}\n".encode()}, private=True)
+    with pytest.raises(PublishError, match=r"^line 1 of \.gitattributes holds what looks like a token of GitHub"):
+        publish(public=True)
+    assert untouched(hub)
+
+
+def test_earlier_commits_of_others_that_become_public_are_told(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    hub.seed(REPOSITORY, {"notes.txt": KEY.encode()}, private=True)
+    hub.seed(REPOSITORY, {"notes.txt": b"none"})
+    publish(public=True)
+    (record,) = caplog.records
+    assert record.message == (
+        "me/data becomes public with its history, tags and pull requests, in which earlier commits of others are not "
+        "looked through for keys (1)"
+    )
+
+
+@pytest.mark.parametrize("reference", ["tag", "pull request"])
+def test_commits_of_others_that_only_a_tag_or_pull_request_has_are_told(
+    hub: Hub, reference: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = hub.seed(REPOSITORY, {"notes.txt": b"none"}, private=True)
+    repository = hub.repositories[REPOSITORY]
+    if reference == "tag":
+        repository.tags["v0"] = hub.seed(REPOSITORY, {"notes.txt": KEY.encode()}, revision="gone")
+        del repository.branches["gone"]
+    else:
+        repository.propose(repository.find(head).files, "Mine", "", head, "other")
+    publish(public=True)
+    assert "earlier commits of others are not looked through for keys (1)" in caplog.text
+
+
+def test_a_history_of_publications_becomes_public_without_a_word(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    publish()
+    publish({"b.txt": b"b"})
+    publish({"c.txt": b"c"}, public=True)
+    assert not hub.repositories[REPOSITORY].private
+    assert caplog.records == []
 
 
 def test_what_was_named_is_published_and_listed_on_the_card_with_its_places(hub: Hub) -> None:
@@ -91,7 +149,7 @@ def test_a_digest_that_nothing_has_is_said(hub: Hub, dry_run: bool, caplog: pyte
     hub.seed(REPOSITORY, {"README.md": CARD.encode()}, private=True)
     publish({"a.txt": KEY.encode()}, allow_secrets=[DIGEST, "0" * 12], dry_run=dry_run)
     (record,) = (record for record in caplog.records if record.levelno == logging.WARNING)
-    assert "has the digest 000000000000 of --allow-secret" in record.message
+    assert "for me/data has the digest 000000000000 of --allow-secret" in record.message
 
 
 def test_rows_that_were_named_are_published(hub: Hub, case: Case) -> None:
@@ -125,3 +183,18 @@ def test_the_commands_let_through_what_was_named(
         command("publish", what, folder, "me/data")
     command("publish", what, folder, "me/data", "--allow-secret", DIGEST)
     assert f"digest `{DIGEST}`" in hub.files(repository)["README.md"].decode()
+
+
+def test_metrics_and_the_push_of_an_sae_let_through_what_was_named_too(hub: Hub, tiny_sae: str) -> None:
+    hub.seed("spaces/me/distinct_n", {"notes.txt": KEY.encode()}, private=True)
+    with pytest.raises(PublishError, match=r"notes\.txt holds .* --allow-secret\)"):
+        command("publish", "metrics", "me", "--name", "distinct_n", "--public")
+    command("publish", "metrics", "me", "--name", "distinct_n", "--public", "--allow-secret", DIGEST)
+    assert not hub.repositories["spaces/me/distinct_n"].private
+
+    hub.seed("me/sae", {"README.md": THEIRS.encode()}, private=True)
+    sae = SparseAutoencoder.from_pretrained(tiny_sae)
+    with pytest.raises(PublishError, match=rf"\({DIGEST}\).* \(allow_secrets="):
+        sae.push_to_hub("me/sae")
+    sae.push_to_hub("me/sae", allow_secrets=[DIGEST])
+    assert f"digest `{DIGEST}`" in hub.files("me/sae")["README.md"].decode()

@@ -127,6 +127,22 @@ def test_a_dataset_without_synthetic_rows_can_be_published(hub: Hub, case: Case)
     assert "to which no synthetic row was added" in hub.files(REPOSITORY)["README.md"].decode()
 
 
+def test_a_dataset_whose_synthetic_rows_are_gone_is_tagged_as_synthetic_no_more(hub: Hub, case: Case) -> None:
+    case.publish()
+    assert "synthetic" in header(hub)["tags"]
+    case.publish(augmented=augment(case.seed, case.synthetic.select([])), after=None)
+    assert header(hub)["tags"] == ["sparse-autoencoder", "fac", "fac-datasets"]
+
+
+def test_a_dataset_whose_synthetic_rows_were_all_dropped_has_no_tag_of_the_runs_card(hub: Hub, case: Case) -> None:
+    leaking = synthetic_rows(TEXTS[1:3], str(case.report.feature_space))
+    augmented = augment(case.seed, leaking)
+    of_the_run = case.publish("me/other", augmented=augmented, allow_leaks=True, dry_run=True).card
+    assert "- synthetic\n" in of_the_run
+    case.publish(augmented=augmented, card=of_the_run, drop_leaks=True)
+    assert header(hub)["tags"] == ["sparse-autoencoder", "fac", "fac-datasets"]
+
+
 def test_other_files_go_along(hub: Hub, case: Case, tmp_path: Path) -> None:
     (tmp_path / "plot.png").write_bytes(b"\x89PNG")
     (tmp_path / "journal.jsonl").write_text("{}\n")
@@ -575,7 +591,10 @@ def test_contradicting_options_are_an_error(case: Case) -> None:
 def test_rows_that_stand_in_the_anchor_stop_it(hub: Hub, case: Case) -> None:
     leaking = synthetic_rows([NEW_TEXTS[0], "I would like two cups of coffee!"], case.report.feature_space)
     augmented = augment(case.seed, leaking)
-    with pytest.raises(PublishError, match=r"1 synthetic rows stand.*: row 1 \(s1\) shares 88% with anchor row 2$"):
+    with pytest.raises(
+        PublishError,
+        match=r"^a synthetic row stands .*: row 1 \(s1\) shares 88% with anchor row 2$",
+    ):
         case.publish(augmented=augmented)
     assert hub.requests() == []
     case.publish(augmented=augmented, allow_leaks=True)
@@ -600,8 +619,8 @@ def test_rows_that_stand_in_the_anchor_are_left_out_where_that_is_asked_for(hub:
     files = hub.files(REPOSITORY)
     assert json.loads(files["report.json"])["leaks_dropped"] == 1
     card = files["README.md"].decode()
-    assert "Coverage was measured before 1 synthetic rows that stand in the anchor were left out." in card
-    assert "verbatim or nearly so: 0; 1 such rows were left out." in card
+    assert "Coverage was measured before a synthetic row that stands in the anchor was left out." in card
+    assert "verbatim or nearly so: 0; 1 such row was left out." in card
 
 
 def test_leaks_are_either_allowed_or_dropped(case: Case) -> None:

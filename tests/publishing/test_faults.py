@@ -339,3 +339,20 @@ def test_a_page_in_place_of_an_answer_is_no_success(
     fresh(scene).fail(request_line, cut="page", times=99)
     with pytest.raises(PublishError, match=r"the Hub did not .* look for a proxy in between"):
         scene.publish()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_page_in_place_of_a_file_is_got_over_or_said_in_a_sentence(
+    fresh: Callable[[Scene], Hub], method: str, no_waiting: list[float]
+) -> None:
+    scene = SCENES["a repository with data"]
+    hub = fresh(scene)
+    hub.fail(f"{method} .*/resolve/", cut="page", times=99)
+    with pytest.raises(
+        PublishError, match=r"the Hub did not send \.fac-datasets\.json for me/data.* look for a proxy"
+    ) as no:
+        scene.publish()
+    assert "\n" not in str(no.value)
+    hub.recover()
+    hub.fail(f"{method} .*/resolve/", cut="page", times=2)
+    assert scene.publish().changed

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from fac_datasets.publishing.leaks import Leak, find_leaks
 
 ANCHOR = [
@@ -13,14 +15,15 @@ ANCHOR = [
 
 
 def test_a_part_of_an_anchor_row_is_a_leak_whatever_its_case_and_punctuation() -> None:
-    assert find_leaks(["the TRAIN to madrid: leaves at nine o'clock from the third."], ANCHOR) == [Leak(0, 0, 1.0)]
+    text = "the TRAIN to madrid: leaves at nine o'clock from the third platform, said."
+    assert find_leaks([text], ANCHOR) == [Leak(0, 0, 1.0)]
 
 
 def test_a_text_that_nearly_stands_there_is_a_leak() -> None:
-    # 13 words, of which the last is another.
-    text = "The train to Madrid leaves at nine o'clock from the third floor."
+    # 14 words, of which the last is another.
+    text = "The train to Madrid leaves at nine o'clock from the third platform, perhaps."
     (leak,) = find_leaks(["Unlike all others it is new.", text], ANCHOR)
-    assert (leak.row, leak.anchor_row, leak.share) == (1, 0, 12 / 13)
+    assert (leak.row, leak.anchor_row, leak.share) == (1, 0, 13 / 14)
 
 
 def test_a_text_that_holds_an_anchor_row_is_a_leak() -> None:
@@ -48,6 +51,7 @@ def test_empty_texts_and_empty_anchors_leak_nothing() -> None:
     assert find_leaks(["a text of its own, five words"], []) == []
 
 
+@pytest.mark.alone
 def test_the_time_grows_with_the_anchor_and_not_with_its_product() -> None:
     texts = [f"sample {i} has words that stand in no row of the anchor at all" for i in range(2_000)]
     anchor = [f"row {i} of a long anchor speaks of something else in its own words" for i in range(20_000)]

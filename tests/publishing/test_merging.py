@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fac_datasets.errors import PublishError
@@ -33,6 +35,8 @@ dataset_info:
 # Ours
 """
 
+ADDED = '<!-- tags that were added: ["fac"] -->'
+
 
 def with_config(entry: str) -> str:
     return f"---\nconfigs:\n- {entry}\n---\nMine.\n"
@@ -41,9 +45,10 @@ def with_config(entry: str) -> str:
 def test_without_an_existing_card_ours_is_marked_as_ours() -> None:
     header, text = split_card(merge_card(None, OURS))
     assert header == split_card(OURS)[0]
-    assert text.strip() == f"{BEGIN}\n# Ours\n{END}"
+    assert text.strip() == f"{BEGIN}\n{ADDED}\n# Ours\n{END}"
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60).filter(lambda text: "---" not in text))
 def test_a_text_of_peoples_own_stays_and_a_second_merge_changes_nothing(theirs: str) -> None:
     once = merge_card(f"---\nlicense: cc0-1.0\n---\n{theirs}\n", OURS)
@@ -91,7 +96,7 @@ def test_a_config_of_an_earlier_publication_that_is_gone_is_gone_from_the_header
 
 def test_our_part_stays_where_people_moved_it() -> None:
     card = merge_card(f"Before.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n", OURS)
-    assert split_card(card)[1].split() == f"Before. {BEGIN} # Ours {END} After.".split()
+    assert split_card(card)[1].split() == f"Before. {BEGIN} {ADDED} # Ours {END} After.".split()
 
 
 def test_fields_of_peoples_own_win_unless_ours_are_computed() -> None:
@@ -103,6 +108,30 @@ def test_fields_of_peoples_own_win_unless_ours_are_computed() -> None:
 
 def test_tags_are_joined_also_where_there_was_one() -> None:
     assert split_card(merge_card("---\ntags: cooking\n---\n", OURS))[0]["tags"] == ["cooking", "fac"]
+
+
+def test_tags_that_an_earlier_publication_added_are_gone_with_what_they_told() -> None:
+    earlier = merge_card("---\ntags:\n- cooking\n- fac\n---\n", OURS.replace("- fac\n", "- fac\n- synthetic\n"))
+    assert split_card(earlier)[0]["tags"] == ["cooking", "fac", "synthetic"]
+    without = OURS.replace("tags:\n- fac\n", "")
+    assert split_card(merge_card(earlier, OURS))[0]["tags"] == ["cooking", "fac"]
+    # Theirs too, so it stays when it is ours no more.
+    assert split_card(merge_card(earlier, without))[0]["tags"] == ["cooking", "fac"]
+    assert "tags" not in split_card(merge_card(merge_card(None, OURS), without))[0]
+
+
+@pytest.mark.parametrize("tag", ["a, b", "-->", "<!-- fac-datasets: end -->", "ключ", '"'])
+def test_added_tags_are_known_again_whatever_they_hold(tag: str) -> None:
+    ours = OURS.replace("- fac\n", f"- {json.dumps(tag)}\n")
+    earlier = merge_card("---\ntags: [cooking]\n---\nMine.\n", ours)
+    assert split_card(earlier)[0]["tags"] == ["cooking", tag]
+    assert split_card(merge_card(earlier, OURS))[0]["tags"] == ["cooking", "fac"]
+
+
+@pytest.mark.parametrize("listed", ["", "[", "3", "{}", "nothing"])
+def test_tags_stay_where_the_comment_that_lists_the_added_ones_was_changed(listed: str) -> None:
+    earlier = merge_card(None, OURS).replace('["fac"]', listed)
+    assert split_card(merge_card(earlier, OURS.replace("- fac", "- other")))[0]["tags"] == ["fac", "other"]
 
 
 @pytest.mark.parametrize(
@@ -160,13 +189,13 @@ def test_comments_around_our_part_that_do_not_pair_are_an_error_that_says_where(
 )
 def test_our_part_is_known_by_its_comments_though_their_spaces_and_case_were_changed(begin: str) -> None:
     card = merge_card(f"Before.\n\n{begin}\nold\n<!--fac-datasets:  END-->\n\nAfter.\n", OURS)
-    assert split_card(card)[1].split() == f"Before. {BEGIN} # Ours {END} After.".split()
+    assert split_card(card)[1].split() == f"Before. {BEGIN} {ADDED} # Ours {END} After.".split()
 
 
 def test_of_several_parts_of_ours_one_is_left() -> None:
     text = f"One.\n{BEGIN}\nold\n{END}\nTwo.\n{BEGIN}\nolder\n{END}\nThree.\n"
     card = merge_card(text, OURS)
-    assert split_card(card)[1].split() == f"One. {BEGIN} # Ours {END} Two. Three.".split()
+    assert split_card(card)[1].split() == f"One. {BEGIN} {ADDED} # Ours {END} Two. Three.".split()
     assert merge_card(card, OURS) == card
 
 
@@ -192,3 +221,49 @@ def test_comments_around_a_field_that_is_written_anew_stay() -> None:
 def test_tags_that_are_no_list_of_tags_are_an_error(tags: str) -> None:
     with pytest.raises(PublishError, match=r"the field 'tags' of the card that is there holds .*, no tags"):
         merge_card(f"---\ntags: {tags}\n---\n", OURS)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "computed", "expected"),
+    [
+        ("tags: [a, # c\n  b]\n", [], "tags: [a, # c\n  b, fac]\n"),
+        ("tags: [a]  # c\n", [], "tags: [a, fac]  # c\n"),
+        ("tags: []  # c\n", [], "tags:\n- fac\n# c\n"),
+        ('"license": cc0-1.0 # why\n', [], '"license": cc0-1.0 # why\n'),
+        ('"license": cc0-1.0 # why\n', ["license"], '"license": mit # why\n'),
+        ("license: cc0-1.0  # why\n", ["license"], "license: mit  # why\n"),
+        ("license:  # why\n", ["license"], "license: mit  # why\n"),
+        ("license:\n- cc0-1.0  # why\n", ["license"], "license: mit\n# why\n"),
+        ("size_categories:\n- n>1T  # many\n# more\n", ["size_categories"],
+         "size_categories:\n- n<1K  # many\n# more\n"),
+        ("size_categories:\n# two\n- n>1T  # many\n- n<1K  # few\n", ["size_categories"],
+         "size_categories:\n# two\n# many\n- n<1K  # few\n"),
+        ("license: >  # folded\n  # no comment\n", ["license"], "license: mit\n"),
+    ],
+)  # fmt: skip
+def test_comments_stay_beside_what_is_changed(theirs: str, computed: list[str], expected: str) -> None:
+    merged = merge_card(f"---\n# First.\npretty_name: A\n{theirs}---\nMine.\n", OURS, computed=computed)
+    assert merged.startswith("---\n# First.\npretty_name: A\n")
+    assert expected in merged
+    assert merged.count("license") == 1
+    assert merge_card(merged, OURS, computed=computed) == merged
+
+
+def test_languages_are_written_anew_only_where_some_read_them_wrongly() -> None:
+    merged = merge_card("---\nlanguage: ['sv', no]  # both\n---\n", OURS)
+    assert "language: ['sv', 'no']  # both\n" in merged
+
+
+def test_a_tag_that_was_added_leaves_peoples_lines_as_they_are() -> None:
+    theirs = "tags:\n# about\n- cooking  # see below\n- rice\n"
+    once = merge_card(f"---\n{theirs}---\n", OURS.replace("- fac", "- synthetic"))
+    assert f"{theirs}- synthetic\n" in once
+    again = merge_card(once, OURS)
+    assert f"{theirs}- fac\n" in again
+    assert "synthetic" not in again
+
+
+def test_a_table_that_is_added_to_those_that_are_there_can_be_read() -> None:
+    more = OURS.replace("---\n\n# Ours", "- config_name: features\n  features: []\n---\n\n# Ours")
+    header, _ = split_card(merge_card(merge_card(None, OURS), more))
+    assert header["dataset_info"] == split_card(more)[0]["dataset_info"]

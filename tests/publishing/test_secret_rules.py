@@ -33,8 +33,8 @@ def encoded(content: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
 
 
-def armoured(kind: str, *headers: str, end: str = "\n") -> str:
-    lines = [some(BASE64, 64) for _ in range(6)]
+def armoured(kind: str, *headers: str, end: str = "\n", width: int = 64) -> str:
+    lines = [some(BASE64, width) for _ in range(6)]
     return end.join([f"-----BEGIN {kind}-----", *headers, *lines, f"-----END {kind}-----"])
 
 
@@ -79,6 +79,15 @@ KEYS = {
         "machine api.wandb.ai\n  login user\n  password " + some(HEX, 40),
         "a password of a .netrc",
     ),
+    "W&B, on a command line": ("wandb login " + some(HEX, 40), "a key of Weights & Biases or Argilla"),
+    "W&B, on a command line with options": (
+        "wandb login --relogin --host=https://w.example " + some(HEX, 40),
+        "a key of Weights & Biases or Argilla",
+    ),
+    "W&B, given to its library": (
+        "wandb.login(key='" + some(HEX, 40) + "')",
+        "a key of Weights & Biases or Argilla",
+    ),
     "W&B, newer": ("wandb_v1_" + some(ALNUM, 77), "a key of Weights & Biases or Argilla"),
     "Argilla": ("argilla_api_key: " + some(URL_SAFE, 86), "a key of Weights & Biases or Argilla"),
     "Pinecone": ("pcsk_" + some(ALNUM, 6) + "_" + some(ALNUM, 60), "a key of Pinecone"),
@@ -88,6 +97,9 @@ KEYS = {
     "AWS, secret": ("aws_secret_access_key=" + some(BASE64, 40), "a secret key of AWS"),
     "AWS, secret in capitals": ("export AWS_SECRET_ACCESS_KEY='" + some(BASE64, 40) + "'", "a secret key of AWS"),
     "AWS, secret in JSON": ('{"SecretAccessKey": "' + some(BASE64, 40) + '"}', "a secret key of AWS"),
+    "AWS, secret asked for": ("AWS Secret Access Key [None]: " + some(BASE64, 40), "a secret key of AWS"),
+    "AWS, secret in CSV": ("AWS Secret Access Key," + some(BASE64, 40), "a secret key of AWS"),
+    "AWS, secret in Terraform": ('  secret_key = "' + some(BASE64, 40) + '"', "a secret key of AWS"),
     "AWS, session": ("aws_session_token = " + some(BASE64, 200), "a session token of AWS"),
     "Google": ("AIza" + some(URL_SAFE, 35), "a key of Google"),
     "Google, OAuth": ("GOCSPX-" + some(URL_SAFE, 28), "a key of Google"),
@@ -109,10 +121,18 @@ KEYS = {
         f"https://hooks.slack.com/services/T{some(UPPER, 9)}/B{some(UPPER, 9)}/{some(ALNUM, 24)}",
         "a hook of Slack",
     ),
+    "Slack, hook for governments": (
+        f"https://hooks.slack-gov.com/services/T{some(UPPER, 9)}/B{some(UPPER, 9)}/{some(ALNUM, 24)}",
+        "a hook of Slack",
+    ),
     "Discord": ("M" + some(ALNUM, 25) + "." + some(ALNUM, 6) + "." + some(URL_SAFE, 38), "a token of Discord"),
     "Discord, hook": (
         f"https://discord.com/api/webhooks/{some(string.digits, 18)}/{some(URL_SAFE, 68)}",
         "a hook of Discord",
+    ),
+    "Telegram, in an address": (
+        f"https://api.telegram.org/bot{some(string.digits, 10)}:AA{some(URL_SAFE, 33)}/getMe",
+        "a token of Telegram",
     ),
     "Telegram": (some(string.digits, 10) + ":AA" + some(URL_SAFE, 33), "a token of Telegram"),
     "Stripe": ("sk_" + "live_" + some(ALNUM, 24), "a key of Stripe"),
@@ -121,6 +141,9 @@ KEYS = {
     "PyPI": ("pypi-AgEIcHlwaS5vcmc" + some(URL_SAFE, 150), "a token of PyPI"),
     "npm": ("npm_" + some(ALNUM, 36), "a token of npm"),
     "npm, of an .npmrc": ("//registry.npmjs.org/:_authToken=" + some(ALNUM, 36), "a token of npm"),
+    "npm, password and user": ("//registry.npmjs.org/:_auth=" + some(ALNUM, 26) + "==", "a token of npm"),
+    "npm, password and user of all": ("_auth = " + some(ALNUM, 24), "a token of npm"),
+    "npm, password": ("//registry.npmjs.org/:_password=" + some(ALNUM, 18) + "==", "a token of npm"),
     "RubyGems": ("rubygems_" + some(HEX, 48), "a token of RubyGems or crates.io"),
     "Docker": ("dckr_pat_" + some(URL_SAFE, 27), "a token of Docker"),
     "SendGrid": ("SG." + some(URL_SAFE, 22) + "." + some(URL_SAFE, 43), "a key of SendGrid"),
@@ -136,6 +159,18 @@ KEYS = {
     "Cohere": ('cohere.Client(api_key="' + some(ALNUM, 40) + '")', "a key that its name tells"),
     "Cohere, by its other name": ("CO_API_KEY=" + some(ALNUM, 40), "a key that its name tells"),
     "Mistral": ("MISTRAL_API_KEY=" + some(ALNUM, 32), "a key that its name tells"),
+    "a header": ("api-key: " + some(HEX, 32), "a key under a common name"),
+    "a header of another name": ("X-API-Key: " + some(HEX, 32), "a key under a common name"),
+    "a setting": ("API_KEY=" + some(ALNUM, 40), "a key under a common name"),
+    "a setting in JSON": (json.dumps({"apiKey": some(ALNUM, 40)}), "a key under a common name"),
+    "a secret of OAuth": ("client_secret=" + some(ALNUM, 32), "a key under a common name"),
+    "a token of OAuth": (json.dumps({"access_token": some(URL_SAFE, 64)}), "a key under a common name"),
+    "a bearer": ("Authorization: Bearer " + some(ALNUM, 40), "a key under a common name"),
+    "a bearer in Python": ('{"Authorization": "Bearer ' + some(ALNUM, 40) + '"}', "a key under a common name"),
+    "a password in a header": (
+        "authorization: Basic " + base64.b64encode(f"me:{some(ALNUM, 12)}".encode()).decode(),
+        "a key under a common name",
+    ),
     "Vault": ("hvs." + some(URL_SAFE, 90), "a token of HashiCorp"),
     "Grafana": ("glsa_" + some(ALNUM, 32) + "_" + some(HEX, 8), "a token of Grafana"),
     "New Relic": ("NRAK-" + some(UPPER, 27), "a key of New Relic"),
@@ -157,10 +192,20 @@ KEYS = {
     ),
     "PGP": (armoured("PGP PRIVATE KEY BLOCK", "Version: GnuPG v2", "Comment: mine", ""), "a private key"),
     "in a string": (armoured("EC PRIVATE KEY", end="\\n"), "a private key"),
+    "in short lines": (armoured("PRIVATE KEY", width=32), "a private key"),
+    "in very short lines": (armoured("PRIVATE KEY", width=10, end="\\n"), "a private key"),
     "PuTTY": ("Private-Lines: 4\n" + some(BASE64, 64), "a private key"),
     "age": ("AGE-SECRET-KEY-1" + some(UPPER, 58), "a private key"),
     "password": ("https://me:" + some(ALNUM, 12) + "@example.com/x", "a password in an address"),
     "password of a database": ("postgresql+psycopg://app:c0rrect!h%40rse@db:5432/app", "a password in an address"),
+    "password with an at sign": ("postgres://u:p@ssw0rd!@h/db", "a password in an address"),
+    "password that begins like a usual one": ("postgres://u:pass@w0rd@h/db", "a password in an address"),
+    "password with a slash": ("postgres://u:k4/tze!m@h/db", "a password in an address"),
+    "password of three letters": ("amqp://u:k4z@h", "a password in an address"),
+    "password behind a port": (
+        "http://localhost:8000/?to=https://me:" + some(ALNUM, 12) + "@h/x",
+        "a password in an address",
+    ),
     "password without a user": ("redis://:" + some(ALNUM, 16) + "@cache:6379/0", "a password in an address"),
 }
 
@@ -215,6 +260,44 @@ HARMLESS = [
     "AC" + "0123456789abcdef" * 2,
     "SG.placeholder-placeholder.placeholder-placeholder-placeholder-pla",
     "npm_config_registry and npm_lifecycle_event",
+    "hf_" + string.ascii_lowercase + "12345678",
+    "hf_" + "abcdefghij" * 3 + "abcd",
+    "hf_" + "1234567890" * 3 + "1234",
+    "hf_" + string.ascii_uppercase + "abcdefgh",
+    "hf_" + "abc123" * 6,
+    "ghp_" + string.ascii_lowercase + string.digits,
+    "sk-" + "1234567890" * 4,
+    "sk-" + "1234567890abcdef" * 3,
+    "AKIA" + "1234567890" + "ABCDEF",
+    "AKIA" + "ABCDEFGHIJKLMNOP",
+    # The one that jwt.io shows.
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
+    "eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ."
+    "SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c",
+    "redis://default:redis@x",
+    "http://foo:bar1@example.com",
+    "http://user:pwd@host",
+    "http://localhost:5173/@vite/client and http://localhost:8000/users/me@example.com",
+    "https://medium.com:443/@someone/a-title, http://localhost:8080?user=me@example.com",
+    "file://C:/Users/me@work/notes.txt",
+    "ssh://github.com:someone/project.git@v1.2",
+    "nvidia driver key: NVIDIA-Linux-x86_64-535.104",
+    "Authorization: Bearer <token>",
+    "Authorization: Bearer $HF_TOKEN",
+    "Authorization: Bearer YOUR_TOKEN_FOR_THIS_SERVICE",
+    'headers = {"Authorization": f"Bearer {token}"}',
+    "Authorization: Basic " + "QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+    "api-key: your-key-goes-here-please",
+    "api_key = get_key_of_the_service_from_environment()",
+    "api_key=projects/mine/secrets/openai/versions/12",
+    "client_secret=" + "x" * 32,
+    "client_secret=${CLIENT_SECRET}",
+    "self._password = credentials_of(user)",
+    "_auth=${NPM_AUTH}",
+    "wandb login --relogin",
+    "wandb login your_key_goes_here",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA...\n-----END RSA PRIVATE KEY-----",
+    "-----BEGIN PRIVATE KEY----- introduces the content, which follows in lines of letters and numbers until the end",
 ]
 
 

@@ -92,6 +92,7 @@ def test_a_template_says_what_stands_between_columns() -> None:
     reader = RowReader(rows.features, "Q: {question}\nA: {answer}!")
     (row,) = reader.read(rows[:])
     assert isinstance(row, TextParts)
+    assert reader.schema.name == "Q: {question}\nA: {answer}!"
     assert (row.whole, row.texts, reader.prefix) == ("Q: Ripe?\nA: Yes.!", ("Ripe?", "Yes."), "")
 
 

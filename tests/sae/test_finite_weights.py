@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -56,10 +57,19 @@ def test_an_input_scale_that_is_no_positive_number_is_refused(scale: float, tiny
         load_sae(folder)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1])
 @pytest.mark.parametrize("name", ["quantiles", "firing_rates"])
-def test_a_calibration_that_is_not_finite_is_refused(name: str, tiny_sae: str, tmp_path: Path) -> None:
+def test_a_calibration_that_is_not_finite_is_refused(name: str, value: float, tiny_sae: str, tmp_path: Path) -> None:
     calibration = Calibration.load(next((Path(tiny_sae) / "calibration").iterdir()))
-    getattr(calibration, name)[..., 0] = np.nan
+    getattr(calibration, name)[..., 0] = value
     calibration.save(tmp_path / "calibration.safetensors")
     with pytest.raises(CalibrationMissing, match="not finite"):
+        Calibration.load(tmp_path / "calibration.safetensors")
+
+
+def test_a_calibration_of_fewer_features_is_refused(tiny_sae: str, tmp_path: Path) -> None:
+    calibration = Calibration.load(next((Path(tiny_sae) / "calibration").iterdir()))
+    short = dataclasses.replace(calibration, quantiles=calibration.quantiles[:, :-1].copy())
+    short.save(tmp_path / "calibration.safetensors")
+    with pytest.raises(CalibrationMissing, match="shape"):
         Calibration.load(tmp_path / "calibration.safetensors")

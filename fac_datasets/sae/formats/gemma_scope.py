@@ -41,7 +41,8 @@ _PLACES = {
 
 
 def _config(weights: Path) -> SAEConfig:
-    folders = weights.absolute().parts[:-1]
+    # A folder may be a link to one that tells more; the file itself may be one to a cache that tells nothing.
+    folders = weights.parent.resolve().parts
     number = next((i for i in reversed(range(len(folders))) if re.fullmatch(r"layer_\d+", folders[i])), None)
     if number is None:
         raise SAEFormatError(
@@ -68,7 +69,7 @@ def _place(folders: Sequence[str], layer: int) -> str:
     # Folders above the repository are the user's own, and may be called anything.
     first = next(
         (i for i in reversed(range(layer)) if _REPOSITORY.search(folders[i]) or folders[i].startswith("models--")),
-        max(0, layer - 1),
+        max(0, layer - 2),
     )
     words = re.split(r"[^a-z0-9]+", " ".join(folders[first:]).lower())
     return next((_PLACES[word] for word in words if word in _PLACES), "hook_resid_post")

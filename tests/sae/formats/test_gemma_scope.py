@@ -31,6 +31,8 @@ def copy_in(folder: Path) -> Path:
         ("models--me--scope/snapshots/0a1b2c/att", "blocks.5.attn.hook_z"),
         ("my_transcoders", "blocks.5.ln2.hook_normalized"),
         ("Gemma MLP", "blocks.5.hook_mlp_out"),
+        ("mlp/canonical", "blocks.5.hook_mlp_out"),
+        ("transcoder_sae/x", "blocks.5.ln2.hook_normalized"),
     ],
 )
 def test_saes_of_other_places_are_refused_by_name(repository: str, place: str, tmp_path: Path) -> None:
@@ -58,6 +60,14 @@ def test_saes_of_the_residual_stream_keep_their_place_and_backbone(
 def test_folders_above_the_repository_tell_nothing(tmp_path: Path) -> None:
     folder = copy_in(tmp_path / "mlp" / "attention" / "gemma-scope-2b-pt-res" / SAE)
     assert load_sae(folder).config.hook == "blocks.5.hook_resid_post"
+
+
+def test_a_link_to_a_repository_tells_what_the_repository_tells(tmp_path: Path) -> None:
+    copy_in(tmp_path / "gemma-scope-2b-pt-mlp" / SAE)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "layer_5").symlink_to(tmp_path / "gemma-scope-2b-pt-mlp" / "layer_5")
+    with pytest.raises(SAEFormatError, match="hook_mlp_out"):
+        load_sae(tmp_path / "mine" / SAE)
 
 
 def test_an_sae_of_another_place_is_refused_from_the_hub(hub: Hub) -> None:
