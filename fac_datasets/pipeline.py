@@ -192,8 +192,10 @@ def _measurable(rows: datasets.Dataset, column: str | None) -> datasets.Dataset:
     reader = RowReader(rows.features, column)
     rows = rows.select_columns(list(reader.columns))
     (name, *others) = reader.columns
+    if reader.schema.is_pair or (others and column is not None):
+        return datasets.Dataset.from_dict({"text": row_texts(rows, column)})
     if others:
-        return rows if column is None else datasets.Dataset.from_dict({"text": row_texts(rows, column)})
+        return rows
     as_named = "messages" if reader.has_parts else "text"
     return rows if name == as_named else rows.rename_column(name, as_named)
 
@@ -216,10 +218,18 @@ class _Run:
             if not len(rows):
                 raise DatasetError(f"the {name} dataset has no rows")
         self.seed_rows, self.anchor_rows = seed_rows, anchor_rows
+        in_anchor = settings.anchor_column or settings.column
+        readers = {
+            "seed": RowReader(seed_rows.features, settings.column),
+            "anchor": RowReader(anchor_rows.features, in_anchor),
+        }
+        for name, reader in readers.items():
+            for sentence in reader.passed_over():
+                say(f"{name}: {sentence}")
         # Before hours of work: whether there is a place for what will be written.
-        RowReader(seed_rows.features, settings.column).write("")
+        readers["seed"].write("")
         self.seed = _measurable(seed_rows, settings.column)
-        anchor = _measurable(anchor_rows, settings.anchor_column or settings.column)
+        anchor = _measurable(anchor_rows, in_anchor)
         self.anchor, self.n_shared = _without(row_texts(self.seed), anchor)
         if len(self.anchor) < 2:
             raise DatasetError(

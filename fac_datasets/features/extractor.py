@@ -36,7 +36,7 @@ from fac_datasets.feature_space import (
 )
 from fac_datasets.rows.cells import quoted_json
 from fac_datasets.rows.inputs import is_instance
-from fac_datasets.rows.messages import PARTS, canonical_role, require_parts
+from fac_datasets.rows.messages import canonical_role, require_parts
 from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import Chat, Row
 from fac_datasets.rows.tables import as_table, with_columns
@@ -357,17 +357,7 @@ class FeatureExtractor:
 
     def _tell(self, reader: RowReader, rows: Sequence[Row]) -> None:
         """Warn, once each, of what a reader passes over."""
-        told: list[str] = []
-        if reader.repeated:
-            told.append(f"reading {list(reader.columns)}; {reader.repeated} hold nothing else")
-        if reader.left_out:
-            told.append(
-                f"reading {list(reader.columns)}; columns {reader.left_out} are not read: name what to read with "
-                f"column=..., a name, a list, or a template such as '{{question}}\\n{{answer}}'"
-            )
-        if reader.unread:
-            counts = ", ".join(f"{count} {kind}" for kind, count in sorted(reader.unread.items()))
-            told.append(f"not everything in the messages is read; so far not: {counts} (parts= reads {list(PARTS)})")
+        told = reader.passed_over()
         chats = [row for row in rows if isinstance(row, Chat)]
         if self.roles and chats:
             there = {message["role"] for chat in chats for message in chat}

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fac_datasets.errors import ColumnError, DatasetError, OptionError, RowError
+from fac_datasets.rows.cells import cells_of
 from fac_datasets.rows.messages import Messages
 from fac_datasets.rows.row import plain_text
 
@@ -103,8 +104,7 @@ def _of_arrow(column: pa.Array | pa.ChunkedArray) -> list[Any] | NDArray[Any]:
             if (lengths == lengths[0]).all():
                 return numbers.reshape(len(column), lengths[0])
             return np.split(numbers, lengths.cumsum()[:-1])
-    listed: list[Any] = column.to_pylist()
-    return listed
+    return cells_of(column)
 
 
 def _of_column(column: Any) -> list[Any] | NDArray[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fac_datasets.errors import ColumnError, RowError
 from fac_datasets.rows.cells import cells_of
-from fac_datasets.rows.messages import Messages
+from fac_datasets.rows.messages import PARTS, Messages
 from fac_datasets.rows.row import Row, own_texts, plain_text
 from fac_datasets.rows.schemas import READ_COLUMNS, SCHEMAS, Schema, chat, text, text_parts
 from fac_datasets.rows.writing import is_text
@@ -104,6 +104,23 @@ class RowReader:
     def unread(self) -> dict[str, int]:
         """How many things in messages were not read, by kind."""
         return dict(self._messages.unread)
+
+    def passed_over(self) -> list[str]:
+        """Sentences on what is not read, as far as it is known by now."""
+        sentences = []
+        if self.repeated:
+            sentences.append(f"reading {list(self.columns)}; {self.repeated} hold nothing else")
+        if self.left_out:
+            sentences.append(
+                f"reading {list(self.columns)}; columns {self.left_out} are not read: name what to read with "
+                f"column=..., a name, a list, or a template such as '{{question}}\\n{{answer}}'"
+            )
+        if self.unread:
+            counts = ", ".join(f"{count} {kind}" for kind, count in sorted(self.unread.items()))
+            sentences.append(
+                f"not everything in the messages is read; so far not: {counts} (parts= reads {list(PARTS)})"
+            )
+        return sentences
 
     def read(self, batch: Any, refused: list[RowError] | None = None) -> list[Row]:
         """The rows of a batch.
