@@ -119,7 +119,6 @@ BESIDE = {
     "evaluate_modules/test_rows_and_options.py",
     "features/test_extraction_identity.py",
     "features/test_reading.py",
-    "interpretation/test_reviewed_names.py",
     "publishing/test_allowed_secrets.py",
     "publishing/test_faults.py",
     "publishing/test_memory.py",

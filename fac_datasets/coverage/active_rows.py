@@ -30,6 +30,8 @@ class ActiveRows(NamedTuple):
     """Feature of each pair, [n]."""
     n_rows: int
     """Rows, with and without features."""
+    values: NDArray[np.float32] | None = None
+    """Activation of each pair, [n], where it was asked for."""
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -93,13 +95,16 @@ class Cutoffs:
         return above
 
 
-def active_rows(dataset: datasets.Dataset, cutoffs: Cutoffs, prefix: str = "") -> ActiveRows:
-    """Which rows of a dataset activate which features.
+def active_rows(
+    dataset: datasets.Dataset, cutoffs: Cutoffs, prefix: str = "", *, with_values: bool = False
+) -> ActiveRows:
+    """Which rows of a dataset activate which features, and on request how strongly.
 
     Raises:
         RowError: a row has no features, or damaged ones; see `row_features`.
     """
     found_rows, found_ids = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    found_values = [np.empty(0, np.float32)]
     start = 0
     for batch in feature_batches(dataset, prefix):
         features = row_features(batch, prefix, first_row=start)
@@ -107,8 +112,19 @@ def active_rows(dataset: datasets.Dataset, cutoffs: Cutoffs, prefix: str = "") -
         rows = np.repeat(np.arange(start, start + len(batch)), features.lengths)
         found_rows.append(rows[above])
         found_ids.append(features.ids[above])
+        if with_values:
+            found_values.append(features.values[above])
         start += len(batch)
-    return ActiveRows(np.concatenate(found_rows), np.concatenate(found_ids), start)
+    values = np.concatenate(found_values) if with_values else None
+    return ActiveRows(np.concatenate(found_rows), np.concatenate(found_ids), start, values)
+
+
+def largest(known: NDArray[np.float32], ids: NDArray[np.int64], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Largest activation of each feature, [highest id + 1], among those known and new ones; 0 of others."""
+    found = np.zeros(max(len(known), int(ids.max(initial=-1)) + 1), np.float32)
+    found[: len(known)] = known
+    np.maximum.at(found, ids, values)
+    return found
 
 
 def feature_batches(dataset: datasets.Dataset, prefix: str = "") -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fac_datasets.coverage.active_rows import Cutoffs, row_features, spaces_of
+from fac_datasets.coverage.active_rows import Cutoffs, largest, row_features, spaces_of
 from fac_datasets.errors import DatasetError
 from fac_datasets.feature_space import FeatureSpace, Threshold, require_same_space
 from fac_datasets.rows.dataset_identity import DatasetIdentity, StreamIdentity
@@ -24,6 +24,8 @@ class CountedRows(NamedTuple):
 
     counts: NDArray[np.int64]
     """Rows that activate each feature, [highest id + 1]."""
+    maxima: NDArray[np.float32]
+    """Largest activation of each feature, [highest id + 1]; 0 where no row activates it."""
     space: FeatureSpace
     identity: DatasetIdentity
 
@@ -53,7 +55,7 @@ def count_rows(
         FeatureSpaceMismatch: a row is of another space.
     """
     identity = StreamIdentity(stream, name, prefix)
-    counts = np.zeros(0, np.int64)
+    counts, maxima = np.zeros(0, np.int64), np.zeros(0, np.float32)
     cutoffs: Cutoffs | None = None
     start = 0
     # Where features are not declared, Arrow takes them from the first rows, and others may not fit.
@@ -66,11 +68,14 @@ def count_rows(
             continue
         cutoffs = cutoffs or Cutoffs(space, threshold)
         features = row_features(batch, prefix, first_row=start)
-        found = np.bincount(features.ids[cutoffs.exceeded(features)], minlength=len(counts))
+        above = cutoffs.exceeded(features)
+        ids = features.ids[above]
+        maxima = largest(maxima, ids, features.values[above])
+        found = np.bincount(ids, minlength=len(counts))
         found[: len(counts)] += counts
         counts = found
         identity.update(batch)
         start += len(features.lengths)
     if space is None or not start:
         raise DatasetError(f"the {role} has no rows; coverage needs at least one")
-    return CountedRows(counts, space, identity.finish())
+    return CountedRows(counts, maxima, space, identity.finish())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -367,10 +367,3 @@ def _quantiles(sample: Places, ids: NDArray[np.int64]) -> pa.Array:
     found = values[low] + (values[high] - values[low]) * (place - low)
     offsets = np.concatenate([[0], (fired * len(QUANTILES)).cumsum()]).astype(np.int32)
     return pa.ListArray.from_arrays(offsets, pa.array(found.ravel().astype(np.float32)))
-
-
-def reviewed_name(row: Mapping[str, Any]) -> str | None:
-    """A feature's name: the one that reviewers gave it, else its explanation unless they found that it does not fit."""
-    if row.get("review_explanation"):
-        return str(row["review_explanation"])
-    return None if row.get("review_fits") in ("no", "cannot tell") else row.get("explanation")

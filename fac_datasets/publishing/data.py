@@ -9,11 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from fac_datasets.coverage.names import reviewed_name
 from fac_datasets.coverage.report import CoverageReport
 from fac_datasets.errors import ColumnError, OptionError, PublishError
 from fac_datasets.feature_space import dataset_space, require_same_but_threshold
 from fac_datasets.files.parquet_layout import SHARD_BYTES, Tables, write_tables
-from fac_datasets.interpretation.table import reviewed_name
 from fac_datasets.publishing.commit import CARD, Content
 from fac_datasets.publishing.dataset_card import CardFacts, LeakCheck, dataset_card
 from fac_datasets.publishing.leaks import Leak, find_leaks

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fac_datasets.coverage.names import reviewed_name
 from fac_datasets.coverage.report import CoverageReport
 from fac_datasets.errors import OptionError, SynthesisError
 from fac_datasets.feature_space import require_same_but_threshold
 from fac_datasets.generation.base import Request, Steering, TextGenerator
-from fac_datasets.interpretation.table import reviewed_name
 from fac_datasets.rows.reader import RowReader, row_texts
 from fac_datasets.rows.row import plain_text
 from fac_datasets.rows.tables import dataset_of

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fac_datasets import CoverageReport
+from fac_datasets.coverage.shares import Share
 from fac_datasets.rows.dataset_identity import DatasetIdentity
 from fac_datasets.synthesis.synthesize import synthetic_features
 from tests.servers.argilla.server import API_KEY, CHROMIUM, PASSWORD, ArgillaServer, why_unavailable
@@ -200,6 +201,7 @@ def coverage_report() -> CoverageReport:
         feature_space=SPACE.replace(">0", ">q50"),
         dataset=identity,
         anchor=identity,
+        of_anchor=Share(1, 3, 1 / 3, None, None),
     )
 
 

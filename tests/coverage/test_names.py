@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fac_datasets.interpretation.table import reviewed_name
+from fac_datasets.coverage.names import reviewed_name
 
 
 @pytest.mark.parametrize(
