@@ -26,7 +26,9 @@ from filelock import FileLock, Timeout
 from fac_datasets.backbone.identity import EMBEDDED
 from fac_datasets.backbone.pretrained import require_dtype
 from fac_datasets.coverage.interval import with_interval
+from fac_datasets.coverage.names import in_words
 from fac_datasets.coverage.report import CoverageReport, coverage
+from fac_datasets.coverage.shares import shares_in_words
 from fac_datasets.diversity.all_measures import all_measures
 from fac_datasets.errors import DatasetError, FacDatasetsError, OptionError, OutputError
 from fac_datasets.feature_space import Threshold, feature_columns, format_threshold, parse_threshold
@@ -46,7 +48,10 @@ if TYPE_CHECKING:
 
     from fac_datasets.generation.base import TextGenerator
 
-_SCORES = ("fac", "low", "high", "no_interval", "n_covered", "n_relevant", "dataset", "anchor")
+_SCORES = (
+    *("fac", "low", "high", "no_interval", "n_covered", "n_relevant"),
+    *("of_anchor", "of_relevant", "of_missing", "dataset", "anchor"),
+)
 """What a report keeps of each coverage."""
 
 REPORT, PLOT, CARD, RUN, WORK = "report.json", "coverage.png", "README.md", "run.json", ".work"
@@ -280,9 +285,13 @@ class _Run:
         before = self._coverage_of(seed, "", anchors)
         for name, report in before.items():
             say(f"FAC before on {name}: {with_interval(report.to_dict())}")
+            for line in shares_in_words(report.to_dict()):
+                say(f"  {line}")
         missing = before["A1"].missing_by_anchor_rows
         targets = missing[: settings.max_features]
         say(f"missing features: {len(missing):,} of {len(before['A1'].relevant):,}; aiming at {len(targets)}")
+        if len(missing):
+            say(f"missing: {in_words(missing, before['A1'].feature_names.names)}")
         table = feature_table(anchors["A1"], features=targets)
         table = explain(table, TopTokensExplainer())
 
@@ -293,7 +302,8 @@ class _Run:
         control = self._unguided(guided, generator, journals["unguided"])
         additions = {"guided": guided, "unguided": self._extract("unguided", control)}
         after = {
-            name: self._coverage_of(_together(seed, rows), f" + {name}", anchors) for name, rows in additions.items()
+            name: self._coverage_of(_together(seed, rows), f" + {name}", anchors, before)
+            for name, rows in additions.items()
         }
         reached = np.intersect1d(targets, after["guided"]["A1"].covered)
         texts = row_texts(self.seed)
@@ -375,7 +385,11 @@ class _Run:
         return extracted
 
     def _coverage_of(
-        self, rows: datasets.Dataset, added: str, anchors: dict[str, datasets.Dataset]
+        self,
+        rows: datasets.Dataset,
+        added: str,
+        anchors: dict[str, datasets.Dataset],
+        before: dict[str, CoverageReport] | None = None,
     ) -> dict[str, CoverageReport]:
         seed_name, anchor_name = self.names
         return {
@@ -383,6 +397,7 @@ class _Run:
                 rows,
                 anchor,
                 threshold=self.settings.threshold,
+                missing_of=None if before is None else before[name],
                 seed=self.settings.seed,
                 names=(f"{seed_name}{added}", f"{anchor_name} ({name})"),
             )
@@ -522,4 +537,9 @@ def _summarise(report: dict[str, Any], folder: Path, say: Callable[[str], None])
                 f"FAC after on {name}, {addition} ({rows} rows, {tokens:,} tokens): {with_interval(scores)}, "
                 f"gain {report['gain'][addition][name]:+.3f}"
             )
+            for line in shares_in_words(scores):
+                say(f"  {line}")
+    if report["still_missing"]:
+        names = {int(feature): name for feature, name in report.get("names", {}).items()}
+        say(f"still missing: {in_words(report['still_missing'], names)}")
     say(f"output: {folder}")

@@ -100,6 +100,11 @@ def test_the_report_has_the_keys_of_the_design(finished: Path) -> None:
         for name in ("A1", "A2"):
             gain = report["after"][addition][name]["fac"] - report["before"][name]["fac"]
             assert report["gain"][addition][name] == pytest.approx(gain)
+            of_missing = report["after"][addition][name]["of_missing"]
+            before = report["before"][name]
+            assert (before["of_missing"], before["of_relevant"]) == (None, None)
+            assert of_missing["of"] == before["n_relevant"] - before["n_covered"]
+            assert of_missing["covered"] == report["after"][addition][name]["n_covered"] - before["n_covered"]
     targets = report["targets"]
     assert sorted(targets["covered"] + targets["not_reached"]) == sorted(targets["aimed_at"])
     assert report["added_tokens"]["unguided"] >= report["added_tokens"]["guided"] > 0
@@ -126,6 +131,13 @@ def test_the_card_header_is_valid(finished: Path) -> None:
     assert data.license == "mit"
     assert [config["config_name"] for config in data.configs] == ["default", "provenance"]
     assert "synthetic" in data.tags
+
+
+def test_the_card_tells_how_much_of_what_was_missing_is_reached(finished: Path) -> None:
+    of_missing = json.loads((finished / "report.json").read_text())["after"]["guided"]["A1"]["of_missing"]
+    counted = f"{of_missing['covered']} | {of_missing['of']} | {of_missing['share']:.3f} ["
+    card = (finished / "README.md").read_text()
+    assert f"| seed + guided on A1 | of those that the seed was missing | {counted}" in card
 
 
 def test_the_card_shows_the_other_measures_side_by_side(finished: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fac_datasets.cli.groups import grouped
 from fac_datasets.cli.options import AnchorReading, Extraction, OutFile, Reading, Seed, with_features, without_prefix
-from fac_datasets.errors import ColumnError
+from fac_datasets.errors import ColumnError, OptionError
 
 if TYPE_CHECKING:
     import datasets
@@ -73,6 +74,19 @@ def coverage(
     features: Annotated[
         str | None, typer.Option(metavar="TABLE", help="Judged feature table; only relevant features count.")
     ] = None,
+    missing_of: Annotated[
+        Path | None,
+        typer.Option(metavar="REPORT", help="Report of a seed (--json): how much of what it was missing is reached."),
+    ] = None,
+    count: Annotated[
+        str, typer.Option(help="What of a feature counts: binary (that it is active), rows or activation.")
+    ] = "binary",
+    names: Annotated[
+        str | None,
+        typer.Option(
+            "--names", metavar="TABLE", help="Feature table with names; default: --features, or names that ship."
+        ),
+    ] = None,
     all_metrics: Annotated[bool, typer.Option("--all-metrics", help="Other measures beside it, of both.")] = False,
     json_file: OutFile = None,
     seed: Seed = 0,
@@ -81,7 +95,10 @@ def coverage(
     import json
 
     from fac_datasets.coverage.interval import with_interval
+    from fac_datasets.coverage.names import in_words
     from fac_datasets.coverage.report import coverage as measure
+    from fac_datasets.coverage.report import require_count
+    from fac_datasets.coverage.shares import shares_in_words
     from fac_datasets.diversity.all_measures import MOST_ROWS, all_measures, measures_table
     from fac_datasets.feature_space import parse_threshold, require_same_space, require_table_space
     from fac_datasets.files.atomic import write_atomically
@@ -90,8 +107,10 @@ def coverage(
     from fac_datasets.rows.reader import row_texts
 
     wanted = parse_threshold(threshold)
-    require_present(data, anchor, features)
-    table = None if features is None else load_rows(features)
+    counted = require_count(count)
+    require_present(data, anchor, features, names)
+    table, named = (None if given is None else load_rows(given) for given in (features, names))
+    of_seed = None if missing_of is None else _kept_report(missing_of)
     stored = "q50" if isinstance(wanted, str) else wanted
     extractor = extraction.extractor(threshold=stored, spans=False)
     given = [
@@ -102,16 +121,30 @@ def coverage(
     loaded = [each.load() for each in given]
     spaces = [each.space(rows, extractor) for each, rows in zip(given, loaded, strict=True)]
     require_same_space(*spaces)
-    if table is not None:
-        require_table_space(table, spaces[0])
+    for given_table in (table, named):
+        if given_table is not None:
+            require_table_space(given_table, spaces[0])
     tables = [each.with_features(rows, extractor) for each, rows in zip(given, loaded, strict=True)]
-    names = (short_name(data), short_name(anchor))
-    report = measure(*tables, threshold=wanted, features=table, seed=seed, names=names)
-    print(
-        f"FAC {with_interval(report.to_dict())}: {names[0]} covers {len(report.covered):,} of the "
-        f"{len(report.relevant):,} features of {names[1]} at {threshold}"
+    called = (short_name(data), short_name(anchor))
+    report = measure(
+        *tables,
+        threshold=wanted,
+        features=table,
+        missing_of=of_seed,
+        count=counted,
+        feature_names=named,
+        seed=seed,
+        names=called,
     )
     values: dict[str, Any] = report.to_dict()
+    by = "" if count == "binary" else f" by {count}"
+    print(
+        f"FAC{by} {with_interval(values)}: {called[0]} covers {len(report.covered):,} of the "
+        f"{len(report.relevant):,} features of {called[1]} at {threshold}"
+    )
+    print("\n".join(shares_in_words(values)))
+    if len(report.missing):
+        print(f"missing: {in_words(values['missing'], report.feature_names.names)}")
     if all_metrics:
         texts = [row_texts(rows, each.reading.column) for each, rows in zip(given, tables, strict=True)]
         measures = all_measures(dict(zip(("dataset", "anchor"), texts, strict=True)))
@@ -123,3 +156,16 @@ def coverage(
             )
     if json_file:
         write_atomically(json_file, (json.dumps(values, indent=2) + "\n").encode())
+
+
+def _kept_report(path: Path) -> dict[str, Any]:
+    """The content of a file with a coverage report."""
+    import json
+
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise OptionError(f"--missing-of {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise OptionError(f"--missing-of {path} holds no report; give the file that --json wrote")
+    return content

@@ -282,10 +282,12 @@ def coverage(
     )
 
 
-def require_count(count: Any) -> None:
-    """Raise OptionError unless this is something of a feature that can count."""
-    if not isinstance(count, str) or count not in get_args(Count):
-        raise OptionError(f"count={count!r} is not of {list(get_args(Count))}")
+def require_count(count: Any) -> Count:
+    """What of a feature counts; raises OptionError where this is none of it."""
+    for known in get_args(Count):
+        if isinstance(count, str) and count == known:
+            return known  # type: ignore[no-any-return]
+    raise OptionError(f"count={count!r} is not of {list(get_args(Count))}")
 
 
 def _missing_ids(missing_of: Any) -> NDArray[np.int64] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from fac_datasets.backbone.identity import EMBEDDED
 from fac_datasets.coverage.budget import coverage_at_budget
-from fac_datasets.coverage.report import CoverageReport, coverage, coverage_of_ids
+from fac_datasets.coverage.report import CoverageReport, coverage, coverage_of_ids, require_count
 from fac_datasets.diversity.options import is_whole, require_seed
 from fac_datasets.errors import ColumnError, DatasetError, OptionError
 from fac_datasets.feature_space import QUANTILES, Threshold, parse_threshold
@@ -21,7 +21,10 @@ from fac_datasets.rows.inputs import chats_of, feature_ids, kind_of, rows_of, te
 if TYPE_CHECKING:
     import datasets
 
-KEYS = ("fac", "low", "high", "n_covered", "n_relevant", "missing")
+KEYS = (
+    *("fac", "low", "high", "of_anchor", "of_relevant", "of_missing"),
+    *("n_covered", "n_relevant", "missing", "names"),
+)
 """Values of a report; lists where thresholds are."""
 
 
@@ -31,6 +34,8 @@ def coverage_of_inputs(
     *,
     threshold: Threshold | Sequence[Threshold] = "q90",
     features: Sequence[int] | None = None,
+    missing_of: Mapping[str, Any] | Sequence[int] | None = None,
+    count: str = "binary",
     rarefaction: bool = False,
     budget_tokens: int | None = None,
     control: str | None = None,
@@ -53,6 +58,9 @@ def coverage_of_inputs(
     if not thresholds:
         raise OptionError("there are no thresholds; give one, or a list of some")
     wanted = None if features is None else feature_ids(features, "features")
+    counted = require_count(count)
+    if missing_of is not None and not isinstance(missing_of, CoverageReport | Mapping):
+        missing_of = feature_ids(missing_of, "missing_of").tolist()
     _require_options(rarefaction, budget_tokens, control, layer)
     require_seed(seed)
     for name, model in (("backbone", backbone), ("sae", sae)):
@@ -71,7 +79,7 @@ def coverage_of_inputs(
     if kinds == {"numbers"}:
         if budget_tokens is not None or control is not None:
             raise OptionError("feature ids have no tokens and no SAE: budget_tokens and control need texts")
-        report = coverage_of_ids(predictions, anchor, features=wanted, seed=seed)
+        report = coverage_of_ids(predictions, anchor, features=wanted, missing_of=missing_of, count=counted, seed=seed)
         values = {**_values(report), "n_rows": len(predictions), "n_tokens": None}
         return {**values, "rarefaction": _curve(report)} if rarefaction else values
     predictions, anchor = (
@@ -81,7 +89,15 @@ def coverage_of_inputs(
     measured_rows, anchor_rows = (_measured(rows, extractor) for rows in (predictions, anchor))
     measured: list[dict[str, Any]] = []
     for value in thresholds:
-        report = coverage(measured_rows, anchor_rows, threshold=value, features=wanted, seed=seed)
+        report = coverage(
+            measured_rows,
+            anchor_rows,
+            threshold=value,
+            features=wanted,
+            missing_of=missing_of,
+            count=counted,
+            seed=seed,
+        )
         found = _values(report)
         if rarefaction:
             found["rarefaction"] = _curve(report)

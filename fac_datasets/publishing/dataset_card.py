@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from fac_datasets.coverage.interval import with_interval
+from fac_datasets.coverage.names import shown_name
+from fac_datasets.coverage.shares import DENOMINATORS
 from fac_datasets.diversity.all_measures import measures_table
 from fac_datasets.files.resources import resource_folder
 
@@ -27,10 +29,6 @@ SYNTHETIC = "synthetic"
 
 HARMFUL = "not-for-all-audiences"
 """The Hub's tag for what it asks people about before it shows it."""
-
-
-_LONGEST_NAME = 80
-"""Characters of a feature's name on a card."""
 
 
 class LeakCheck(NamedTuple):
@@ -91,6 +89,7 @@ def dataset_card(
     from huggingface_hub import DatasetCard, DatasetCardData
 
     rows = augmented.dataset.num_rows
+    names = {**{int(feature): name for feature, name in (report.get("names") or {}).items()}, **facts.names}
     source = str(report["dataset"]["id"]).partition(":")[0].partition("@")[0]
     data = DatasetCardData(
         license=facts.license,
@@ -115,9 +114,10 @@ def dataset_card(
         sources=_sources(report),
         still_missing=report.get("still_missing") if after is None else after.to_dict()["missing"],
         interval=with_interval,
+        shares=_shares(report, after),
         text=as_markdown_text,
         link=quote,
-        named=lambda features: ", ".join(_named(feature, facts.names) for feature in features),
+        named=lambda features: ", ".join(_named(feature, names) for feature in features),
     )
     # Parts that are left out leave their blank lines.
     return re.sub(r"\n{3,}", "\n\n", str(card)).strip() + "\n"
@@ -145,13 +145,25 @@ def _sources(report: Mapping[str, Any]) -> dict[str, Any]:
     return {"seed": {**given["seed"], "tokens": report["dataset"]["tokens"]}, "anchor": given["anchor"], **parts}
 
 
+def _shares(report: Mapping[str, Any], after: CoverageReport | None) -> list[dict[str, Any]]:
+    """Shares of features covered, by dataset and by which features; reports of earlier versions hold none."""
+    if "before" in report:
+        sides = {"seed": report["before"], **{f"seed + {name}": of for name, of in report["after"].items()}}
+        measured = {f"{name} on {anchor}": of[anchor] for name, of in sides.items() for anchor in of}
+    else:
+        measured = {"seed": report, **({} if after is None else {"augmented": after.to_dict()})}
+    return [
+        {"dataset": name, "features": words, **scores[key], "fac": scores[key]["share"]}
+        for name, scores in measured.items()
+        for key, words in DENOMINATORS.items()
+        if scores.get(key)
+    ]
+
+
 def _named(feature: int, names: Mapping[int, str]) -> str:
     """A feature with its name, which comes from data and is shown as text."""
-    name = " ".join(names.get(feature, "").split())
-    if not name:
-        return str(feature)
-    name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
-    return f"{feature} ({as_markdown_text(name)})"
+    name = shown_name(names.get(feature, ""))
+    return f"{feature} ({as_markdown_text(name)})" if name else str(feature)
 
 
 def as_markdown_text(text: str) -> str:

@@ -4,6 +4,8 @@ import gradio as gr
 from matplotlib.figure import Figure
 
 from fac_datasets.coverage.interval import with_interval
+from fac_datasets.coverage.names import shown_name
+from fac_datasets.coverage.shares import shares_in_words
 from fac_datasets.errors import FacDatasetsError
 from fac_datasets.evaluate_modules.page import FILES, on_click, texts_of
 from fac_datasets.evaluate_modules.text_coverage import coverage_of_inputs
@@ -15,8 +17,8 @@ ANCHOR = "How do I cook rice?\nHow do I sort a list in Python?"
 
 def measure(
     texts: str, texts_file: str | None, anchor: str, anchor_file: str | None, threshold: str
-) -> tuple[str, list[int], Figure]:
-    """Coverage in words, ids of missing features, and rarefaction."""
+) -> tuple[str, list[list[str]], Figure]:
+    """Coverage in words, missing features with their names, and rarefaction."""
     try:
         predictions, references = texts_of(texts, texts_file), texts_of(anchor, anchor_file)
         result = coverage_of_inputs(predictions, references, threshold=threshold, rarefaction=True)
@@ -24,9 +26,11 @@ def measure(
         raise gr.Error(str(error)) from error
     words = (
         f"**FAC {with_interval(result)}**: the texts activate "
-        f"{result['n_covered']} of the {result['n_relevant']} features that the anchor activates."
+        f"{result['n_covered']} of the {result['n_relevant']} features that the anchor activates.\n"
     )
-    return words, result["missing"], growth_figure(result["rarefaction"], "texts drawn at random", "expected FAC")
+    words += "".join(f"\n- {line}" for line in shares_in_words(result))
+    missing = [[str(feature), shown_name(result["names"].get(str(feature), ""))] for feature in result["missing"]]
+    return words, missing, growth_figure(result["rarefaction"], "texts drawn at random", "expected FAC")
 
 
 with gr.Blocks(title="Feature activation coverage") as demo:
@@ -45,7 +49,11 @@ with gr.Blocks(title="Feature activation coverage") as demo:
     button = gr.Button("Measure", variant="primary")
     outcome = gr.Markdown()
     plot = gr.Plot(show_label=False)
-    missing = gr.JSON(label="Missing features, those of most anchor texts first", max_height=400)
+    missing = gr.Dataframe(
+        headers=["feature", "tokens where it peaks"],
+        label="Missing features, those of most anchor texts first",
+        max_height=400,
+    )
     on_click(button, measure, [texts_box, texts_file, anchor_box, anchor_file, threshold_box], [outcome, missing, plot])
 
 if __name__ == "__main__":

@@ -21,6 +21,10 @@ Args:
     threshold: a number in the SAE's units, or "q50", "q75", "q90", "q95", "q99": that quantile of each feature's own
         token activations. A list of thresholds gives lists. Not used for feature ids.
     features: count only these feature ids, such as the task-relevant ones.
+    missing_of: ids of the features that a seed was missing, or the content of its report: `of_missing` tells how many
+        of them the predictions reach.
+    count: what of a feature counts: "binary", that it is active; "rows", sum of min(r_D, r_A) over sum of r_A, r the
+        share of rows that activate it; "activation", the same with its largest activation (not for feature ids).
     rarefaction: also give the expected coverage of n random rows.
     budget_tokens: also give the coverage of random parts of the predictions that hold as many own tokens on average.
     control: "random_sae" also gives the coverage measured with an SAE of random directions.
@@ -28,11 +32,14 @@ Args:
     seed: of bootstrap and draws.
 
 Returns:
-    fac: coverage in [0, 1].
+    fac: coverage in [0, 1], of the features in `features` where these are given.
     low, high: 95 % bootstrap interval over the rows of `predictions`, the anchor fixed; None for a single row.
     no_interval: where there is none, why.
+    of_anchor, of_relevant, of_missing: {"covered", "of", "share", "low", "high"} of all the anchor's features, of those
+        in `features`, and of those that the seed was missing; None where not asked for.
     n_covered, n_relevant: features covered, and features that the anchor activates.
     missing: ids the anchor activates and the predictions do not, those of most anchor rows first.
+    names: of missing features of the embedded SAE, by id as text.
     n_rows, n_tokens: rows and own tokens of the predictions (None for feature ids).
     rarefaction: with `rarefaction`, pairs of a number of rows and the expected coverage.
     fac_at_budget, fac_at_budget_std: with `budget_tokens`, mean and standard deviation over 100 draws.

@@ -10,7 +10,7 @@ import pytest
 from fac_datasets import FeatureExtractor
 from fac_datasets.cli.main import app
 from fac_datasets.coverage.interval import ONE_ROW
-from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, RowError
+from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, OptionError, RowError
 from tests.command_line import command
 from tests.coverage.cases import judged, space, table
 from tests.tiny import TEXTS
@@ -139,3 +139,46 @@ def test_a_dataset_of_one_row_is_printed_with_the_reason_for_no_interval(
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["low"], report["high"], report["no_interval"]) == (None, None, ONE_ROW)
     assert f"FAC {report['fac']:.3f} (no interval: {ONE_ROW}): data.jsonl covers" in capsys.readouterr().out
+
+
+def test_denominators_and_what_is_missing_are_told_with_names(models: list[str], tmp_path: Path) -> None:
+    data = write(tmp_path / "data.jsonl", [{"text": text} for text in TEXTS[:2]])
+    more = write(tmp_path / "more.jsonl", [{"text": text} for text in TEXTS[:4]])
+    anchor = write(tmp_path / "anchor.jsonl", [{"text": text} for text in TEXTS])
+    command("coverage", data, anchor, *models, "--json", tmp_path / "seed.json")
+    of_seed = json.loads((tmp_path / "seed.json").read_text())
+    worst = of_seed["missing"][0]
+    names = judged(of_seed["feature_space"], 1).select([0]).remove_columns("feature_id")
+    names.add_column("feature_id", [worst]).add_column("explanation", ["tea"]).to_parquet(tmp_path / "names.parquet")
+    seed = command("coverage", data, anchor, *models, "--names", tmp_path / "names.parquet")
+    assert f"missing: {worst} (tea), " in seed
+    printed = command(
+        "coverage", more, anchor, *models, "--missing-of", tmp_path / "seed.json", "--json", tmp_path / "more.json"
+    )
+    report = json.loads((tmp_path / "more.json").read_text())
+    reached, of = (report["of_missing"][key] for key in ("covered", "of"))
+    assert of == len(of_seed["missing"])
+    assert f"of those that the seed was missing: {reached} of {of}, " in printed
+    assert "of all the anchor's features: " in printed
+    assert "of the relevant ones" not in printed
+
+
+def test_rows_and_activations_count_on_request(models: list[str], tmp_path: Path) -> None:
+    data = write(tmp_path / "data.jsonl", [{"text": text} for text in TEXTS[:3]])
+    anchor = write(tmp_path / "anchor.jsonl", [{"text": text} for text in TEXTS])
+    scores = {}
+    for count in ("binary", "rows", "activation"):
+        printed = command("coverage", data, anchor, *models, "--count", count, "--json", tmp_path / "report.json")
+        scores[count] = json.loads((tmp_path / "report.json").read_text())["fac"]
+        assert printed.startswith(f"FAC {'' if count == 'binary' else f'by {count} '}{scores[count]:.3f} [")
+    assert len({*scores.values()}) == 3
+    with pytest.raises(OptionError, match="count='mean'"):
+        command("coverage", data, anchor, *models, "--count", "mean")
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[1]", "{}"])
+def test_a_file_that_is_no_report_of_a_seed_is_one_sentence(content: str, models: list[str], tmp_path: Path) -> None:
+    data = write(tmp_path / "data.jsonl", [{"text": text} for text in TEXTS[:2]])
+    (tmp_path / "seed.json").write_text(content)
+    with pytest.raises(OptionError, match=r"missing[-_]of"):
+        command("coverage", data, data, *models, "--missing-of", tmp_path / "seed.json")

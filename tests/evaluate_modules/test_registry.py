@@ -10,7 +10,10 @@ from fac_datasets.coverage.interval import ONE_ROW
 from fac_datasets.evaluate_modules.registry import metric_names
 from fac_datasets.files.resources import resource_folder
 
-KEYS = {"fac", "low", "high", "n_covered", "n_relevant", "missing", "n_rows", "n_tokens"}
+KEYS = {
+    *("fac", "low", "high", "of_anchor", "of_relevant", "of_missing"),
+    *("n_covered", "n_relevant", "missing", "names", "n_rows", "n_tokens"),
+}
 
 
 def test_the_bare_name_loads() -> None:

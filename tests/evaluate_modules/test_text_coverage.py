@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import evaluate
 import numpy as np
 import pytest
@@ -132,3 +134,19 @@ def test_bad_input_is_named(predictions: object, references: object, error: type
 def test_options_that_need_texts_are_named(options: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         load_metric("fac").compute(predictions=[[1]], references=[[1]], **options)
+
+
+def test_denominators_and_counts_are_those_of_a_report(tiny_backbone: str, tiny_sae: str) -> None:
+    ids: dict[str, Any] = {"predictions": [[1], [1, 2]], "references": [[1, 2, 3], [3, 4]]}
+    result = load_metric("fac").compute(**ids, features=[2, 3], missing_of=[3, 4], count="rows")
+    # Shares of rows: 2 has 1/2 on both sides, 3 has 0 and 1.
+    assert result["fac"] == pytest.approx(1 / 3)
+    assert result["of_relevant"]["share"] == result["fac"]
+    assert (result["of_missing"]["covered"], result["of_missing"]["of"]) == (0, 2)
+    texts = {"predictions": TEXTS[:2], "references": TEXTS[:5], "backbone": tiny_backbone, "sae": tiny_sae}
+    by = {count: load_metric("fac").compute(**texts, count=count)["fac"] for count in ("binary", "activation")}
+    assert 0 < by["activation"] < by["binary"]
+    with pytest.raises(OptionError, match="count"):
+        load_metric("fac").compute(**ids, count="mean")
+    with pytest.raises(OptionError, match="missing_of"):
+        load_metric("fac").compute(**ids, missing_of="all")

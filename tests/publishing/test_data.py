@@ -189,6 +189,23 @@ def test_the_card_tells_coverage_before_and_after_with_intervals(hub: Hub, case:
     assert f"`{case.report.feature_space}`" in card
 
 
+def test_the_card_tells_the_denominators_apart(hub: Hub, case: Case) -> None:
+    case.publish()
+    card = hub.files(REPOSITORY)["README.md"].decode()
+    for name, report in (("seed", case.report), ("augmented", case.after)):
+        share = report.of_anchor
+        value = f"{share.share:.3f} [{share.low:.3f}, {share.high:.3f}]"
+        assert f"| {name} | of all the anchor's features | {share.covered} | {share.of} | {value} |" in card
+    assert "| of the relevant ones |" not in card
+
+
+def test_names_that_the_report_knows_are_on_the_card(hub: Hub, case: Case) -> None:
+    worst = case.after.missing_by_anchor_rows[0]
+    report = {**case.report.to_dict(), "names": {str(worst): "peaks at *tea*"}}
+    publish(case.augmented, "me/data", report, after=case.after, anchor=case.anchor, license="mit")
+    assert rf"{worst} (peaks at \*tea\*)" in hub.files(REPOSITORY)["README.md"].decode()
+
+
 def test_the_card_names_what_stays_missing_and_shows_names_as_text(hub: Hub, case: Case) -> None:
     table = feature_table(case.anchor.map(case.extractor, batched=True), features=case.after.missing)
     table = explain(table, TopTokensExplainer())
