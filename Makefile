@@ -44,15 +44,15 @@ argilla: setup  ## install the server that reviews are tested against, once
 olah: setup  ## install the mirror of the Hub that reads what the tests push, once
 	@.ci/olah
 
-# Trains, calibrates, judges and describes the SAE that ships with the package (two hours on two cores). Killed, it
-# continues.
+# Trains, calibrates, judges, describes and names the SAE that ships with the package (three hours on two cores). Killed,
+# it continues.
 CORPUS ?= build/corpus
 SAE_OUT ?= build/embedded-sae
 TRAIN := $(CORPUS)/train/texts.jsonl $(CORPUS)/train/chats.jsonl
 CALIBRATION := $(CORPUS)/calibration/texts.jsonl $(CORPUS)/calibration/chats.jsonl
 HELD_OUT := $(CORPUS)/held_out/texts.jsonl $(CORPUS)/held_out/chats.jsonl
 KINDS := chats, instructions, questions, encyclopedia, news, code and requests (tests/benchmarks/embedded_corpus.py)
-embedded-sae: embedded  ## train, calibrate, judge and describe the SAE that ships with the package
+embedded-sae: embedded  ## train, calibrate, judge, describe and name the SAE that ships with the package
 	$(BIN)/python -m tests.benchmarks.embedded_corpus --out $(CORPUS)
 	$(BIN)/fac-datasets sae train $(TRAIN) --layer 15 --tokens 2500000 --passes 3 \
 		--chunk-tokens 131072 --cache build/activations-l15 --dtype bfloat16 --save-dtype float16 \
@@ -60,4 +60,7 @@ embedded-sae: embedded  ## train, calibrate, judge and describe the SAE that shi
 	$(BIN)/fac-datasets sae calibrate $(CALIBRATION) --sae $(SAE_OUT)
 	$(BIN)/fac-datasets sae evaluate $(HELD_OUT) --sae $(SAE_OUT) --kind-column kind --out $(SAE_OUT)
 	$(BIN)/python -m tests.benchmarks.interpretability --sae $(SAE_OUT) --corpus $(CORPUS)
+	grep -E '"kind": "(encyclopedia|code)"' $(CORPUS)/train/texts.jsonl > $(CORPUS)/named.jsonl
+	$(BIN)/fac-datasets extract $(CORPUS)/named.jsonl --sae $(SAE_OUT) --column text --threshold 0 --out build/named
+	$(BIN)/python -m tests.benchmarks.name_features --features build/named --sae $(SAE_OUT)
 	$(BIN)/python -m tests.benchmarks.embed_sae --sae $(SAE_OUT)

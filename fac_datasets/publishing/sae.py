@@ -13,8 +13,9 @@ from fac_datasets.publishing.commit import CARD, Content
 from fac_datasets.publishing.publication import Published, publish_files
 from fac_datasets.publishing.sae_card import sae_card
 from fac_datasets.publishing.target import HubTarget
+from fac_datasets.sae.shipped_names import NAMES_FILE
 
-_FILES = ("config.json", "model.safetensors", "report.json", "report.png", "training.json", "training.png")
+_FILES = ("config.json", "model.safetensors", "report.json", "report.png", "training.json", "training.png", NAMES_FILE)
 
 
 def publish_sae(
