@@ -6,7 +6,7 @@ import string
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fac_datasets.errors import ColumnError, RowError
+from fac_datasets.errors import ColumnError, DatasetError, RowError
 from fac_datasets.rows.cells import cells_of
 from fac_datasets.rows.messages import PARTS, Messages
 from fac_datasets.rows.row import Row, own_texts, plain_text
@@ -155,7 +155,7 @@ class RowReader:
             if not all(name in cells for name in schema.columns):
                 continue
             other = schema.read(cells, index, Messages(self._messages.parts))
-            held, also = own_texts(row), own_texts(other)
+            held, also = _paragraphs(row), _paragraphs(other)
             if _within(also, held) or _within(held, also):
                 # A text that holds a chat is that chat in some template; of two texts the longer one has more.
                 if not self.has_parts and len("".join(also)) > len("".join(held)):
@@ -177,7 +177,11 @@ class RowReader:
             DatasetError: the schema has no place for the row.
         """
         types = {name: self._features.get(name) for name in self.columns}
-        return {name: cell for name, cell in self._schema.write(row, types).items() if name in types}
+        cells = {name: cell for name, cell in self._schema.write(row, types).items() if name in types}
+        for name, cell in cells.items():
+            if isinstance(cell, str) and not is_text(types[name]):
+                raise DatasetError(f"column {name!r} holds {types[name]}, in which the text of a row has no place")
+        return cells
 
 
 def row_texts(dataset: datasets.Dataset, column: ColumnChoice = None) -> list[str]:
@@ -293,7 +297,12 @@ def _names(batch: Any) -> Sequence[str]:
     return batch.column_names if hasattr(batch, "column_names") else list(batch)
 
 
+def _paragraphs(row: Row) -> list[str]:
+    """The paragraphs of a row, which a template may have parted: what joins them is not the row's own."""
+    return [paragraph for text in own_texts(row) for paragraph in text.split("\n\n")]
+
+
 def _within(parts: Sequence[str], others: Sequence[str]) -> bool:
     """Whether each text of some is part of one of others, however they are spaced."""
-    held = [" ".join(other.split()) for other in others]
-    return all(any(" ".join(part.split()) in other for other in held) for part in parts)
+    held = " ".join(" ".join(others).split())
+    return all(" ".join(part.split()) in held for part in parts)
