@@ -57,16 +57,19 @@ class RowReader:
             self._schema, *self._beside = [_as_typed(schema, self._features) for schema in _candidates(names)]
         else:
             self._schema = _chosen(names, self._features, column)
-        self.columns = self._schema.columns_of(names)
-        """Columns that are read."""
+        self._read = self._schema.columns_of(names)
         if not self.has_parts:
-            _require_texts(self.columns[0], self._features.get(self.columns[0]))
-        self._compared = [name for schema in self._beside for name in schema.columns_of(names)]
-        read = {*self.columns, *self._compared}
+            _require_texts(self._read[0], self._features.get(self._read[0]))
+        compared = [name for schema in self._beside for name in schema.columns_of(names)]
+        self.columns = tuple(dict.fromkeys([*self._read, *compared]))
+        """Columns that are needed: those that are read, then those that have to hold nothing else."""
         self.left_out = [
             name
             for name in READ_COLUMNS
-            if column is None and name in names and name not in read and _may_hold_texts(self._features.get(name))
+            if column is None
+            and name in names
+            and name not in self.columns
+            and _may_hold_texts(self._features.get(name))
         ]
         """Columns of known schemas that are not read, where the caller did not choose."""
         self.repeated: list[str] = []
@@ -98,7 +101,7 @@ class RowReader:
     @property
     def prefix(self) -> str:
         """What the names of the feature columns start with."""
-        return f"{self.columns[0]}_" if self._schema.is_pair else ""
+        return f"{self._read[0]}_" if self._schema.is_pair else ""
 
     @property
     def unread(self) -> dict[str, int]:
@@ -109,10 +112,10 @@ class RowReader:
         """Sentences on what is not read, as far as it is known by now."""
         sentences = []
         if self.repeated:
-            sentences.append(f"reading {list(self.columns)}; {self.repeated} hold nothing else")
+            sentences.append(f"reading {list(self._read)}; {self.repeated} hold nothing else")
         if self.left_out:
             sentences.append(
-                f"reading {list(self.columns)}; columns {self.left_out} are not read: name what to read with "
+                f"reading {list(self._read)}; columns {self.left_out} are not read: name what to read with "
                 f"column=..., a name, a list, or a template such as '{{question}}\\n{{answer}}'"
             )
         if self.unread:
@@ -132,16 +135,13 @@ class RowReader:
         Raises:
             RowError: a row cannot be read, and `refused` is not given.
         """
-        compared = [name for name in self._compared if name in _names(batch)]
-        columns = {name: cells_of(batch[name]) for name in (*self.columns, *compared)}
+        columns = {name: cells_of(batch[name]) for name in self.columns}
         rows: list[Row] = []
         for index, values in enumerate(zip(*columns.values(), strict=True)):
             cells = dict(zip(columns, values, strict=True))
             try:
                 row = self._schema.read(cells, index, self._messages)
-                if compared:
-                    row = self._richest(row, cells, index)
-                rows.append(row)
+                rows.append(self._richest(row, cells, index) if self._beside else row)
             except RowError as error:
                 if refused is None:
                     raise
@@ -152,8 +152,6 @@ class RowReader:
     def _richest(self, row: Row, cells: Mapping[str, Any], index: int) -> Row:
         """The row, once the other columns that could be meant are found to hold nothing else."""
         for schema in self._beside:
-            if not all(name in cells for name in schema.columns):
-                continue
             other = schema.read(cells, index, Messages(self._messages.parts))
             held, also = _paragraphs(row), _paragraphs(other)
             if _within(also, held) or _within(held, also):
@@ -176,7 +174,7 @@ class RowReader:
         Raises:
             DatasetError: the schema has no place for the row.
         """
-        types = {name: self._features.get(name) for name in self.columns}
+        types = {name: self._features.get(name) for name in self._read}
         cells = {name: cell for name, cell in self._schema.write(row, types).items() if name in types}
         for name, cell in cells.items():
             if isinstance(cell, str) and not is_text(types[name]):

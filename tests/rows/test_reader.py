@@ -124,6 +124,11 @@ def test_different_texts_in_columns_that_could_be_meant_are_an_error() -> None:
         reader.read({"text": ["a b", "a b"], "prompt": ["b", "c"]}, refused=[])
 
 
+def test_rows_as_texts_are_compared_too() -> None:
+    with pytest.raises(ColumnError, match="several columns could be meant"):
+        row_texts(datasets.Dataset.from_dict({"text": ["A."], "prompt": ["B."]}))
+
+
 def test_of_two_texts_the_one_that_holds_the_other_is_read() -> None:
     reader = RowReader(["text", "prompt"])
     assert reader.read({"text": ["a b", "a"], "prompt": ["b", "a c"]}) == ["a b", "a c"]
