@@ -53,7 +53,7 @@ def text(column: str) -> Schema:
         return _text(cells, column, index)
 
     def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
-        return {column: "\n\n".join(own_texts(row))}
+        return {column: _one_text(row, column)}
 
     return Schema(column, (column,), (), "the text", False, read, write)
 
@@ -72,7 +72,7 @@ def text_parts(*columns: str, optional: Sequence[str] = (), template: Sequence[s
 
     def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(row, TextParts):
-            return {columns[0]: "\n\n".join(own_texts(row))}
+            return {columns[0]: _one_text(row, columns[0])}
         return dict(zip(row.names, row.texts, strict=True))
 
     name = ", ".join(columns)
@@ -138,6 +138,9 @@ def preference(side: str) -> Schema:
             return None
         prompt = cells.get("prompt")
         asked = messages.chat(prompt, index, by_turns=False) if prompt else Chat()
+        if asked and asked[-1]["role"] == "assistant" and not asked[-1]["content"].strip():
+            # A transcript that ends where the answer begins.
+            asked.pop()
         before = dict(messages.unread)
         answered = messages.chat(answer, index, by_turns=False) or Chat([{"role": "assistant", "content": ""}])
         messages.require_some(before, answered[-1:], index)
@@ -311,6 +314,16 @@ def _as_chat(row: Row) -> Chat:
     if row is None or isinstance(row, str | TextParts):
         return Chat([{"role": "user", "content": row.whole if isinstance(row, TextParts) else row or ""}])
     return Chat(dict(message) for message in row) or Chat([{"role": "user", "content": ""}])
+
+
+def _one_text(row: Row, column: str) -> str:
+    """A row that is one text, as a cell of a column of texts."""
+    if isinstance(row, TextParts):
+        return row.whole
+    texts = own_texts(row)
+    if len(texts) > 1:
+        raise DatasetError(f"column {column!r} holds texts, in which a chat of {len(texts)} messages has no place")
+    return "".join(texts)
 
 
 def _spoken(chat: Chat) -> list[str]:

@@ -102,6 +102,7 @@ def test_a_row_that_is_not_as_its_schema_says_is_named(cells: dict[str, object],
             "none of the 0 choices",
         ),
         ({"query": "a", "answers": "[]", "tools": ""}, [("user", "a"), ("assistant", "c")], "no list of calls"),
+        ({"text": "a"}, [("user", "a"), ("assistant", "c")], "a chat of 2 messages has no place"),
         ({"conversations": ["a", "b"]}, [("system", "s"), ("user", "a")], "alternate"),
         ({"chosen": "\n\nHuman: a\n\nAssistant: b"}, [("user", "a"), ("tool", "b")], "no tool can speak"),
         ({"chosen": "x"}, [("user", "a\n\nHuman: b"), ("assistant", "c")], "cannot spell a turn"),
@@ -136,6 +137,7 @@ def test_choices_are_found_again_behind_a_question_that_lists_too() -> None:
     ("cells", "contents"),
     [
         ({"prompt": "Hi.", "chosen": []}, ["Hi.", ""]),
+        ({"prompt": "\n\nHuman: Hi.\n\nAssistant:", "chosen": " Yo."}, ["Hi.", " Yo."]),
         ({"prompt": "Hi.", "chosen": "Hi."}, ["Hi.", "Hi."]),
         (
             {
