@@ -23,6 +23,9 @@ _BATCH_ROWS = 1000
 
 _PREFERENCE = ("chosen", "rejected")
 
+_ANSWERS = ("response", "answer", "completion", "output", "chosen", "rejected", "solution")
+"""What the names of columns begin with that answer something, in schemas that are not known too."""
+
 _BY_NAME = {schema.columns[0]: schema for schema in SCHEMAS if len(schema.columns) == 1}
 
 
@@ -65,13 +68,13 @@ class RowReader:
         """Columns that are needed: those that are read, then those that have to hold nothing else."""
         self.left_out = [
             name
-            for name in READ_COLUMNS
+            for name in names
             if column is None
-            and name in names
             and name not in self.columns
+            and (name in READ_COLUMNS or name.startswith(_ANSWERS))
             and _may_hold_texts(self._features.get(name))
         ]
-        """Columns of known schemas that are not read, where the caller did not choose."""
+        """Columns like those of known schemas that are not read, where the caller did not choose."""
         self.repeated: list[str] = []
         """Columns of another schema, whose texts those that are read hold too."""
 
@@ -81,7 +84,7 @@ class RowReader:
         table = getattr(batch, "pa_table", batch)
         names = _names(table)
         if hasattr(table, "schema"):
-            known = [name for name in names if name == column or name in READ_COLUMNS]
+            known = [name for name in names if name == column or name in READ_COLUMNS or name.startswith(_ANSWERS)]
             types = {name: _feature_of(table.schema.field(name).type) for name in known}
             return cls({**dict.fromkeys(names), **types}, column, parts)
         alone = [name for name in names if name == column or name in _BY_NAME]

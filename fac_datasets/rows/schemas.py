@@ -129,6 +129,10 @@ def chat(column: str, *, by_turns: bool = True) -> Schema:
     return Schema(column, (column,), (), "the chat", True, read, write)
 
 
+_PROMPTS = ("prompt", "question", "instruction", "input")
+"""What the prompt of a preference is called; the first of them that holds something is read."""
+
+
 def preference(side: str) -> Schema:
     """One side of a preference, behind its prompt: texts, lists of messages, or transcripts."""
 
@@ -136,7 +140,7 @@ def preference(side: str) -> Schema:
         answer = cells[side]
         if answer is None:
             return None
-        prompt = cells.get("prompt")
+        prompt = next((cells[name] for name in _PROMPTS if cells.get(name)), None)
         asked = messages.chat(prompt, index, by_turns=False) if prompt else Chat()
         if asked and asked[-1]["role"] == "assistant" and not asked[-1]["content"].strip():
             # A transcript that ends where the answer begins.
@@ -149,18 +153,22 @@ def preference(side: str) -> Schema:
         # Many sets repeat the prompt at the start of each side.
         if len(answered) > len(asked) and _spoken(asked) == _spoken(answered)[: len(_spoken(asked))]:
             asked = Chat()
-        return Answer([*asked, *answered])
+        system = _turn("system", cells.get("system"), "system", index, messages)
+        return Answer([*(system if answered[0]["role"] != "system" else []), *asked, *answered])
 
     def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
-        messages = _as_chat(row)
-        before = messages[:-1] if "prompt" in types else []
-        cells = {"prompt": before, side: messages[len(before) :]}
-        return {
-            name: _side(types.get(name), held, name) for name, held in cells.items() if name == side or name in types
-        }
+        messages = list(_as_chat(row))
+        cells: dict[str, Any] = {}
+        if "system" in types and messages[0]["role"] == "system":
+            cells["system"] = messages.pop(0)["content"]
+        prompt = next((name for name in _PROMPTS if name in types), None)
+        before = messages[:-1] if prompt else []
+        if prompt:
+            cells[prompt] = _side(types.get(prompt), before, prompt)
+        return {**cells, side: _side(types.get(side), messages[len(before) :], side)}
 
-    shows = f"the chat of `prompt` and `{side}`, of which the last message is the row's own"
-    return Schema(side, (side,), ("prompt",), shows, True, read, write, is_pair=True)
+    shows = f"the chat of `system`, the prompt and `{side}`, of which the last message is the row's own"
+    return Schema(side, (side,), (*_PROMPTS, "system"), shows, True, read, write, is_pair=True)
 
 
 def multiple_choice(choices: str, answer: str) -> Schema:

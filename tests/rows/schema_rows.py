@@ -64,6 +64,10 @@ EXAMPLES = {
     "preference that repeats the prompt": Example(
         {"prompt": _ASKED, "chosen": _CHAT, "rejected": _CHAT, "score_chosen": 4.5}, [_ASKED, _SAID], _BOTH, "chosen",
     ),
+    "preference with a system": Example(
+        {"system": "Be brief.", "question": _ASKED, "chosen": _SAID, "rejected": "None."},
+        ["Be brief.", _ASKED, _SAID], ["system", *_BOTH], "chosen",
+    ),
     "preference of transcripts": Example(
         {"chosen": f"\n\nHuman: {_ASKED}\n\nAssistant: {_SAID}", "rejected": "\n\nHuman: Hi.\n\nAssistant: No."},
         [_ASKED, _SAID], _BOTH, "chosen",

@@ -139,6 +139,10 @@ def test_columns_of_known_schemas_that_are_not_read_are_named() -> None:
     assert RowReader(["text", "response", "id"]).left_out == ["response"]
     assert RowReader(["text", "response", "id"], "text").left_out == []
     assert RowReader(["prompt", "response"]).left_out == []
+    assert RowReader(["prompt", "response_0", "response_1", "is_response_0_safe"]).left_out == [
+        "response_0",
+        "response_1",
+    ]
     labelled = {"text": datasets.Value("string"), "answer": datasets.Value("int64")}
     assert RowReader(labelled).left_out == []
 
