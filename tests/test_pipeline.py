@@ -312,7 +312,15 @@ FORMS: dict[str, tuple[dict[str, list[object]], str | None]] = {
     "a column of the user's": ({"body": list(TEXTS[:8]), "number": list(range(8))}, "body"),
     "one of two candidates": ({"text": list(TEXTS[:8]), "prompt": ["no"] * 8}, "text"),
     "preferences": ({"chosen": list(TEXTS[:8]), "rejected": ["no"] * 8}, "chosen"),
-    "preferences of chats": ({"chosen": list(CHATS), "rejected": list(CHATS)}, "chosen"),
+    "preferences of chats": (
+        {
+            "chosen": [
+                [{"role": "user", "content": "Say one."}, {"role": "assistant", "content": text}] for text in TEXTS[:8]
+            ],
+            "rejected": [[{"role": "user", "content": "Say one."}]] * 8,
+        },
+        "chosen",
+    ),
 }
 
 

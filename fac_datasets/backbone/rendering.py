@@ -147,7 +147,7 @@ def _apply_template(tokenizer: Any, messages: Sequence[Mapping[str, Any]], index
 
     try:
         return str(tokenizer.apply_chat_template([*messages], tokenize=False))
-    except TemplateError as error:
+    except (TemplateError, TypeError) as error:
         raise RowError(
             index, f'cannot be rendered by the chat template ({error}); use render="raw" on a text column'
         ) from error

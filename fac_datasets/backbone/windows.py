@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fac_datasets.backbone.rendering import NOTHING, RenderedRow, render_row, require_render
-from fac_datasets.backbone.tokenizing import tokenize
+from fac_datasets.backbone.tokenizing import SpecialTokens, tokenize
 from fac_datasets.errors import OptionError, RowError
 from fac_datasets.rows.row import Row
 
@@ -75,9 +75,12 @@ def row_windows(
     if max_length < 16:
         raise OptionError(f"max_length={max_length} leaves no room for text; the least is 16 tokens")
     require_render(render)
+    special = SpecialTokens(tokenizer) if escape_special else None
     rendered = []
     for i, row in enumerate(rows):
         try:
+            if special is not None:
+                special.require_none_beside(row, i)
             rendered.append(render_row(tokenizer, row, render=render, roles=roles, index=i))
         except RowError as error:
             if refused is None:

@@ -43,6 +43,7 @@ from fac_datasets.rows.tables import as_table, with_columns
 from fac_datasets.sae.calibration import register_calibrations, thresholds_of
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
     from numpy.typing import NDArray
 
@@ -348,7 +349,10 @@ class FeatureExtractor:
         named = {prefix + name: column for name, column in found.items()}
         if isinstance(batch, pa.Table):
             return with_columns(batch, named, types)
-        return batch.assign(**named) if isinstance(batch, pd.DataFrame) else named
+        if isinstance(batch, pd.DataFrame):
+            _require_frame_of_arrow(batch)
+            return batch.assign(**named)
+        return named
 
     def _reader_of(self, batch: Any) -> RowReader:
         """What reads a batch; the same one for all batches of a dataset, so that it tells of each thing once."""
@@ -558,6 +562,20 @@ def _require_batch(batch: Any) -> None:
             f"the extractor was given {type(batch).__name__}, not columns by name; leave out input_columns= and name "
             f"what is read with FeatureExtractor(column=...)"
         )
+
+
+def _require_frame_of_arrow(frame: pd.DataFrame) -> None:
+    """Raise OptionError where a column of a frame has no type in Arrow, so that datasets could not take it back."""
+    import pyarrow as pa
+
+    for name in frame:
+        try:
+            pa.array(frame[name], from_pandas=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise OptionError(
+                f"pandas has no type for column {name!r}, which holds values of several kinds, so that datasets cannot "
+                f"take the frame back; map in another format, with_format(None) or with_format('arrow')"
+            ) from error
 
 
 def _present(rows: Sequence[Row], refused: list[RowError] | None) -> Sequence[Row]:

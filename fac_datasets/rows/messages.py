@@ -28,11 +28,13 @@ NOT_POOLED = ("system", "developer")
 
 _ROLE_KEYS = ("role", "from")
 _PLAIN_KEYS = {"role", "content"}
-_CONTENT_KEYS = ("content", "value")
+_CONTENT_KEYS = ("content", "value", "text")
+TURN_KEYS = (("input", "output"), ("user", "assistant"), ("human", "assistant"), ("prompt", "response"))
+"""Keys of a turn that holds what both say."""
 _REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 _CALL_KEYS = ("tool_calls", "function_call")
 _TEXT_PARTS = ("text", "input_text", "output_text")
-_TURN = re.compile(r"(?:\A|\n\n)[ \t]*(Human|Assistant|System):[ \t]*", re.IGNORECASE)
+_TURN = re.compile(r"(?:\A|\n\n)[ \t]*(Human|Assistant):[ \t]*")
 
 
 def canonical_role(role: str) -> str:
@@ -89,12 +91,16 @@ class Messages:
         """
         before = dict(self.unread)
         chat = Chat([self.message(message, index) for message in _messages(given, index, by_turns)])
+        self.require_some(before, chat, index)
+        return chat
+
+    def require_some(self, before: Mapping[str, int], chat: Sequence[Mapping[str, Any]], index: int) -> None:
+        """Raise RowError where messages hold no text but something that was not read since a count."""
         if self.unread != before and not any(message["content"].strip() for message in chat):
             left_out = self.unread - Counter(before)
             readable = [part for part in PARTS if part in left_out]
             hint = f"read them with parts={readable}, or leave the row out" if readable else "leave it out"
             raise RowError(index, f"holds only {', '.join(sorted(left_out))}, which are not read; {hint}")
-        return chat
 
     def message(self, given: Any, index: int) -> dict[str, Any]:
         """A message with `role` and a text `content`.
@@ -191,7 +197,21 @@ def _messages(given: Any, index: int, by_turns: bool) -> Iterable[Any]:
             return decoded
         if by_turns:
             return [{"role": ("user", "assistant")[turn % 2], "content": text} for turn, text in enumerate(given)]
+    if given and all(isinstance(turn, Mapping) and _sides(turn) for turn in given):
+        return [
+            {"role": role, "content": turn[key]}
+            for turn in given
+            for role, key in zip(("user", "assistant"), _sides(turn) or (), strict=True)
+            if turn[key] is not None
+        ]
     return list(given)
+
+
+def _sides(turn: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The keys under which a turn holds what both say."""
+    if any(key in turn for key in _ROLE_KEYS):
+        return None
+    return next((keys for keys in TURN_KEYS if all(key in turn for key in keys)), None)
 
 
 def transcript(text: str) -> list[dict[str, str]] | None:
@@ -202,7 +222,7 @@ def transcript(text: str) -> list[dict[str, str]] | None:
         {'role': 'assistant', 'content': 'Hello.'}
     """
     turns = list(_TURN.finditer(text))
-    if not turns or text[: turns[0].start()].strip() or not any(turn[1].casefold() == "human" for turn in turns):
+    if not turns or text[: turns[0].start()].strip() or not any(turn[1] == "Human" for turn in turns):
         return None
     ends = [turn.start() for turn in turns[1:]] + [len(text)]
     return [
@@ -217,11 +237,16 @@ def _decoded(text: str) -> Any:
         return None
     try:
         held = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(held, list) and held and all(isinstance(message, Mapping) for message in held):
-        return held
-    return held if isinstance(held, Mapping) and any(key in held for key in _ROLE_KEYS) else None
+        return held if all(_is_message(message) or _sides(message) for message in held) else None
+    return held if isinstance(held, Mapping) and _is_message(held) else None
+
+
+def _is_message(held: Mapping[str, Any]) -> bool:
+    has_content = any(key in held for key in (*_CONTENT_KEYS, *_CALL_KEYS))
+    return any(key in held for key in _ROLE_KEYS) and has_content
 
 
 def _is_list(value: Any) -> bool:

@@ -6,7 +6,7 @@ import string
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fac_datasets.errors import ColumnError, RowError
+from fac_datasets.errors import ColumnError, DatasetError, RowError
 from fac_datasets.rows.cells import cells_of
 from fac_datasets.rows.messages import PARTS, Messages
 from fac_datasets.rows.row import Row, own_texts, plain_text
@@ -22,6 +22,9 @@ ColumnChoice = str | Sequence[str] | None
 _BATCH_ROWS = 1000
 
 _PREFERENCE = ("chosen", "rejected")
+
+_ANSWERS = ("response", "answer", "completion", "output", "chosen", "rejected", "solution")
+"""What the names of columns begin with that answer something, in schemas that are not known too."""
 
 _BY_NAME = {schema.columns[0]: schema for schema in SCHEMAS if len(schema.columns) == 1}
 
@@ -57,18 +60,21 @@ class RowReader:
             self._schema, *self._beside = [_as_typed(schema, self._features) for schema in _candidates(names)]
         else:
             self._schema = _chosen(names, self._features, column)
-        self.columns = self._schema.columns_of(names)
-        """Columns that are read."""
+        self._read = self._schema.columns_of(names)
         if not self.has_parts:
-            _require_texts(self.columns[0], self._features.get(self.columns[0]))
-        self._compared = [name for schema in self._beside for name in schema.columns_of(names)]
-        read = {*self.columns, *self._compared}
+            _require_texts(self._read[0], self._features.get(self._read[0]))
+        compared = [name for schema in self._beside for name in schema.columns_of(names)]
+        self.columns = tuple(dict.fromkeys([*self._read, *compared]))
+        """Columns that are needed: those that are read, then those that have to hold nothing else."""
         self.left_out = [
             name
-            for name in READ_COLUMNS
-            if column is None and name in names and name not in read and _may_hold_texts(self._features.get(name))
+            for name in names
+            if column is None
+            and name not in self.columns
+            and (name in READ_COLUMNS or name.startswith(_ANSWERS))
+            and _may_hold_texts(self._features.get(name))
         ]
-        """Columns of known schemas that are not read, where the caller did not choose."""
+        """Columns like those of known schemas that are not read, where the caller did not choose."""
         self.repeated: list[str] = []
         """Columns of another schema, whose texts those that are read hold too."""
 
@@ -78,7 +84,7 @@ class RowReader:
         table = getattr(batch, "pa_table", batch)
         names = _names(table)
         if hasattr(table, "schema"):
-            known = [name for name in names if name == column or name in READ_COLUMNS]
+            known = [name for name in names if name == column or name in READ_COLUMNS or name.startswith(_ANSWERS)]
             types = {name: _feature_of(table.schema.field(name).type) for name in known}
             return cls({**dict.fromkeys(names), **types}, column, parts)
         alone = [name for name in names if name == column or name in _BY_NAME]
@@ -98,7 +104,7 @@ class RowReader:
     @property
     def prefix(self) -> str:
         """What the names of the feature columns start with."""
-        return f"{self.columns[0]}_" if self._schema.is_pair else ""
+        return f"{self._read[0]}_" if self._schema.is_pair else ""
 
     @property
     def unread(self) -> dict[str, int]:
@@ -109,10 +115,10 @@ class RowReader:
         """Sentences on what is not read, as far as it is known by now."""
         sentences = []
         if self.repeated:
-            sentences.append(f"reading {list(self.columns)}; {self.repeated} hold nothing else")
+            sentences.append(f"reading {list(self._read)}; {self.repeated} hold nothing else")
         if self.left_out:
             sentences.append(
-                f"reading {list(self.columns)}; columns {self.left_out} are not read: name what to read with "
+                f"reading {list(self._read)}; columns {self.left_out} are not read: name what to read with "
                 f"column=..., a name, a list, or a template such as '{{question}}\\n{{answer}}'"
             )
         if self.unread:
@@ -132,16 +138,13 @@ class RowReader:
         Raises:
             RowError: a row cannot be read, and `refused` is not given.
         """
-        compared = [name for name in self._compared if name in _names(batch)]
-        columns = {name: cells_of(batch[name]) for name in (*self.columns, *compared)}
+        columns = {name: cells_of(batch[name]) for name in self.columns}
         rows: list[Row] = []
         for index, values in enumerate(zip(*columns.values(), strict=True)):
             cells = dict(zip(columns, values, strict=True))
             try:
                 row = self._schema.read(cells, index, self._messages)
-                if compared:
-                    row = self._richest(row, cells, index)
-                rows.append(row)
+                rows.append(self._richest(row, cells, index) if self._beside else row)
             except RowError as error:
                 if refused is None:
                     raise
@@ -152,10 +155,8 @@ class RowReader:
     def _richest(self, row: Row, cells: Mapping[str, Any], index: int) -> Row:
         """The row, once the other columns that could be meant are found to hold nothing else."""
         for schema in self._beside:
-            if not all(name in cells for name in schema.columns):
-                continue
             other = schema.read(cells, index, Messages(self._messages.parts))
-            held, also = own_texts(row), own_texts(other)
+            held, also = _paragraphs(row), _paragraphs(other)
             if _within(also, held) or _within(held, also):
                 # A text that holds a chat is that chat in some template; of two texts the longer one has more.
                 if not self.has_parts and len("".join(also)) > len("".join(held)):
@@ -176,8 +177,12 @@ class RowReader:
         Raises:
             DatasetError: the schema has no place for the row.
         """
-        types = {name: self._features.get(name) for name in self.columns}
-        return {name: cell for name, cell in self._schema.write(row, types).items() if name in types}
+        types = {name: self._features.get(name) for name in self._read}
+        cells = {name: cell for name, cell in self._schema.write(row, types).items() if name in types}
+        for name, cell in cells.items():
+            if isinstance(cell, str) and not is_text(types[name]):
+                raise DatasetError(f"column {name!r} holds {types[name]}, in which the text of a row has no place")
+        return cells
 
 
 def row_texts(dataset: datasets.Dataset, column: ColumnChoice = None) -> list[str]:
@@ -293,7 +298,12 @@ def _names(batch: Any) -> Sequence[str]:
     return batch.column_names if hasattr(batch, "column_names") else list(batch)
 
 
+def _paragraphs(row: Row) -> list[str]:
+    """The paragraphs of a row, which a template may have parted: what joins them is not the row's own."""
+    return [paragraph for text in own_texts(row) for paragraph in text.split("\n\n")]
+
+
 def _within(parts: Sequence[str], others: Sequence[str]) -> bool:
     """Whether each text of some is part of one of others, however they are spaced."""
-    held = [" ".join(other.split()) for other in others]
-    return all(any(" ".join(part.split()) in other for other in held) for part in parts)
+    held = " ".join(" ".join(others).split())
+    return all(" ".join(part.split()) in held for part in parts)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fac_datasets.errors import DatasetError, RowError
+from fac_datasets.rows.choices import choices_in, choices_of, listed, right_choice, unlisted
 from fac_datasets.rows.messages import Messages
 from fac_datasets.rows.row import Answer, Chat, Row, TextParts, own_texts
 from fac_datasets.rows.writing import is_text, messages_in, transcript_of
@@ -53,7 +53,7 @@ def text(column: str) -> Schema:
         return _text(cells, column, index)
 
     def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
-        return {column: "\n\n".join(own_texts(row))}
+        return {column: _one_text(row, column)}
 
     return Schema(column, (column,), (), "the text", False, read, write)
 
@@ -72,7 +72,7 @@ def text_parts(*columns: str, optional: Sequence[str] = (), template: Sequence[s
 
     def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(row, TextParts):
-            return {columns[0]: "\n\n".join(own_texts(row))}
+            return {columns[0]: _one_text(row, columns[0])}
         return dict(zip(row.names, row.texts, strict=True))
 
     name = ", ".join(columns)
@@ -95,7 +95,7 @@ def dialogue(ask: str, answer: str, *, context: str | None = None, system: str |
         if cells[ask] is None and cells[answer] is None:
             return None
         chat = _turn("system", cells.get(system or ""), system or "", index, messages)
-        before, beside = cells[ask], cells.get(context or "")
+        before, beside = cells[ask], _text(cells, context, index) if context and context in cells else None
         if beside and isinstance(before, str):
             before = f"{before}\n\n{beside}" if before else beside
         chat += _turn("user", before, ask, index, messages)
@@ -129,6 +129,10 @@ def chat(column: str, *, by_turns: bool = True) -> Schema:
     return Schema(column, (column,), (), "the chat", True, read, write)
 
 
+_PROMPTS = ("prompt", "question", "instruction", "input")
+"""What the prompt of a preference is called; the first of them that holds something is read."""
+
+
 def preference(side: str) -> Schema:
     """One side of a preference, behind its prompt: texts, lists of messages, or transcripts."""
 
@@ -136,26 +140,35 @@ def preference(side: str) -> Schema:
         answer = cells[side]
         if answer is None:
             return None
-        prompt = cells.get("prompt")
-        asked = messages.chat(prompt, index) if prompt else Chat()
-        answered = messages.chat(answer, index)
+        prompt = next((cells[name] for name in _PROMPTS if cells.get(name)), None)
+        asked = messages.chat(prompt, index, by_turns=False) if prompt else Chat()
+        if asked and asked[-1]["role"] == "assistant" and not asked[-1]["content"].strip():
+            # A transcript that ends where the answer begins.
+            asked.pop()
+        before = dict(messages.unread)
+        answered = messages.chat(answer, index, by_turns=False) or Chat([{"role": "assistant", "content": ""}])
+        messages.require_some(before, answered[-1:], index)
         if isinstance(answer, str) and asked and len(answered) == 1:
             answered[0]["role"] = "assistant"
         # Many sets repeat the prompt at the start of each side.
-        if [m["content"].strip() for m in answered[: len(asked)]] == [m["content"].strip() for m in asked]:
+        if len(answered) > len(asked) and _spoken(asked) == _spoken(answered)[: len(_spoken(asked))]:
             asked = Chat()
-        return Answer([*asked, *answered])
+        system = _turn("system", cells.get("system"), "system", index, messages)
+        return Answer([*(system if answered[0]["role"] != "system" else []), *asked, *answered])
 
     def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
-        messages = _as_chat(row)
-        before = messages[:-1] if "prompt" in types else []
-        cells = {"prompt": before, side: messages[len(before) :]}
-        return {
-            name: _side(types.get(name), held, name) for name, held in cells.items() if name == side or name in types
-        }
+        messages = list(_as_chat(row))
+        cells: dict[str, Any] = {}
+        if "system" in types and messages[0]["role"] == "system":
+            cells["system"] = messages.pop(0)["content"]
+        prompt = next((name for name in _PROMPTS if name in types), None)
+        before = messages[:-1] if prompt else []
+        if prompt:
+            cells[prompt] = _side(types.get(prompt), before, prompt)
+        return {**cells, side: _side(types.get(side), messages[len(before) :], side)}
 
-    shows = f"the chat of `prompt` and `{side}`, of which the last message is the row's own"
-    return Schema(side, (side,), ("prompt",), shows, True, read, write, is_pair=True)
+    shows = f"the chat of `system`, the prompt and `{side}`, of which the last message is the row's own"
+    return Schema(side, (side,), (*_PROMPTS, "system"), shows, True, read, write, is_pair=True)
 
 
 def multiple_choice(choices: str, answer: str) -> Schema:
@@ -165,18 +178,22 @@ def multiple_choice(choices: str, answer: str) -> Schema:
         question, held = _text(cells, "question", index), cells[choices]
         if question is None and held is None:
             return None
-        letters, texts = _choices(held, choices, index)
-        listed = "\n".join(f"{letter}. {choice}" for letter, choice in zip(letters, texts, strict=True))
-        right = _right_choice(cells[answer], letters, texts, answer, index)
-        asked = [{"role": "user", "content": "\n\n".join(filter(None, (question, listed)))}]
+        letters, texts = choices_of(held, choices, index)
+        right = right_choice(cells[answer], letters, texts, answer, index)
+        asked = [{"role": "user", "content": "\n\n".join(filter(None, (question, listed(letters, texts))))}]
         return Chat([*asked, *([{"role": "assistant", "content": right}] if right else [])])
 
     def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
-        messages = _as_chat(row)
-        question, *listed = re.split(r"(?:\A|\n)[A-Z0-9]+\. ", messages[0]["content"])
-        right = messages[1]["content"] if len(messages) > 1 else None
-        number = listed.index(right) if right in listed else None
-        return {"question": question.removesuffix("\n"), choices: listed, answer: number}
+        columns = {"user": "question", "assistant": answer}
+        found = {name: message["content"] for message, name in _one_of_each(_as_chat(row), columns)}
+        question, letters, texts = unlisted(found.get("question", ""))
+        right = found.get(answer)
+        if right is not None and right not in texts:
+            raise DatasetError(f"the answer is none of the {len(texts)} choices, so that {answer!r} cannot name it")
+        number = None if right is None else texts.index(right)
+        by_letter = types.get(answer) is not None and is_text(types[answer])
+        named = letters[number] if by_letter and number is not None else number
+        return {"question": question, choices: choices_in(types.get(choices), letters, texts), answer: named}
 
     shows = f"user `question` and the lettered `{choices}`, assistant the choice that `{answer}` names"
     return Schema(f"question, {choices}, {answer}", ("question", choices, answer), (), shows, True, read, write)
@@ -192,14 +209,16 @@ def tool_calls(ask: str, calls: str) -> Schema:
         if isinstance(answers, str):
             try:
                 answers = json.loads(answers)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise RowError(index, f"holds no JSON in column {calls!r}: {error}") from None
         answered = {"role": "assistant", "content": None, "tool_calls": answers}
         return messages.chat([{"role": "user", "content": query or ""}, *([answered] if answers else [])], index)
 
     def write(row: Row, types: Mapping[str, Any]) -> dict[str, Any]:
-        asked, *answered = _as_chat(row)
-        return {ask: asked["content"], calls: json.dumps(answered[0].get("tool_calls", []) if answered else [])}
+        found = {name: message for message, name in _one_of_each(_as_chat(row), {"user": ask, "assistant": calls})}
+        made = found[calls].get("tool_calls") or _calls_in(found[calls]["content"]) if calls in found else []
+        query = found[ask]["content"] if ask in found else ""
+        return {ask: query, calls: json.dumps(made, ensure_ascii=False) if is_text(types.get(calls)) else made}
 
     shows = f"user `{ask}`, assistant the calls of tools in `{calls}`, which `parts=` reads"
     return Schema(f"{ask}, {calls}, tools", (ask, calls, "tools"), (), shows, True, read, write)
@@ -213,7 +232,7 @@ def completions(ask: str, answers: str, key: str) -> Schema:
         if task is None and held is None:
             return None
         parts: dict[str, str | None] = {ask: task}
-        held = _transposed(held) if isinstance(held, Mapping) else held
+        held = _transposed(held, answers, index) if isinstance(held, Mapping) else held
         for number, answer in enumerate(held or ()):
             found = answer.get(key) if isinstance(answer, Mapping) else answer
             if not isinstance(found, str | None):
@@ -274,7 +293,7 @@ def _text(cells: Cells, name: str, index: int) -> str | None:
 def _turn(role: str, held: Any, name: str, index: int, messages: Messages) -> list[dict[str, Any]]:
     """The messages of one side of a dialogue, none where it is empty."""
     if isinstance(held, list | tuple | Mapping):
-        return messages.chat(held, index)
+        return messages.chat(held, index, by_turns=False)
     content = _text({name: held}, name, index)
     return [{"role": role, "content": content}] if content else []
 
@@ -295,48 +314,48 @@ def _side(feature: Any, messages: Sequence[dict[str, Any]], name: str) -> Any:
     """One side of a preference: a single message as its text, several as a transcript where the column holds texts."""
     if not is_text(feature):
         return messages_in(feature, messages, name)
-    return messages[0]["content"] if len(messages) == 1 else transcript_of(messages)
+    return messages[0]["content"] if len(messages) == 1 else transcript_of(messages, name)
 
 
 def _as_chat(row: Row) -> Chat:
     """A row as messages; a text is what a user says."""
     if row is None or isinstance(row, str | TextParts):
         return Chat([{"role": "user", "content": row.whole if isinstance(row, TextParts) else row or ""}])
-    return Chat(dict(message) for message in row)
+    return Chat(dict(message) for message in row) or Chat([{"role": "user", "content": ""}])
 
 
-def _choices(held: Any, column: str, index: int) -> tuple[list[str], list[str]]:
-    """Letters and texts of the choices."""
-    if isinstance(held, Mapping) and isinstance(held.get("text"), list | tuple):
-        texts = [str(choice) for choice in held["text"]]
-        labels = held.get("label")
-        return [str(label) for label in labels] if labels else _letters(texts), texts
-    if isinstance(held, Mapping):
-        present = {str(letter): str(choice) for letter, choice in held.items() if choice is not None}
-        return list(present), list(present.values())
-    if isinstance(held, list | tuple) and all(isinstance(choice, str | int | float) for choice in held):
-        texts = [str(choice) for choice in held]
-        return _letters(texts), texts
-    raise RowError(index, f"holds {type(held).__name__} in column {column!r}; expected a list of texts")
+def _one_text(row: Row, column: str) -> str:
+    """A row that is one text, as a cell of a column of texts."""
+    if isinstance(row, TextParts):
+        return row.whole
+    texts = own_texts(row)
+    if len(texts) > 1:
+        raise DatasetError(f"column {column!r} holds texts, in which a chat of {len(texts)} messages has no place")
+    return "".join(texts)
 
 
-def _letters(texts: Sequence[str]) -> list[str]:
-    return [chr(ord("A") + number) if number < 26 else str(number) for number in range(len(texts))]
+def _spoken(chat: Chat) -> list[str]:
+    """What is said in a chat, but for what the system says."""
+    return [message["content"].strip() for message in chat if message["role"] != "system"]
 
 
-def _right_choice(held: Any, letters: Sequence[str], texts: Sequence[str], column: str, index: int) -> str | None:
-    """The text of the choice that a number, letter or text names; None where the answer is withheld."""
-    if held is None or held == "" or (isinstance(held, int) and held < 0):
-        return None
-    if isinstance(held, str) and held in letters:
-        return texts[letters.index(held)]
-    if isinstance(held, int) and held < len(texts):
-        return texts[held]
-    if isinstance(held, str) and held in texts:
-        return held
-    raise RowError(index, f"names {held!r} in column {column!r}, which is none of its {len(texts)} choices")
+def _calls_in(content: str) -> list[Any]:
+    """The calls of tools that a text is the JSON of.
+
+    Raises:
+        DatasetError: it is of none.
+    """
+    try:
+        calls = json.loads(content) if content else []
+    except (ValueError, RecursionError):
+        calls = None
+    if not isinstance(calls, list):
+        raise DatasetError("the answer is no list of calls of tools, for which the column is")
+    return calls
 
 
-def _transposed(lists: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+def _transposed(lists: Mapping[str, Sequence[Any]], column: str, index: int) -> list[dict[str, Any]]:
     """Lists by key as a list of mappings."""
+    if len({len(values) for values in lists.values()}) > 1:
+        raise RowError(index, f"holds lists of different lengths in column {column!r}")
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]

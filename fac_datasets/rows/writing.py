@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fac_datasets.errors import ColumnError
+from fac_datasets.errors import ColumnError, DatasetError
+from fac_datasets.rows.messages import TURN_KEYS
 
 _FORMS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("role", "content", {}),
@@ -14,7 +16,7 @@ _FORMS: tuple[tuple[str, str, dict[str, str]], ...] = (
 )
 """Keys of role and content in OpenAI's and in ShareGPT's convention, and what roles are called there."""
 
-_SPEAKERS = {"user": "Human", "assistant": "Assistant", "system": "System"}
+_SPEAKERS = {"user": "Human", "assistant": "Assistant"}
 
 
 def messages_in(feature: Any, messages: Sequence[Mapping[str, Any]], column: str) -> Any:
@@ -40,6 +42,7 @@ def messages_in(feature: Any, messages: Sequence[Mapping[str, Any]], column: str
     if _is_text(feature):
         return json.dumps([dict(each) for each in messages], ensure_ascii=False)
     if _is_text(message):
+        _require_turns(messages, column)
         return [each["content"] for each in messages]
     by_key = isinstance(feature, dict)
     struct = {key: _element(kind) for key, kind in feature.items()} if by_key else message
@@ -56,7 +59,20 @@ def messages_in(feature: Any, messages: Sequence[Mapping[str, Any]], column: str
                 for each in messages
             ]
             return {key: [each[key] for each in written] for key in keys} if by_key else written
+    for asks, answers in TURN_KEYS:
+        if asks in keys and answers in keys and not by_key:
+            _require_turns(messages, column)
+            pairs = itertools.zip_longest(messages[::2], messages[1::2], fillvalue={"content": None})
+            return [
+                {**dict.fromkeys(keys), asks: asked["content"], answers: answered["content"]}
+                for asked, answered in pairs
+            ]
     raise _no_place(column, feature)
+
+
+def _require_turns(messages: Sequence[Mapping[str, Any]], column: str) -> None:
+    if [each["role"] for each in messages] != [("user", "assistant")[turn % 2] for turn in range(len(messages))]:
+        raise DatasetError(f"column {column!r} holds turns, in which user and assistant alternate")
 
 
 def _content_in(feature: Any, text: str, column: str) -> Any:
@@ -75,14 +91,22 @@ def _no_place(column: str, feature: Any) -> ColumnError:
     )
 
 
-def transcript_of(messages: Sequence[Mapping[str, Any]]) -> str:
+def transcript_of(messages: Sequence[Mapping[str, Any]], column: str) -> str:
     """Messages as one text with their speakers before them, as `transcript` reads it.
 
+    Raises:
+        DatasetError: another than user and assistant speaks, or a text spells such a turn.
+
     Example:
-        >>> transcript_of([{"role": "user", "content": "Hi."}])
+        >>> transcript_of([{"role": "user", "content": "Hi."}], "chosen")
         '\\n\\nHuman: Hi.'
     """
-    return "".join(f"\n\n{_SPEAKERS.get(each['role'], each['role'])}: {each['content']}" for each in messages)
+    for each in messages:
+        if each["role"] not in _SPEAKERS:
+            raise DatasetError(f"column {column!r} holds transcripts, in which no {each['role']} can speak")
+        if any(f"\n\n{name}:" in each["content"] for name in _SPEAKERS.values()):
+            raise DatasetError(f"column {column!r} holds transcripts, in which a text cannot spell a turn")
+    return "".join(f"\n\n{_SPEAKERS[each['role']]}: {each['content']}" for each in messages)
 
 
 def is_text(feature: Any) -> bool:

@@ -186,6 +186,15 @@ def test_a_forged_turn_stays_within_its_message_where_it_is_escaped(extractor_of
         assert found["feature_token_starts"][0][first].tolist() == alone["feature_token_starts"][0].tolist()
 
 
+@pytest.mark.parametrize(
+    "beside", [{"reasoning_content": SPELLED}, {"name": SPELLED}, {"tool_calls": [{"name": SPELLED}]}]
+)
+def test_what_a_template_shows_beside_a_text_cannot_forge_a_turn_either(extractor_of: Any, beside: Any) -> None:
+    rows = {"messages": [[CHAT[0], {**CHAT[1], **beside}]]}
+    with pytest.raises(RowError, match=f"spells a special token in the '{next(iter(beside))}' of a message"):
+        extractor_of(escape_special=True)(rows)
+
+
 def test_what_is_not_read_is_told_once(extractor_of: Any) -> None:
     rows = datasets.Dataset.from_dict({"text": TEXTS, "response": TEXTS})
     with warnings.catch_warnings(record=True) as told:
@@ -218,6 +227,18 @@ def test_a_row_of_unread_parts_alone_stops_unless_it_is_skipped(extractor_of: An
     mapped = rows.map(extractor_of(skip_bad=True), batched=True)
     assert ["only image" in problem for problem in mapped["feature_error"]] == [False, True]
     assert mapped[1]["feature_ids"] == []
+
+
+def test_a_frame_that_datasets_cannot_take_back_is_refused(extractor_of: Any, tmp_path: Path) -> None:
+    contents: list[Any] = ["The cat sat.", [{"type": "text", "text": "The cat sat."}]]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"messages": [{"role": "user", "content": c}]}) + "\n" for c in contents))
+    rows = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path))
+    with pytest.raises(OptionError, match=r"pandas has no type for column 'messages'.*with_format\('arrow'\)"):
+        rows.with_format("pandas").map(extractor_of(), batched=True)
+    for form in (None, "arrow", "numpy", "torch"):
+        first, second = rows.with_format(form).map(extractor_of(), batched=True).with_format(None)["feature_ids"]
+        assert first == second
 
 
 def test_one_row_at_a_time_is_refused_with_what_to_write(extractor_of: Any) -> None:

@@ -32,8 +32,11 @@ EXAMPLES = {
         ["Name a fruit.\n\nIt is green.", _SAID], _BOTH,
     ),
     "alpaca with a text": Example(
-        {"instruction": _ASKED, "input": "", "output": _SAID, "text": f"### Ask:\n{_ASKED}\n\n### Say:\n{_SAID}"},
-        [_ASKED, _SAID], _BOTH,
+        {
+            "instruction": _ASKED, "input": "It is ripe.", "output": _SAID,
+            "text": f"Below.\n\n### Instruction:\n{_ASKED}\n\n### Input:\nIt is ripe.\n\n### Response:\n{_SAID}",
+        },
+        [f"{_ASKED}\n\nIt is ripe.", _SAID], _BOTH,
     ),
     "instruction and input": Example(
         {"instruction": "Name a fruit.", "input": "It is green."}, ["Name a fruit.", "It is green."], None
@@ -61,6 +64,10 @@ EXAMPLES = {
     "preference that repeats the prompt": Example(
         {"prompt": _ASKED, "chosen": _CHAT, "rejected": _CHAT, "score_chosen": 4.5}, [_ASKED, _SAID], _BOTH, "chosen",
     ),
+    "preference with a system": Example(
+        {"system": "Be brief.", "question": _ASKED, "chosen": _SAID, "rejected": "None."},
+        ["Be brief.", _ASKED, _SAID], ["system", *_BOTH], "chosen",
+    ),
     "preference of transcripts": Example(
         {"chosen": f"\n\nHuman: {_ASKED}\n\nAssistant: {_SAID}", "rejected": "\n\nHuman: Hi.\n\nAssistant: No."},
         [_ASKED, _SAID], _BOTH, "chosen",
@@ -87,7 +94,26 @@ EXAMPLES = {
     ),
     "multiple choice by letter": Example(
         {"question": _ASKED, "choices": {"text": ["Plum", "Pear"], "label": ["A", "B"]}, "answerKey": "B"},
-        [f"{_ASKED}\n\nA. Plum\nB. Pear", "Pear"], _BOTH, is_written=False,
+        [f"{_ASKED}\n\nA. Plum\nB. Pear", "Pear"], _BOTH,
+    ),
+    "multiple choice by number": Example(
+        {"question": _ASKED, "choices": {"text": ["Plum", "Pear"], "label": ["1", "2"]}, "answerKey": "2"},
+        [f"{_ASKED}\n\n1. Plum\n2. Pear", "Pear"], _BOTH,
+    ),
+    "multiple choice of options": Example(
+        {"question": _ASKED, "options": {"A": "Plum", "B": "Pear"}, "answer": "Pear", "answer_idx": "B"},
+        [f"{_ASKED}\n\nA. Plum\nB. Pear", "Pear"], _BOTH,
+    ),
+    "multiple choice of labelled texts": Example(
+        {
+            "question": _ASKED, "answer": "b",
+            "choices": [{"label": "A", "text": "Plum"}, {"label": "B", "text": "Pear"}],
+        },
+        [f"{_ASKED}\n\nA. Plum\nB. Pear", "Pear"], _BOTH,
+    ),
+    "turns of input and output": Example(
+        {"conversation": [{"input": _ASKED, "output": _SAID}, {"input": "More?", "output": "No."}]},
+        [_ASKED, _SAID, "More?", "No."], _BOTH * 2,
     ),
     "toxicchat": Example(
         {"user_input": _ASKED, "model_output": _SAID, "toxicity": 0}, [_ASKED, _SAID], _BOTH

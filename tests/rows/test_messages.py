@@ -85,6 +85,13 @@ def test_a_transcript_needs_a_human() -> None:
     assert [turn["content"] for turn in turns] == ["One\n\ntwo.", "Three.", "Four."]
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"role": "user"}', '[{"from": "Rome", "to": "Bonn"}]', "[1, 2]", "[]"]
+)
+def test_a_text_that_looks_like_json_stays_a_text(text: str) -> None:
+    assert Messages().chat(text, 0) == [{"role": "user", "content": text}]
+
+
 def test_a_number_in_place_of_a_text_stands_for_its_digits() -> None:
     assert Messages().message({"role": "user", "content": 42}, 0)["content"] == "42"
 

@@ -124,6 +124,11 @@ def test_different_texts_in_columns_that_could_be_meant_are_an_error() -> None:
         reader.read({"text": ["a b", "a b"], "prompt": ["b", "c"]}, refused=[])
 
 
+def test_rows_as_texts_are_compared_too() -> None:
+    with pytest.raises(ColumnError, match="several columns could be meant"):
+        row_texts(datasets.Dataset.from_dict({"text": ["A."], "prompt": ["B."]}))
+
+
 def test_of_two_texts_the_one_that_holds_the_other_is_read() -> None:
     reader = RowReader(["text", "prompt"])
     assert reader.read({"text": ["a b", "a"], "prompt": ["b", "a c"]}) == ["a b", "a c"]
@@ -134,6 +139,10 @@ def test_columns_of_known_schemas_that_are_not_read_are_named() -> None:
     assert RowReader(["text", "response", "id"]).left_out == ["response"]
     assert RowReader(["text", "response", "id"], "text").left_out == []
     assert RowReader(["prompt", "response"]).left_out == []
+    assert RowReader(["prompt", "response_0", "response_1", "is_response_0_safe"]).left_out == [
+        "response_0",
+        "response_1",
+    ]
     labelled = {"text": datasets.Value("string"), "answer": datasets.Value("int64")}
     assert RowReader(labelled).left_out == []
 

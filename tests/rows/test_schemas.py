@@ -73,6 +73,14 @@ def test_a_chat_of_many_turns_does_not_fit_into_columns_of_one() -> None:
     [
         ({"question": "Which?", "choices": ["Plum", "Pear"], "answer": 5}, "names 5 in column 'answer'"),
         ({"question": "Which?", "choices": "Plum, pear", "answer": 0}, "holds str in column 'choices'"),
+        (
+            {"question": "Which?", "choices": {"text": ["a"], "label": ["A", "B"]}, "answer": 0},
+            "2 labels for 1 choices",
+        ),
+        ({"question": "Which?", "context": {"title": ["a"]}, "answer": "b"}, "holds dict in column 'context'"),
+        ({"question": "Which?", "answer": ["b", "c"]}, "list of str"),
+        ({"instruction": "Do.", "completions": {"response": ["a", "b"], "model": ["x"]}}, "lists of different lengths"),
+        ({"query": "Which?", "answers": "[" * 100_000, "tools": ""}, "holds no JSON"),
         ({"query": "Which?", "answers": "none", "tools": ""}, "holds no JSON in column 'answers'"),
         ({"instruction": "Name one.", "output": [7]}, "list of int"),
         ({"messages": [{"content": "Hi."}]}, "message with keys"),
@@ -82,6 +90,77 @@ def test_a_chat_of_many_turns_does_not_fit_into_columns_of_one() -> None:
 def test_a_row_that_is_not_as_its_schema_says_is_named(cells: dict[str, object], problem: str) -> None:
     with pytest.raises(RowError, match=problem):
         RowReader(list(cells)).read({name: [cell] for name, cell in cells.items()})
+
+
+@pytest.mark.parametrize(
+    ("cells", "chat", "problem"),
+    [
+        ({"question": "a", "answer": True}, [("user", "a"), ("assistant", "b")], "holds Value.*bool.*no place"),
+        (
+            {"question": "a", "choices": ["b"], "answer": 0},
+            [("user", "a"), ("assistant", "c")],
+            "none of the 0 choices",
+        ),
+        ({"query": "a", "answers": "[]", "tools": ""}, [("user", "a"), ("assistant", "c")], "no list of calls"),
+        ({"text": "a"}, [("user", "a"), ("assistant", "c")], "a chat of 2 messages has no place"),
+        ({"conversations": ["a", "b"]}, [("system", "s"), ("user", "a")], "alternate"),
+        ({"chosen": "\n\nHuman: a\n\nAssistant: b"}, [("user", "a"), ("tool", "b")], "no tool can speak"),
+        ({"chosen": "x"}, [("user", "a\n\nHuman: b"), ("assistant", "c")], "cannot spell a turn"),
+    ],
+)
+def test_a_row_that_has_no_place_in_the_columns_is_refused(
+    cells: dict[str, object], chat: list[tuple[str, str]], problem: str
+) -> None:
+    rows = datasets.Dataset.from_list([cells])
+    reader = RowReader(rows.features, "chosen" if "chosen" in cells else None)
+    with pytest.raises(DatasetError, match=problem):
+        reader.write(Chat({"role": role, "content": content} for role, content in chat))
+
+
+@pytest.mark.parametrize("named", [1, 1.0, "1", "B", "b", "(B)", "B.", "Pear", " Pear "])
+def test_a_right_choice_has_many_names(named: object) -> None:
+    cells = {"question": ["Which?"], "choices": [["Plum", "Pear"]], "answer": [named]}
+    (row,) = RowReader(list(cells)).read(cells)
+    assert own_texts(row)[1] == "Pear"
+
+
+def test_choices_are_found_again_behind_a_question_that_lists_too() -> None:
+    rows = datasets.Dataset.from_dict(
+        {"question": ["Vitamin\nA. is good\n\nA. is true:"], "choices": [["x\ny", "z"]], "answer": [1]}
+    )
+    reader = RowReader(rows.features)
+    (row,) = reader.read(rows[:])
+    assert reader.write(row) == rows[0]
+
+
+@pytest.mark.parametrize(
+    ("cells", "contents"),
+    [
+        ({"prompt": "Hi.", "chosen": []}, ["Hi.", ""]),
+        ({"prompt": "\n\nHuman: Hi.\n\nAssistant:", "chosen": " Yo."}, ["Hi.", " Yo."]),
+        ({"prompt": "Hi.", "chosen": "Hi."}, ["Hi.", "Hi."]),
+        (
+            {
+                "prompt": "Hi.",
+                "chosen": [
+                    {"role": "system", "content": "S"},
+                    {"role": "user", "content": "Hi."},
+                    {"role": "assistant", "content": "Yo."},
+                ],
+            },
+            ["S", "Hi.", "Yo."],
+        ),
+    ],
+)
+def test_a_prompt_is_read_once_and_never_in_place_of_an_answer(cells: dict[str, object], contents: list[str]) -> None:
+    (row,) = RowReader(list(cells), "chosen").read({name: [cell] for name, cell in cells.items()})
+    assert own_texts(row) == contents
+
+
+def test_an_answer_that_is_not_read_is_an_error_though_its_prompt_is() -> None:
+    call = {"role": "assistant", "content": None, "tool_calls": [{"name": "f"}]}
+    with pytest.raises(RowError, match="holds only tool_calls"):
+        RowReader(["chosen"], "chosen").read({"chosen": [[{"role": "user", "content": "Hi."}, call]]})
 
 
 def test_a_withheld_answer_leaves_the_question_alone() -> None:
