@@ -1,0 +1,31 @@
+"""The pre-query template alone: the model writes what a user would say (Magpie, arXiv 2406.08464)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fac_datasets.synthesis.methods.base import Draft, Method
+
+if TYPE_CHECKING:
+    from fac_datasets.synthesis.asking import Asker
+    from fac_datasets.synthesis.pursuit import Pursuit
+
+
+class Magpie(Method):
+    """Gives the model its chat template up to where a user's words begin, and takes what it writes there.
+
+    It aims at nothing: what it writes is measured for all features that are missing.
+    """
+
+    name = "magpie"
+    turn = 60
+
+    def cannot(self, pursuit: Pursuit, asker: Asker) -> str:
+        """See `Method.cannot`."""
+        if not asker.generator.can_open_turn:
+            return f"{asker.generator.name} does not take a template alone"
+        return ""
+
+    async def draft(self, pursuit: Pursuit, asker: Asker, seed: int) -> Draft:
+        """See `Method.draft`."""
+        return await asker.write((), seed)

@@ -1,0 +1,60 @@
+"""Decoding with the feature's direction added to the residual stream, as strongly as measurement says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fac_datasets.generation.base import Steering
+from fac_datasets.synthesis.methods.base import Draft, Method
+
+if TYPE_CHECKING:
+    from fac_datasets.synthesis.asking import Asker
+    from fac_datasets.synthesis.pursuit import Pursuit
+
+STRENGTHS = (0.3, 0.5, 0.7)
+"""Of the residual vector's norm, from mild to strong. The first that fires is kept for the feature; stronger ones write
+worse."""
+
+NO_EFFECT = "steering has no effect on what is written"
+"""Of a feature whose activation no strength raised; some features read the stream and do not write."""
+
+
+class Steered(Method):
+    """Adds the feature's decoder direction behind the SAE's layer while decoding; each feature its own strength.
+
+    Strengths are tried from the mildest. What is written is measured without steering, like all else.
+    """
+
+    name = "steered"
+    turn = 50
+
+    def cannot(self, pursuit: Pursuit, asker: Asker) -> str:
+        """See `Method.cannot`."""
+        if not asker.can_steer:
+            return f"{asker.generator.name} does not run the SAE's own backbone"
+        return NO_EFFECT if has_no_effect(pursuit) else ""
+
+    async def draft(self, pursuit: Pursuit, asker: Asker, seed: int) -> Draft:
+        """See `Method.draft`."""
+        direction = asker.extractor.sae.decoder[pursuit.feature].detach().cpu().numpy().astype(np.float32)
+        layer = asker.extractor.feature_space.layer
+        steering = Steering(layer, direction / np.linalg.norm(direction), next_strength(pursuit))
+        return await asker.write(asker.prompt(pursuit), seed, steering=steering)
+
+
+def next_strength(pursuit: Pursuit) -> float:
+    """The strength of the next try: the one that fired before, or the next one up, and then the strongest again."""
+    steered = [one for one in pursuit.tries if one.strength]
+    fired = [one.strength for one in steered if one.activation > pursuit.threshold]
+    if fired:
+        return min(fired)
+    return STRENGTHS[min(len(steered), len(STRENGTHS) - 1)]
+
+
+def has_no_effect(pursuit: Pursuit) -> bool:
+    """Whether every strength was tried and none raised the activation above what unsteered tries have."""
+    steered = [one.activation for one in pursuit.tries if one.strength]
+    unsteered = [one.activation for one in pursuit.tries if not one.strength]
+    return len(steered) >= len(STRENGTHS) and max(steered) <= max(unsteered, default=0.0)
