@@ -26,9 +26,10 @@ ROLES = {
 NOT_POOLED = ("system", "developer")
 """Roles whose messages are instructions of whoever runs the model, not the row's own text."""
 
-_ROLE_KEYS = ("role", "from")
+ROLE_KEYS = ("role", "from")
 _PLAIN_KEYS = {"role", "content"}
-_CONTENT_KEYS = ("content", "value", "text")
+CONTENT_KEYS = ("content", "value", "text")
+"""Keys of role and content, in the order in which they are looked for."""
 TURN_KEYS = (("input", "output"), ("user", "assistant"), ("human", "assistant"), ("prompt", "response"))
 """Keys of a turn that holds what both say."""
 _REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
@@ -117,14 +118,14 @@ class Messages:
             raise RowError(index, f"is a list of {type(given).__name__}; expected a text or a list of messages")
         # A union of two conventions leaves the keys of the other empty.
         held = {str(key): value for key, value in given.items() if value is not None}
-        role = next((held[key] for key in _ROLE_KEYS if key in held), None)
-        if not isinstance(role, str) or not any(key in given for key in _CONTENT_KEYS):
+        role = next((held[key] for key in ROLE_KEYS if key in held), None)
+        if not isinstance(role, str) or not any(key in given for key in CONTENT_KEYS):
             raise RowError(index, f"has a message with keys {sorted(map(str, given))}; expected `role` and `content`")
-        content = next((held[key] for key in _CONTENT_KEYS if key in held), "")
+        content = next((held[key] for key in CONTENT_KEYS if key in held), "")
         reasoning, texts, calls = self._content(content, index)
         reasoning += [held[key] for key in _REASONING_KEYS if isinstance(held.get(key), str) and held[key]]
         calls += [held[key] for key in _CALL_KEYS if held.get(key)]
-        kept = {key: value for key, value in held.items() if key not in (*_ROLE_KEYS, *_CONTENT_KEYS)}
+        kept = {key: value for key, value in held.items() if key not in (*ROLE_KEYS, *CONTENT_KEYS)}
         pieces = ["".join(texts)]
         if reasoning and self._reads("reasoning", len(reasoning)):
             pieces = [*reasoning, *pieces]
@@ -180,7 +181,7 @@ def _messages(given: Any, index: int, by_turns: bool) -> Iterable[Any]:
         return transcript(given) or [{"role": "user", "content": given}]
     if isinstance(given, Mapping):
         lists = {key: value for key, value in given.items() if _is_list(value)}
-        roles = next((key for key in _ROLE_KEYS if key in lists), None)
+        roles = next((key for key in ROLE_KEYS if key in lists), None)
         if roles is None:
             return [given]
         counts = {len(value) for value in lists.values()}
@@ -209,7 +210,7 @@ def _messages(given: Any, index: int, by_turns: bool) -> Iterable[Any]:
 
 def _sides(turn: Mapping[str, Any]) -> tuple[str, str] | None:
     """The keys under which a turn holds what both say."""
-    if any(key in turn for key in _ROLE_KEYS):
+    if any(key in turn for key in ROLE_KEYS):
         return None
     return next((keys for keys in TURN_KEYS if all(key in turn for key in keys)), None)
 
@@ -245,8 +246,8 @@ def _decoded(text: str) -> Any:
 
 
 def _is_message(held: Mapping[str, Any]) -> bool:
-    has_content = any(key in held for key in (*_CONTENT_KEYS, *_CALL_KEYS))
-    return any(key in held for key in _ROLE_KEYS) and has_content
+    has_content = any(key in held for key in (*CONTENT_KEYS, *_CALL_KEYS))
+    return any(key in held for key in ROLE_KEYS) and has_content
 
 
 def _is_list(value: Any) -> bool:

@@ -40,6 +40,8 @@ class Schema:
     write: Write
     is_pair: bool = False
     """Whether the caller has to say which side is read."""
+    answers: bool = False
+    """Whether what asks and what answers it stand in different columns."""
 
     def columns_of(self, names: Sequence[str]) -> tuple[str, ...]:
         """Those of its columns that a dataset has."""
@@ -114,7 +116,7 @@ def dialogue(ask: str, answer: str, *, context: str | None = None, system: str |
             cells[name] = message["content"]
         return cells
 
-    return Schema(f"{ask}, {answer}", (ask, answer), optional, shows, True, read, write)
+    return Schema(f"{ask}, {answer}", (ask, answer), optional, shows, True, read, write, answers=True)
 
 
 def chat(column: str, *, by_turns: bool = True) -> Schema:
@@ -129,7 +131,7 @@ def chat(column: str, *, by_turns: bool = True) -> Schema:
     return Schema(column, (column,), (), "the chat", True, read, write)
 
 
-_PROMPTS = ("prompt", "question", "instruction", "input")
+PROMPT_COLUMNS = ("prompt", "question", "instruction", "input")
 """What the prompt of a preference is called; the first of them that holds something is read."""
 
 
@@ -140,7 +142,7 @@ def preference(side: str) -> Schema:
         answer = cells[side]
         if answer is None:
             return None
-        prompt = next((cells[name] for name in _PROMPTS if cells.get(name)), None)
+        prompt = next((cells[name] for name in PROMPT_COLUMNS if cells.get(name)), None)
         asked = messages.chat(prompt, index, by_turns=False) if prompt else Chat()
         if asked and asked[-1]["role"] == "assistant" and not asked[-1]["content"].strip():
             # A transcript that ends where the answer begins.
@@ -161,14 +163,14 @@ def preference(side: str) -> Schema:
         cells: dict[str, Any] = {}
         if "system" in types and messages[0]["role"] == "system":
             cells["system"] = messages.pop(0)["content"]
-        prompt = next((name for name in _PROMPTS if name in types), None)
+        prompt = next((name for name in PROMPT_COLUMNS if name in types), None)
         before = messages[:-1] if prompt else []
         if prompt:
             cells[prompt] = _side(types.get(prompt), before, prompt)
         return {**cells, side: _side(types.get(side), messages[len(before) :], side)}
 
     shows = f"the chat of `system`, the prompt and `{side}`, of which the last message is the row's own"
-    return Schema(side, (side,), (*_PROMPTS, "system"), shows, True, read, write, is_pair=True)
+    return Schema(side, (side,), (*PROMPT_COLUMNS, "system"), shows, True, read, write, is_pair=True)
 
 
 def multiple_choice(choices: str, answer: str) -> Schema:
@@ -196,7 +198,9 @@ def multiple_choice(choices: str, answer: str) -> Schema:
         return {"question": question, choices: choices_in(types.get(choices), letters, texts), answer: named}
 
     shows = f"user `question` and the lettered `{choices}`, assistant the choice that `{answer}` names"
-    return Schema(f"question, {choices}, {answer}", ("question", choices, answer), (), shows, True, read, write)
+    return Schema(
+        f"question, {choices}, {answer}", ("question", choices, answer), (), shows, True, read, write, answers=True
+    )
 
 
 def tool_calls(ask: str, calls: str) -> Schema:

@@ -37,7 +37,7 @@ def messages_in(feature: Any, messages: Sequence[Mapping[str, Any]], column: str
         [{'from': 'human', 'value': 'Hi.'}]
     """
     message = _element(feature)
-    if feature is None or _is_json(feature) or _is_json(message):
+    if feature is None or holds_json(feature):
         return [dict(each) for each in messages]
     if _is_text(feature):
         return json.dumps([dict(each) for each in messages], ensure_ascii=False)
@@ -121,6 +121,11 @@ def _element(feature: Any) -> Any:
 
 def _is_text(feature: Any) -> bool:
     return getattr(feature, "dtype", None) in ("string", "large_string", "string_view") and not _is_json(feature)
+
+
+def holds_json(feature: Any) -> bool:
+    """Whether a column of this type of `datasets` holds JSON, or lists of it."""
+    return _is_json(feature) or _is_json(_element(feature))
 
 
 def _is_json(feature: Any) -> bool:

@@ -1,50 +1,294 @@
-"""What a kind of synthetic data is: how a generator is asked, and how its answer becomes a row."""
+"""What a kind of data is: the parts of a sample, how they are shown and found in an answer, and the user's columns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from fac_datasets.errors import DatasetError, RowError
+from fac_datasets.rows.dataset_identity import source_columns
+from fac_datasets.rows.manner import Manner
+from fac_datasets.rows.reader import ColumnChoice, RowReader
+from fac_datasets.rows.row import Row, own_texts
+from fac_datasets.synthesis.answers import bare_answer
+from fac_datasets.synthesis.samples import Rejected, Sample
+from fac_datasets.synthesis.sections import Headers, as_sections, header_of, object_in, sections_in, spells_header
+from fac_datasets.synthesis.sentences import whole_sentences
+
+if TYPE_CHECKING:
+    import datasets
+
+LEARNED_FROM = 1000
+"""First rows of a dataset from which its manner of writing is learned."""
+
+NO_TEXT = "no whole sentence"
+"""The reason for which an answer is rejected that was cut off before its first sentence ended."""
+
+NO_PLACE = "has no place in the columns"
 
 
-@dataclass(frozen=True)
-class DataKind:
-    """One kind of data; another kind is another file in this folder."""
-
-    name: str
-    system: str
-    """System message of every prompt."""
-    ask: str
-    """What is asked for before each example and before the answer."""
-    contrast: str
-    """Put before the examples where a good and a bad one are known; takes `bad`."""
-    read: Callable[[str, bool], str | None]
-    """The row's text in a generated answer, told whether the generator finished it; None where there is none."""
-
-
-EXAMPLE_CHARACTERS = 240
-"""Longer examples are cut to this many characters."""
-
-
-def example_of(text: str, place: int = 0) -> str:
-    """A text as an example in a prompt: whole, or the part around a character where it is long."""
-    text = text.strip()
-    if len(text) <= EXAMPLE_CHARACTERS:
-        return text
-    begin = max(0, place - EXAMPLE_CHARACTERS // 2)
-    begin = text.find(" ", begin) + 1 if begin else 0
-    return text[begin : begin + EXAMPLE_CHARACTERS].rsplit(" ", 1)[0]
-
-
-def few_shot_messages(kind: DataKind, examples: Sequence[str], bad: str | None = None) -> tuple[tuple[str, str], ...]:
-    """A prompt that shows examples as earlier answers, which small models follow better than descriptions.
+class DataKind(ABC):
+    """A kind of data, bound to the columns of a user's dataset; another kind is another file in this folder.
 
     Args:
-        kind: of the data.
-        examples: the best last, next to the answer.
-        bad: an example of what misses the point.
+        rows: the dataset, whose types, order of columns and manner of writing are kept; feature columns are left out.
+        column: what is measured, as `FeatureExtractor` has it.
     """
-    messages = [("system", kind.system)]
-    for example in examples:
-        messages += [("user", kind.ask), ("assistant", example)]
-    last = kind.ask if bad is None else kind.contrast.format(bad=bad)
-    return (*messages, ("user", last))
+
+    name: ClassVar[str]
+    looks_for: ClassVar[str]
+    """Columns by which it is recognised, in words."""
+    turn: ClassVar[int]
+    """Kinds are tried in rising turn, those of more columns first."""
+
+    parts: tuple[str, ...] = ()
+    """Parts that an answer has to hold, in their order."""
+    headers: Headers
+    """Of the parts; see `fac_datasets.synthesis.sections`."""
+    labels: tuple[Any, ...] = ()
+    """Labels that can be asked for, in the seed's type; none where samples have no label."""
+
+    def __init__(self, rows: datasets.Dataset, column: ColumnChoice = None) -> None:
+        import datasets
+
+        own = {*source_columns(rows)}
+        self.features = datasets.Features(
+            {name: _filled_type(kind) for name, kind in rows.features.items() if name in own}
+        )
+        """Columns of the user's dataset, in their order and types; one of nothing but None holds texts."""
+        self.column = column
+        first = rows.select_columns(list(self.features))[:LEARNED_FROM]
+        self._manners = {name: Manner.of(name, kind, first[name]) for name, kind in self.features.items()}
+        self._reader: RowReader | None = None
+
+    @classmethod
+    @abstractmethod
+    def of(
+        cls, rows: datasets.Dataset, *, column: ColumnChoice = None, label_column: str | None = None
+    ) -> DataKind | None:
+        """The kind for a dataset; None where its columns are not of this kind.
+
+        Raises:
+            ColumnError: they are, but cannot be written.
+        """
+
+    @property
+    @abstractmethod
+    def written(self) -> tuple[str, ...]:
+        """Columns that are filled."""
+
+    @abstractmethod
+    def _sample_of(self, cells: Mapping[str, Any]) -> Sample | None:
+        """A row as a sample; None where a part of it is missing."""
+
+    @abstractmethod
+    def _cells(self, sample: Sample) -> dict[str, Any]:
+        """The filled columns of a sample.
+
+        Raises:
+            DatasetError: they have no place for it.
+            ColumnError: the same.
+        """
+
+    @property
+    def left_empty(self) -> tuple[str, ...]:
+        """Columns that nobody can invent, such as ids, scores and sources; they are None."""
+        return tuple(name for name in self.features if name not in self.written)
+
+    @property
+    def in_words(self) -> str:
+        """What is said of the kind before anything is generated."""
+        filled = ", ".join(self.written)
+        empty = f"; left empty: {', '.join(self.left_empty)}" if self.left_empty else ""
+        return f"kind of data: {self.name}, columns {filled}{empty}"
+
+    def sample_of(self, cells: Mapping[str, Any]) -> Sample | None:
+        """A row of the dataset as a sample, for an example in a prompt.
+
+        Args:
+            cells: by column, as a row of a `datasets.Dataset` has them.
+
+        Returns:
+            The sample; None where the row cannot be read, lacks a part, or spells a header of a section, so that an
+            answer like it could not be read.
+        """
+        try:
+            sample = self._sample_of(cells)
+        except RowError:
+            return None
+        texts = {part: text.strip() for part, text in sample.texts.items()} if sample else {}
+        if sample is None or not texts or not all(texts.values()):
+            return None
+        if len(texts) > 1 and any(spells_header(text, self.headers) for text in texts.values()):
+            return None
+        return replace(sample, texts=texts)
+
+    def show(self, sample: Sample, *, as_json: bool = False) -> str:
+        """A sample as an answer: its sections, or its one text; with `as_json` what `json_schema` asks for."""
+
+        if as_json:
+            return json.dumps(dict(sample.texts), ensure_ascii=False)
+        (first, *others) = sample.texts
+        return as_sections(sample.texts, self.headers) if others else sample.texts[first]
+
+    def begin(self, phrase: str) -> str:
+        """The beginning of an answer whose first part begins with a phrase."""
+        parts = self.parts
+        return f"{header_of(parts[0], self.headers)}:\n{phrase}" if len(parts) > 1 else phrase
+
+    def read(self, answer: str, finished: bool, like: Sample | None = None) -> Sample | Rejected:
+        """The sample in an answer.
+
+        Args:
+            answer: of a generator, in sections or as JSON, whatever was put around it.
+            finished: whether the generator ended it itself; else it is cut back to its last whole line or sentence.
+            like: the row that was asked for another of: its label, its system prompt and its parts are the sample's.
+
+        Returns:
+            The sample, which reads back equal from the cells that it becomes; or why there is none.
+        """
+        bare = bare_answer(answer)
+        if isinstance(bare, Rejected):
+            return bare
+        found = self._texts_in(bare, like)
+        if isinstance(found, Rejected):
+            return found
+        texts = dict(found)
+        if not finished:
+            last = next(reversed(texts))
+            texts[last] = whole_sentences(texts[last])
+        empty = next((part for part, text in texts.items() if not text.strip()), None)
+        if empty is not None:
+            return Rejected(NO_TEXT if not finished else f"no {in_words(empty)}")
+        sample = Sample(texts, *((like.label, like.system) if like else ()))
+        return self._valid(sample)
+
+    def cells(self, sample: Sample) -> dict[str, Any]:
+        """A sample as a row of the user's dataset: all columns in their order, those of `left_empty` None."""
+        return dict.fromkeys(self.features) | self._cells(sample)
+
+    def texts(self, sample: Sample) -> list[str]:
+        """The texts of a sample that filters look at, one a part."""
+        return list(sample.texts.values())
+
+    def measured(self, sample: Sample) -> Row:
+        """What the extractor measures of a sample: what is read of its cells in the column that is measured.
+
+        Raises:
+            ColumnError: a side of a preference has to be named with `column=`.
+        """
+        cells = self.cells(sample)
+        return self.reader.read({name: [cells[name]] for name in self.reader.columns})[0]
+
+    @property
+    def reader(self) -> RowReader:
+        """Reads what is measured."""
+        if self._reader is None:
+            self._reader = RowReader(self.features, self.column)
+        return self._reader
+
+    def part_at(self, sample: Sample, message: int = 0) -> str:
+        """The part that one of the texts of what is measured is; empty where it is none, as a system prompt.
+
+        Args:
+            sample: that was measured.
+            message: which of the texts, as `feature_messages` counts; 0 where there is only one.
+        """
+        parts = list(sample.texts.items())
+        found = ""
+        for text in own_texts(self.measured(sample))[: message + 1]:
+            place = next((i for i, (_, held) in enumerate(parts) if held.strip() == text.strip()), None)
+            found = "" if place is None else parts[place][0]
+            parts = parts if place is None else parts[place + 1 :]
+        return found
+
+    def json_schema(self, like: Sample | None = None) -> dict[str, Any]:
+        """The JSON schema of an answer, for servers that take one.
+
+        Args:
+            like: the row that is asked for another of, whose parts the answer has.
+        """
+        parts = list(like.texts) if like else list(self.parts)
+        return {
+            "type": "object",
+            "properties": {part: {"type": "string"} for part in parts},
+            "required": parts,
+            "additionalProperties": False,
+        }
+
+    def opened(self, text: str, finished: bool, like: Sample | None = None) -> Sample | Rejected:
+        """A sample of which only the first part is written yet; where there is no other, `read` says the same."""
+        bare = bare_answer(text)
+        if isinstance(bare, Rejected):
+            return bare
+        whole = bare if finished else whole_sentences(bare)
+        if not whole:
+            return Rejected(NO_TEXT)
+        sample = Sample({self.parts[0]: whole}, *((like.label, like.system) if like else ()))
+        return self._valid(sample) if len(self.parts) == 1 else sample
+
+    def asks(self, sample: Sample) -> tuple[tuple[str, str], ...]:
+        """Messages to which a responder's answer is the response; none where this kind has no responses."""
+        return ()
+
+    def answered(self, sample: Sample, answer: str, finished: bool) -> Sample | Rejected:
+        """A sample with a responder's answer as its response, see `asks`."""
+        raise NotImplementedError(f"samples of the kind {self.name!r} have no response")
+
+    def label_name(self, label: Any) -> str:
+        """What a label is called in a prompt."""
+        return str(label)
+
+    def _texts_in(self, answer: str, like: Sample | None) -> Mapping[str, str] | Rejected:
+        """Texts by part in an answer, as JSON, in sections, or as one text where there is one part."""
+        expected = tuple(like.texts) if like else self.parts
+        held = object_in(answer)
+        if held is not None and {*held} & {*expected}:
+            return self._in_order({part: text for part, text in held.items() if isinstance(text, str)}, expected)
+        sections = sections_in(answer, self.headers)
+        if len(expected) == 1:
+            text = sections[0][1] if len(sections) == 1 and answer.strip().endswith(sections[0][1]) else answer
+            return {expected[0]: text.strip()}
+        if len({part for part, _ in sections}) < len(sections):
+            return Rejected("more parts than asked for")
+        return self._in_order(dict(sections), expected)
+
+    @staticmethod
+    def _in_order(texts: Mapping[str, str], expected: Sequence[str]) -> Mapping[str, str] | Rejected:
+        missing = next((part for part in expected if not texts.get(part, "").strip()), None)
+        if missing is not None:
+            return Rejected(f"no {in_words(missing)}")
+        return {part: texts[part].strip() for part in expected}
+
+    def _valid(self, sample: Sample) -> Sample | Rejected:
+        """The sample, where its cells read back as it is; else why not."""
+        try:
+            again = self.sample_of(self.cells(sample))
+        except (DatasetError, RowError):
+            return Rejected(NO_PLACE)
+        same = again is not None and _stripped(again) == _stripped(sample) and again.label == sample.label
+        return sample if same else Rejected(NO_PLACE)
+
+
+def in_words(part: str) -> str:
+    """The name of a part in words.
+
+    Example:
+        >>> in_words("not_matching"), in_words("prompt_2")
+        ('not matching', 'prompt 2')
+    """
+    return part.replace("_", " ")
+
+
+def _stripped(sample: Sample) -> list[tuple[str, str]]:
+    return [*((part, text.strip()) for part, text in sample.texts.items()), ("system", sample.system.strip())]
+
+
+def _filled_type(kind: Any) -> Any:
+    """A column of nothing but None becomes a column of texts."""
+    from datasets import Value
+
+    return Value("string") if isinstance(kind, Value) and kind.dtype == "null" else kind

@@ -1,27 +1,93 @@
-"""Plain texts."""
+"""Plain texts: a text, a text of several columns, or a chat in which only the user speaks."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from fac_datasets.synthesis.kinds.base import DataKind
+from fac_datasets.errors import ColumnError
+from fac_datasets.rows.reader import ColumnChoice, RowReader
+from fac_datasets.rows.row import Row, TextParts
+from fac_datasets.synthesis.kinds.base import LEARNED_FROM, DataKind
+from fac_datasets.synthesis.samples import Sample
+from fac_datasets.synthesis.turns import USER
 
-_SENTENCE_END = re.compile(r"[.!?…؟][\"')”’]*(?=\s|$)|[。！？][」』”’]*|\n")
-
-
-def _whole_sentences(answer: str, finished: bool) -> str | None:
-    """The answer, up to its last line or sentence end where the token limit cut it off."""
-    text = answer.strip()
-    if not finished:
-        ends = [match.end() for match in _SENTENCE_END.finditer(text)]
-        text = text[: ends[-1]].strip() if ends else ""
-    return text or None
+if TYPE_CHECKING:
+    import datasets
 
 
-TEXT = DataKind(
-    name="text",
-    system="You write short texts like the ones you are shown.",
-    ask="Write one.",
-    contrast="Not like this: {bad}\nWrite one that is closer to the others.",
-    read=_whole_sentences,
-)
+class Text(DataKind):
+    """See the file."""
+
+    name = "text"
+    looks_for = "a text (text, prompt, instruction), several texts named with column=, or messages of a user alone"
+    turn = 50
+
+    def __init__(self, rows: datasets.Dataset, column: ColumnChoice = None) -> None:
+        super().__init__(rows, column)
+        reader = RowReader(self.features, column)
+        self._texts = reader.schema.columns_of(list(self.features))
+        first = rows.select_columns(list(reader.columns))[:LEARNED_FROM]
+        read = [row for row in reader.read(first, []) if row]
+        self._is_chat = bool(read) and all(isinstance(row, list) for row in read)
+        several = not self._is_chat and len(self._texts) > 1
+        self.parts = self._texts if several else ("text",)
+        self.headers = {part: [part if several else "Text"] for part in self.parts}
+
+    @classmethod
+    def of(cls, rows: datasets.Dataset, *, column: ColumnChoice = None, label_column: str | None = None) -> Text | None:
+        """See `DataKind.of`."""
+        if label_column is not None:
+            return None
+        return cls(rows, column) if holds_texts(rows, column) else None
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """See `DataKind.written`."""
+        return self._texts
+
+    def _sample_of(self, cells: Mapping[str, Any]) -> Sample | None:
+        (row,) = self.reader.read({name: [cells[name]] for name in self.reader.columns})
+        if isinstance(row, TextParts):
+            return Sample({part: text for part, text in zip(row.names, row.texts, strict=True) if text.strip()})
+        text = _one_text(row)
+        return None if text is None else Sample({self.parts[0]: text})
+
+    def _cells(self, sample: Sample) -> dict[str, Any]:
+        if self._is_chat:
+            (column,) = self._texts
+            (text,) = sample.texts.values()
+            return {column: self._manners[column].chat([{"role": USER, "content": text}])}
+        if len(self.parts) == 1:
+            return {self._texts[0]: self._manners[self._texts[0]].text(sample.texts[self.parts[0]])}
+        return {part: self._manners[part].text(sample.texts.get(part, "")) for part in self.parts}
+
+
+def holds_texts(rows: datasets.Dataset, column: ColumnChoice) -> bool:
+    """Whether what is read of rows is texts, or what a user alone says."""
+    try:
+        reader = RowReader(rows.features, column)
+    except ColumnError:
+        return False
+    if reader.schema.is_pair:
+        return False
+    found: list[Row] = []
+    for batch in rows.select_columns(list(reader.columns)).with_format("arrow").iter(LEARNED_FROM):
+        found = [row for row in reader.read(batch, []) if row]
+        if found:
+            break
+    if not found:
+        return not reader.has_parts or reader.schema.name in reader.columns
+    if any(isinstance(row, list) for row in found):
+        return len(reader.schema.columns) == 1 and all(_one_text(row) is not None for row in found)
+    names = reader.schema.columns_of(rows.column_names)
+    return all(not isinstance(row, TextParts) or {*row.names} <= {*names} for row in found)
+
+
+def _one_text(row: Row) -> str | None:
+    """The text of a row, or what its one message of a user says; None of any other chat."""
+    if row is None or isinstance(row, str):
+        return row
+    if isinstance(row, TextParts):
+        return row.whole
+    return row[0]["content"] if len(row) == 1 and row[0]["role"] == USER else None

@@ -1,0 +1,115 @@
+"""A/B questions: a question with two or more choices, the answer that shows a behaviour, and one that does not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fac_datasets.errors import RowError
+from fac_datasets.rows.choices import right_choice
+from fac_datasets.rows.reader import ColumnChoice
+from fac_datasets.synthesis.kinds.base import LEARNED_FROM, DataKind
+from fac_datasets.synthesis.kinds.preference import SAME
+from fac_datasets.synthesis.samples import Rejected, Sample
+
+if TYPE_CHECKING:
+    import datasets
+
+QUESTION, MATCHING, NOT_MATCHING = "question", "matching", "not_matching"
+
+COLUMNS = {
+    QUESTION: "question",
+    MATCHING: "answer_matching_behavior",
+    NOT_MATCHING: "answer_not_matching_behavior",
+}
+"""The column of each part."""
+
+_CHOICE = re.compile(r"^([ \t]*)(\(?)([A-Za-z]|\d{1,2})([.):])[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
+_LETTER = re.compile(r"(\(?)([A-Za-z]|\d{1,2})([.)]?)")
+
+
+class ABQuestion(DataKind):
+    """A question; where the seed answers by letters, so do samples, in its blanks and brackets."""
+
+    name = "ab-question"
+    looks_for = ", ".join(COLUMNS.values())
+    turn = 10
+    parts = (QUESTION, MATCHING, NOT_MATCHING)
+
+    def __init__(self, rows: datasets.Dataset, column: ColumnChoice = None) -> None:
+        super().__init__(rows, column)
+        self.headers = {
+            QUESTION: ("Question", "Prompt"),
+            MATCHING: ("Matching answer", "Answer matching behavior", "Answer matching behaviour", "Matching"),
+            NOT_MATCHING: (
+                *("Other answer", "Answer not matching behavior", "Answer not matching behaviour"),
+                *("Not matching answer", "Not matching"),
+            ),
+        }
+        answers = [text.strip() for part in (MATCHING, NOT_MATCHING) for text in self._held(rows, part)]
+        found = [_LETTER.fullmatch(answer) for answer in answers]
+        self._letters = next(iter(found)) if found and all(found) else None
+        """How the seed names a choice; None where its answers are texts."""
+        self._listed = next(filter(None, map(_CHOICE.search, self._held(rows, QUESTION))), None)
+        """How the seed lists one."""
+
+    @classmethod
+    def of(
+        cls, rows: datasets.Dataset, *, column: ColumnChoice = None, label_column: str | None = None
+    ) -> ABQuestion | None:
+        """See `DataKind.of`."""
+        if label_column is not None or not {*COLUMNS.values()} <= {*rows.column_names}:
+            return None
+        return cls(rows, column)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """See `DataKind.written`."""
+        return tuple(COLUMNS.values())
+
+    def _held(self, rows: datasets.Dataset, part: str) -> list[str]:
+        return [text for text in rows[:LEARNED_FROM][COLUMNS[part]] if isinstance(text, str) and text.strip()]
+
+    def _sample_of(self, cells: Mapping[str, Any]) -> Sample | None:
+        texts = {part: cells[column] for part, column in COLUMNS.items()}
+        return Sample(texts) if all(isinstance(text, str) for text in texts.values()) else None
+
+    def _cells(self, sample: Sample) -> dict[str, Any]:
+        return {column: self._manners[column].text(sample.texts[part]) for part, column in COLUMNS.items()}
+
+    def _texts_in(self, answer: str, like: Sample | None) -> Mapping[str, str] | Rejected:
+        found = super()._texts_in(answer, like)
+        if isinstance(found, Rejected):
+            return found
+        texts = dict(found)
+        if self._letters is not None:
+            choices = list(_CHOICE.finditer(texts[QUESTION]))
+            letters = [choice[3] for choice in choices]
+            if len(letters) < 2 or len({*letters}) < len(letters):
+                return Rejected("no two choices")
+            for part in (MATCHING, NOT_MATCHING):
+                letter = _letter_of(texts[part], letters, [choice[5] for choice in choices])
+                if letter is None:
+                    return Rejected("answer is none of the choices")
+                texts[part] = f"{self._letters[1]}{letter}{self._letters[3]}"
+            texts[QUESTION] = _CHOICE.sub(self._as_listed, texts[QUESTION])
+        return Rejected(SAME) if texts[MATCHING].casefold() == texts[NOT_MATCHING].casefold() else texts
+
+    def _as_listed(self, choice: re.Match[str]) -> str:
+        """A choice in the manner in which the seed lists them."""
+        indent, opening, closing = self._listed.group(1, 2, 4) if self._listed else choice.group(1, 2, 4)
+        return f"{indent}{opening}{choice[3]}{closing} {choice[5]}"
+
+
+def _letter_of(answer: str, letters: list[str], choices: list[str]) -> str | None:
+    """The letter that an answer names, by itself, before the text of its choice, or by that text."""
+    begun = re.match(r"\s*\(?([A-Za-z]|\d{1,2})[.):](?:\s|$)", answer)
+    for held in (answer.strip().splitlines()[0], begun[1] if begun else ""):
+        try:
+            right = right_choice(held, letters, choices, MATCHING, 0)
+        except RowError:
+            continue
+        if right is not None:
+            return letters[choices.index(right)]
+    return None

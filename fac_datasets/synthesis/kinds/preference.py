@@ -1,0 +1,152 @@
+"""Preference pairs: a prompt, the better answer and the worse one, as texts, lists of messages or transcripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fac_datasets.rows.messages import NOT_POOLED
+from fac_datasets.rows.reader import ColumnChoice, RowReader
+from fac_datasets.rows.schemas import PROMPT_COLUMNS
+from fac_datasets.synthesis.answers import bare_answer
+from fac_datasets.synthesis.kinds.base import NO_TEXT, DataKind
+from fac_datasets.synthesis.samples import Rejected, Sample
+from fac_datasets.synthesis.sections import object_in, sections_in
+from fac_datasets.synthesis.sentences import whole_sentences
+from fac_datasets.synthesis.turns import (
+    PROMPT,
+    PROMPT_HEADERS,
+    RESPONSE,
+    RESPONSE_HEADERS,
+    in_turn,
+    messages_of,
+    parts_of,
+)
+
+if TYPE_CHECKING:
+    import datasets
+
+CHOSEN, REJECTED = "chosen", "rejected"
+
+SAME = "same answer on both sides"
+
+
+class Preference(DataKind):
+    """A pair; where sides are transcripts or lists of messages, what was said before is its prompt."""
+
+    name = "preference"
+    looks_for = "chosen beside rejected, with or without a prompt"
+    turn = 20
+
+    def __init__(self, rows: datasets.Dataset, column: ColumnChoice = None) -> None:
+        super().__init__(rows, column)
+        self._sides = {side: RowReader(self.features, side) for side in (CHOSEN, REJECTED)}
+        self._prompt = next((name for name in PROMPT_COLUMNS if name in self.features), None)
+        self._has_system = "system" in self.features
+        first = next((row for row in map(dict, rows.select_columns(list(self.features))) if self._pair(row)), None)
+        pair = self._pair(first) if first else None
+        asked = pair[0] if pair else []
+        self._repeats = bool(self._prompt and first and asked and self._holds_prompt(first))
+        self._has_prompt = bool(asked) or self._prompt is not None
+        self.parts = (PROMPT, CHOSEN, REJECTED) if self._has_prompt else (CHOSEN, REJECTED)
+        self.headers = {
+            CHOSEN: ("Better answer", "Chosen", "Better response", "Good answer", "Answer A"),
+            REJECTED: ("Worse answer", "Rejected", "Worse response", "Bad answer", "Answer B"),
+        }
+        if self._has_prompt:
+            self.headers = {PROMPT: PROMPT_HEADERS, **self.headers, RESPONSE: RESPONSE_HEADERS}
+
+    @classmethod
+    def of(
+        cls, rows: datasets.Dataset, *, column: ColumnChoice = None, label_column: str | None = None
+    ) -> Preference | None:
+        """See `DataKind.of`."""
+        if label_column is not None or not {CHOSEN, REJECTED} <= {*rows.column_names}:
+            return None
+        return cls(rows, column)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """See `DataKind.written`."""
+        system = ["system"] if self._has_system else []
+        return (*([self._prompt] if self._prompt else []), *system, CHOSEN, REJECTED)
+
+    def asks(self, sample: Sample) -> tuple[tuple[str, str], ...]:
+        """See `DataKind.asks`."""
+        before = {part: text for part, text in sample.texts.items() if part not in (CHOSEN, REJECTED)}
+        return tuple((each["role"], each["content"]) for each in messages_of(replace(sample, texts=before)))
+
+    def answered(self, sample: Sample, answer: str, finished: bool) -> Sample | Rejected:
+        """See `DataKind.answered`; the answer becomes the better one."""
+        bare = bare_answer(answer)
+        if isinstance(bare, Rejected):
+            return bare
+        text = bare if finished else whole_sentences(bare)
+        if not text:
+            return Rejected(NO_TEXT)
+        return self._valid(replace(sample, texts={**sample.texts, CHOSEN: text}))
+
+    def _sample_of(self, cells: Mapping[str, Any]) -> Sample | None:
+        pair = self._pair(cells)
+        if pair is None:
+            return None
+        asked, chosen, rejected = pair
+        found = parts_of(asked)
+        if found is None or len(found[0]) % 2 != self._has_prompt:
+            return None
+        return Sample({**found[0], CHOSEN: chosen, REJECTED: rejected}, system=found[1])
+
+    def _pair(self, cells: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str, str] | None:
+        """What was said before, and both answers; None where they answer different things."""
+        read = {
+            side: reader.read({name: [cells[name]] for name in reader.columns}, [])[0]
+            for side, reader in self._sides.items()
+        }
+        if not all(isinstance(row, list) and row and row[-1]["role"] == "assistant" for row in read.values()):
+            # Sides of plain texts without a prompt are read as what a user says.
+            if self._prompt is None and all(isinstance(row, list) and len(row) == 1 for row in read.values()):
+                return [], *(read[side][0]["content"] for side in (CHOSEN, REJECTED))  # type: ignore[index,return-value]
+            return None
+        chosen, rejected = (list(read[side] or ()) for side in (CHOSEN, REJECTED))
+        if [_said(each) for each in chosen[:-1]] != [_said(each) for each in rejected[:-1]]:
+            return None
+        return [dict(each) for each in chosen[:-1]], chosen[-1]["content"], rejected[-1]["content"]
+
+    def _holds_prompt(self, cells: Mapping[str, Any]) -> bool:
+        """Whether a side repeats the prompt that has a column of its own."""
+        alone = RowReader({CHOSEN: self.features[CHOSEN]}, CHOSEN).read({CHOSEN: [cells[CHOSEN]]}, [])[0]
+        return isinstance(alone, list) and len(alone) > 1
+
+    def _cells(self, sample: Sample) -> dict[str, Any]:
+        before = {part: text for part, text in sample.texts.items() if part not in (CHOSEN, REJECTED)}
+        asked = messages_of(replace(sample, texts=before))
+        cells: dict[str, Any] = {}
+        if self._has_system:
+            asked = [each for each in asked if each["role"] not in NOT_POOLED]
+            cells["system"] = sample.system
+        if self._prompt:
+            cells[self._prompt] = self._manners[self._prompt].chat(asked)
+        in_side: Sequence[dict[str, str]] = asked if self._repeats or not self._prompt else ()
+        for side in (CHOSEN, REJECTED):
+            answer = {"role": "assistant", "content": sample.texts[side]}
+            cells[side] = self._manners[side].chat([*in_side, answer])
+        return cells
+
+    def _texts_in(self, answer: str, like: Sample | None) -> Mapping[str, str] | Rejected:
+        held = object_in(answer)
+        if held is not None and CHOSEN in held:
+            sections = [(part, text.strip()) for part, text in held.items() if isinstance(text, str)]
+        else:
+            sections = sections_in(answer, self.headers)
+        found = (
+            in_turn(sections, [CHOSEN, REJECTED]) if self._has_prompt else self._in_order(dict(sections), self.parts)
+        )
+        if isinstance(found, Rejected):
+            return found
+        same = " ".join(found[CHOSEN].split()).casefold() == " ".join(found[REJECTED].split()).casefold()
+        return Rejected(SAME) if same else found
+
+
+def _said(message: Mapping[str, Any]) -> tuple[str, str]:
+    return message["role"], message["content"].strip()
