@@ -412,6 +412,19 @@ class FeatureExtractor:
 
         return in_sound_thread(lambda: self._peaks(rows, torch.zeros_like(self._load().cutoffs), None)[0])
 
+    def placed_peaks(self, rows: Sequence[Row]) -> tuple[Peaks, NDArray[np.int64]]:
+        """The pooled activations of rows, before any cut-off, and where each peaks.
+
+        Returns:
+            The peaks; and of each the message, the first character of its token and the one behind it, [n, 3].
+        """
+        import torch
+
+        peaks, windows = in_sound_thread(lambda: self._peaks(rows, torch.zeros_like(self._load().cutoffs), None))
+        places = [_joined([of_window[window.own] for window, of_window in zip(windows, each, strict=True)])
+                  for each in ([w.messages for w in windows], [w.starts for w in windows], [w.ends for w in windows])]
+        return peaks, np.stack(places, axis=1)[peaks.positions].astype(np.int64)
+
     def _peaks(
         self, rows: Sequence[Row], cutoffs: torch.Tensor, refused: list[RowError] | None
     ) -> tuple[Peaks, list[Window]]:

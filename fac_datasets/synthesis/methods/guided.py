@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fac_datasets.synthesis.measuring import NOT_ACTIVE
 from fac_datasets.synthesis.methods.base import Draft, Method
 
 if TYPE_CHECKING:
@@ -47,24 +48,23 @@ class Guided(Method):
                 max_new_tokens=min(CHUNK_TOKENS, left),
             )
             parts += several
-            texts = [written + one.answer.text for one in several]
-            found = await asker.measure(texts)
+            texts = [one.answer.text for one in several]
+            activations = [found.get(pursuit.feature, NOT_ACTIVE).activation for found in await asker.measure(texts)]
             likelihoods = await asker.negative_log_likelihoods(texts)
             fluent = np.argsort(likelihoods, kind="stable")[: (CONTINUATIONS + 1) // 2]
-            best = max(fluent.tolist(), key=lambda place: found[place].get(pursuit.feature, 0.0))
+            best = max(fluent.tolist(), key=activations.__getitem__)
             written, left = texts[best], left - CHUNK_TOKENS
             if several[best].answer.finished:
-                return together(parts, several[best], written)
-            if found[best].get(pursuit.feature, 0.0) > pursuit.threshold and left > 0:
+                return together(parts, several[best])
+            if activations[best] > pursuit.threshold and left > 0:
                 rest = await asker.write(messages, seed, prefix=written, max_new_tokens=left)
-                return together([*parts, rest], rest, written + rest.answer.text)
-        return together(parts, parts[-1], written)
+                return together([*parts, rest], rest)
+        return together(parts, several[best])
 
 
-def together(parts: list[Draft], last: Draft, text: str) -> Draft:
-    """One draft of several requests, whose last one ended the text."""
+def together(parts: list[Draft], last: Draft) -> Draft:
+    """The draft that ended the text, with the cost of all that led to it."""
     return last._replace(
-        answer=last.answer._replace(text=text),
         keys=tuple(key for part in parts for key in part.keys),
         decoded_tokens=sum(part.decoded_tokens for part in parts),
         prompt_tokens=sum(part.prompt_tokens for part in parts),

@@ -29,11 +29,4 @@ class SpanSeeded(Method):
         phrase = pursuit.phrases[pursuit.count(self.name) % len(pursuit.phrases)]
         if not asker.generator.can_prefill:
             return await asker.write(asker.prompt(pursuit, must_hold=phrase), seed)
-        begun = asker.kind.begin(phrase)
-        draft = await asker.write(asker.prompt(pursuit), seed, prefix=begun)
-        return replace_text(draft, begun + draft.answer.text)
-
-
-def replace_text(draft: Draft, text: str) -> Draft:
-    """The draft with another text of its answer."""
-    return draft._replace(answer=draft.answer._replace(text=text))
+        return await asker.write(asker.prompt(pursuit), seed, prefix=asker.kind.begin(phrase))
