@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fac_datasets.interpretation.explain import explain, verify_explanations
     from fac_datasets.interpretation.explainers.llm import LLMExplainer
     from fac_datasets.interpretation.explainers.top_tokens import TopTokensExplainer
+    from fac_datasets.interpretation.find import find_rows
     from fac_datasets.interpretation.relevance import judge_relevance
     from fac_datasets.interpretation.scoring import score_explanations
     from fac_datasets.interpretation.spans import FeatureSpans
@@ -70,6 +71,7 @@ _HOME = {
     "evaluate_sae": "sae.evaluation",
     "explain": "interpretation.explain",
     "feature_table": "interpretation.table",
+    "find_rows": "interpretation.find",
     "judge_relevance": "interpretation.relevance",
     "load_sae": "sae.loading",
     "publish": "publishing.data",
@@ -110,6 +112,7 @@ __all__ = [
     "evaluate_sae",
     "explain",
     "feature_table",
+    "find_rows",
     "judge_relevance",
     "load_metric",
     "load_sae",

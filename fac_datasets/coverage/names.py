@@ -92,9 +92,14 @@ def reviewed_name(row: Mapping[str, Any]) -> str | None:
     return None if row.get("review_fits") in ("no", "cannot tell") else row.get("explanation")
 
 
+def one_line(text: str) -> str:
+    """A text, which comes from data, on one line and without control characters."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
 def shown_name(name: str) -> str:
     """A name, which comes from data, on one line, without control characters and not long."""
-    line = " ".join("".join(character if character.isprintable() else " " for character in name).split())
+    line = one_line(name)
     return line if len(line) <= LONGEST_NAME else f"{line[:LONGEST_NAME]}…"
 
 
