@@ -95,12 +95,13 @@ def coverage(
     import json
 
     from fac_datasets.coverage.interval import with_interval
-    from fac_datasets.coverage.names import in_words
+    from fac_datasets.coverage.names import in_words, names_of
+    from fac_datasets.coverage.relevant import require_features_of
     from fac_datasets.coverage.report import coverage as measure
     from fac_datasets.coverage.report import require_count
     from fac_datasets.coverage.shares import shares_in_words
     from fac_datasets.diversity.all_measures import MOST_ROWS, all_measures, measures_table
-    from fac_datasets.feature_space import parse_threshold, require_same_space, require_table_space
+    from fac_datasets.feature_space import parse_threshold, require_same_space
     from fac_datasets.files.atomic import write_atomically
     from fac_datasets.rows.data_files import require_present, short_name
     from fac_datasets.rows.loading import load_rows
@@ -121,9 +122,8 @@ def coverage(
     loaded = [each.load() for each in given]
     spaces = [each.space(rows, extractor) for each, rows in zip(given, loaded, strict=True)]
     require_same_space(*spaces)
-    for given_table in (table, named):
-        if given_table is not None:
-            require_table_space(given_table, spaces[0])
+    require_features_of(table, spaces[0])
+    names_of(named, spaces[0])
     tables = [each.with_features(rows, extractor) for each, rows in zip(given, loaded, strict=True)]
     called = (short_name(data), short_name(anchor))
     report = measure(

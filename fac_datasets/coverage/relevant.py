@@ -79,9 +79,8 @@ def ids_of(features: Sequence[int] | NDArray[np.int64] | datasets.Dataset | None
 
 
 def require_features_of(features: Any, space: FeatureSpace) -> None:
-    """Raise FeatureSpaceMismatch where features are a table of another space; ids alone do not say of which."""
+    """Raise where features are a table of another space, see `require_table_space`; ids alone do not say of which."""
     if features is not None and _is_table(features):
-        require_columns(features, "feature_space")
         require_table_space(features, space)
 
 

@@ -312,7 +312,7 @@ def _require_seed_of(missing_of: Any, space: FeatureSpace, threshold: Threshold)
     if not isinstance(missing_of, Mapping):
         return
     if missing_of.get("feature_space"):
-        require_same_but_threshold(missing_of["feature_space"], space)
+        require_same_but_threshold(str(missing_of["feature_space"]), space)
     known = missing_of.get("threshold", threshold)
     if parse_threshold(known) != threshold:
         raise OptionError(
