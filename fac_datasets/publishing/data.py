@@ -67,7 +67,8 @@ def publish(
         augmented: what `augment` returned.
         target: `owner/name`, made where there is none and private; or a HubTarget, which says more.
         report: coverage of the seed: what `coverage` returned, or the content of `report.json` of a run.
-        after: coverage of the augmented dataset, where `report` does not tell it.
+        after: coverage of the augmented dataset, where `report` does not tell it; measured with `missing_of=report`,
+            it also says how much of what the seed was missing is reached.
         anchor: the anchor's rows, in which no synthetic row may stand verbatim or nearly so.
         allow_leaks: publish although synthetic rows stand in the anchor, or without looking; the card says so.
         drop_leaks: leave such rows out, of the provenance and of `features` too; report and card say that coverage was

@@ -199,6 +199,14 @@ def test_the_card_tells_the_denominators_apart(hub: Hub, case: Case) -> None:
     assert "| of the relevant ones |" not in card
 
 
+def test_the_card_tells_what_of_a_feature_counts_where_that_is_not_its_presence(hub: Hub, case: Case) -> None:
+    case.publish()
+    assert "Counted is not whether" not in hub.files(REPOSITORY)["README.md"].decode()
+    publish(case.augmented, "me/data", {**case.report.to_dict(), "count": "rows"}, anchor=case.anchor, license="mit")
+    card = hub.files(REPOSITORY)["README.md"].decode()
+    assert "\n- Counted is not whether a feature is active, but the share of rows that activate it, up to that" in card
+
+
 def test_names_that_the_report_knows_are_on_the_card(hub: Hub, case: Case) -> None:
     worst = case.after.missing_by_anchor_rows[0]
     report = {**case.report.to_dict(), "names": {str(worst): "peaks at *tea*"}}
