@@ -159,6 +159,16 @@ def test_messages_of_chats_are_shown(tiny_extractor: FeatureExtractor) -> None:
     assert [span["text"] for span in spans] == [chat[message]["content"] for message in messages]
 
 
+def test_parts_of_texts_are_shown(tiny_extractor: FeatureExtractor) -> None:
+    texts = {"title": "Pears", "body": "They are ripe."}
+    tiny_extractor.column = "{title}: {body}"
+    found = datasets.Dataset.from_list([texts]).map(tiny_extractor, batched=True)
+    features, parts = found[0]["feature_ids"], found[0]["feature_messages"]
+    assert {*parts} == {0, 1}
+    spans = find_rows(found, features, column="{title}: {body}")["span"]
+    assert [span["text"] for span in spans] == [[*texts.values()][part] for part in parts]
+
+
 def test_a_side_of_a_preference_is_named_by_its_column(tiny_extractor: FeatureExtractor) -> None:
     pairs = datasets.Dataset.from_dict({"chosen": ["I would like two cups."], "rejected": ["No."]})
     tiny_extractor.column = "chosen"
