@@ -18,7 +18,9 @@ from fac_datasets.evaluate_modules.registry import load_metric, register_metrics
 
 if TYPE_CHECKING:
     from fac_datasets.backbone.model import Backbone
+    from fac_datasets.coverage.duplicates import feature_duplicates
     from fac_datasets.coverage.relevant import relevant_features
+    from fac_datasets.coverage.typicality import typical_rows, unusual_rows
     from fac_datasets.errors import FacDatasetsError
     from fac_datasets.feature_space import FeatureSpace
     from fac_datasets.features.extraction_job import shard_coverage
@@ -70,6 +72,7 @@ _HOME = {
     "distinct_features": "interpretation.contrast",
     "evaluate_sae": "sae.evaluation",
     "explain": "interpretation.explain",
+    "feature_duplicates": "coverage.duplicates",
     "feature_table": "interpretation.table",
     "find_rows": "interpretation.find",
     "judge_relevance": "interpretation.relevance",
@@ -84,6 +87,8 @@ _HOME = {
     "split_by_label": "interpretation.contrast",
     "synthesize": "synthesis.synthesize",
     "train_sae": "sae.training.train",
+    "typical_rows": "coverage.typicality",
+    "unusual_rows": "coverage.typicality",
     "verify_explanations": "interpretation.explain",
 }
 """Module of each name that is loaded on first use."""
@@ -111,6 +116,7 @@ __all__ = [
     "distinct_features",
     "evaluate_sae",
     "explain",
+    "feature_duplicates",
     "feature_table",
     "find_rows",
     "judge_relevance",
@@ -127,6 +133,8 @@ __all__ = [
     "split_by_label",
     "synthesize",
     "train_sae",
+    "typical_rows",
+    "unusual_rows",
     "verify_explanations",
 ]
 

@@ -99,7 +99,7 @@ def coverage(
     from fac_datasets.coverage.relevant import require_features_of
     from fac_datasets.coverage.report import coverage as measure
     from fac_datasets.coverage.report import require_count
-    from fac_datasets.coverage.shares import shares_in_words
+    from fac_datasets.coverage.shares import counted_by, shares_in_words
     from fac_datasets.diversity.all_measures import MOST_ROWS, all_measures, measures_table
     from fac_datasets.feature_space import parse_threshold, require_same_space
     from fac_datasets.files.atomic import write_atomically
@@ -137,9 +137,8 @@ def coverage(
         names=called,
     )
     values: dict[str, Any] = report.to_dict()
-    by = "" if count == "binary" else f" by {count}"
     print(
-        f"FAC{by} {with_interval(values)}: {called[0]} covers {len(report.covered):,} of the "
+        f"FAC{counted_by(values)} {with_interval(values)}: {called[0]} covers {len(report.covered):,} of the "
         f"{len(report.relevant):,} features of {called[1]} at {threshold}"
     )
     print("\n".join(shares_in_words(values)))

@@ -144,6 +144,14 @@ def test_the_three_denominators_stand_apart() -> None:
     )
 
 
+@pytest.mark.parametrize("count", ["rows", "activation"])
+def test_shares_in_words_say_what_counts_where_it_is_not_active_features(count: Any) -> None:
+    found = coverage(ROWS, ANCHOR, threshold=1, count=count).to_dict()
+    assert shares_in_words(found)[0].startswith(
+        f"of all the anchor's features: 2 of 4, by {count} {found['fac']:.3f} ["
+    )
+
+
 KEYS = ("of_anchor", "of_relevant", "of_missing")
 
 

@@ -199,12 +199,20 @@ def test_the_card_tells_the_denominators_apart(hub: Hub, case: Case) -> None:
     assert "| of the relevant ones |" not in card
 
 
-def test_the_card_tells_what_of_a_feature_counts_where_that_is_not_its_presence(hub: Hub, case: Case) -> None:
-    case.publish()
-    assert "Counted is not whether" not in hub.files(REPOSITORY)["README.md"].decode()
-    publish(case.augmented, "me/data", {**case.report.to_dict(), "count": "rows"}, anchor=case.anchor, license="mit")
+@pytest.mark.parametrize("count", ["rows", "activation"])
+def test_the_card_says_what_counts_where_it_is_not_active_features(hub: Hub, case: Case, count: Any) -> None:
+    report, after = (replace(measured, count=count) for measured in (case.report, case.after))
+    publish(case.augmented, "me/data", report, after=after, anchor=case.anchor, license="mit")
     card = hub.files(REPOSITORY)["README.md"].decode()
-    assert "\n- Counted is not whether a feature is active, but the share of rows that activate it, up to that" in card
+    assert f"activates too. By {count}, a feature counts as far as " in card
+    assert f"| dataset | rows | FAC by {count} |" in card
+    assert f"| dataset | features | covered | of | share by {count} |" in card
+
+
+def test_coverages_of_which_other_things_count_do_not_stand_side_by_side(hub: Hub, case: Case) -> None:
+    by_rows = replace(case.report, count="rows")
+    with pytest.raises(OptionError, match=r"report is of FAC by rows and after of FAC, which do not compare"):
+        publish(case.augmented, "me/data", by_rows, after=case.after, anchor=case.anchor, license="mit")
 
 
 def test_names_that_the_report_knows_are_on_the_card(hub: Hub, case: Case) -> None:
