@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-_Z = 1.959963984540054
+NORMAL_95 = 1.959963984540054
 """Standard normal quantile of a 95 % interval."""
 
 _NO_SKEWNESS = 1e-4
@@ -48,8 +48,8 @@ def wilson(successes: int, n: int) -> Interval:
     """
     share = successes / n
     # Not the share plus or minus its error: that has no width at 0 and 1.
-    centre = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    centre = (share + NORMAL_95**2 / (2 * n)) / (1 + NORMAL_95**2 / n)
+    half = NORMAL_95 / (1 + NORMAL_95**2 / n) * math.sqrt(share * (1 - share) / n + NORMAL_95**2 / (4 * n**2))
     return Interval(share, centre - half, centre + half)
 
 
@@ -93,7 +93,7 @@ def student_quantile(degrees: int) -> float:
         (2.79, 1.98)
     """
     scale = (8 * degrees + 1) / (8 * degrees + 3)
-    return math.sqrt(degrees * math.expm1((_Z / scale) ** 2 / degrees))
+    return math.sqrt(degrees * math.expm1((NORMAL_95 / scale) ** 2 / degrees))
 
 
 def two_sided_p(z: NDArray[np.float64]) -> NDArray[np.float64]:
