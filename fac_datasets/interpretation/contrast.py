@@ -307,9 +307,9 @@ def _comparable_groups(positive: NDArray[np.int64], background: NDArray[np.int64
     total = len(first) + len(second)
     if lost == total:
         raise DatasetError(
-            f"no positive row is about as long as a background row (medians {np.median(positive):.0f} and "
-            f"{np.median(background):.0f} own tokens), so length and task cannot be told apart; choose background rows "
-            f"of similar length"
+            f"no row of one set is about as long as a row of the other (medians {np.median(positive):.0f} and "
+            f"{np.median(background):.0f} own tokens), so that what differs cannot be told apart from length; choose "
+            f"rows of similar length"
         )
     if lost > _MUCH_LOST * total:
         warnings.warn(
