@@ -44,12 +44,12 @@ class CoverageMatrix:
         of = self.shared.diagonal()[:, None]
         return np.where(of > 0, self.shared / np.maximum(of, 1), np.nan)
 
-    def to_dataset(self) -> datasets.Dataset:
+    @property
+    def table(self) -> datasets.Dataset:
         """The matrix as a table, a row each two datasets.
 
-        Returns:
-            A dataset of `features_of` and `are_in` (names of the two), `shared` (features of both), `of` (features of
-            the first) and `share` (None where the first has no features).
+        `features_of` and `are_in` name the two, `shared` counts the features of both and `of` those of the first, and
+        `share` is None where the first has no features.
         """
         import datasets
         from datasets import Features, Value
@@ -139,6 +139,29 @@ def coverage_matrix(
     any_of_them = np.unique(np.concatenate(counted))
     has = np.array([np.isin(any_of_them, ids) for ids in counted], dtype=np.int64)
     return CoverageMatrix(tuple(map(str, given)), tuple(map(len, given.values())), has @ has.T, threshold)
+
+
+def matrix_in_words(report: Mapping[str, Any]) -> list[str]:
+    """A matrix as a table in Markdown, a line each.
+
+    Args:
+        report: what `CoverageMatrix.to_dict` gives.
+
+    Example:
+        >>> report = {"names": ["a", "b"], "features": [4, 0], "shares": [[1.0, 0.5], [None, None]]}
+        >>> print("\\n".join(matrix_in_words(report)))
+        | features of | number | in a | in b |
+        |---|---|---|---|
+        | a | 4 | 1.000 | 0.500 |
+        | b | 0 | - | - |
+    """
+    # A bar would end a cell.
+    names = [shown_name(name).replace("|", "/") for name in report["names"]]
+    lines = [["features of", "number", *(f"in {name}" for name in names)]]
+    for name, number, shares in zip(names, report["features"], report["shares"], strict=True):
+        lines.append([name, f"{number:,}", *("-" if share is None else f"{share:.3f}" for share in shares)])
+    head, *rest = (f"| {' | '.join(cells)} |" for cells in lines)
+    return [head, f"|{'---|' * len(lines[0])}", *rest]
 
 
 def _or_none(share: float) -> float | None:

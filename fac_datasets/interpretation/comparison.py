@@ -61,6 +61,18 @@ class Comparison:
     is_paired: bool = False
     """Whether rows belong together, such as the chosen and the rejected answer."""
 
+    @classmethod
+    def from_dict(cls, table: datasets.Dataset, report: Mapping[str, Any]) -> Comparison:
+        """A comparison of which table and report were kept.
+
+        Args:
+            table: see above.
+            report: what `to_dict` gave.
+        """
+        a, b = (report[side] for side in SIDES)
+        kept = {name: report[name] for name in ("threshold", "alpha", "left_out", "is_paired")}
+        return cls(table, (a["name"], b["name"]), (a["rows"], b["rows"]), **kept)
+
     def more_in(self, side: str) -> datasets.Dataset:
         """The features of which a side has more, the largest effect first.
 
