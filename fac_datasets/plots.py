@@ -128,13 +128,13 @@ def effects_png(features: Sequence[Mapping[str, Any]], names: tuple[str, str], e
     axes.axvline(0, color="0.6", linewidth=0.8)
     # Names come from data, in which a dollar is no formula.
     axes.set_yticks(range(len(features)), [row["label"] for row in features], fontsize=8, parse_math=False)
-    axes.set_ylim(len(features) - 0.5, -0.5)
+    axes.set_ylim(max(len(features), 1) - 0.5, -0.5)
     if not features:
         axes.text(0.5, 0.5, "no feature differs", ha="center", va="center", transform=axes.transAxes)
     first, second = names
-    axes.set_title(
-        f"\N{LEFTWARDS ARROW} more in {second}      more in {first} \N{RIGHTWARDS ARROW}", fontsize=9, parse_math=False
-    )
+    options: dict[str, Any] = {"fontsize": 9, "parse_math": False}
+    axes.set_title(f"\N{LEFTWARDS ARROW} more in {second}", loc="left", **options)
+    axes.set_title(f"more in {first} \N{RIGHTWARDS ARROW}", loc="right", **options)
     axes.set_xlabel(f"{effect}\n95 % intervals", fontsize=8)
     return _png(figure)
 

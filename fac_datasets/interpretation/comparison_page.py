@@ -69,7 +69,7 @@ def comparison_page(report: Mapping[str, Any], first: Mapping[str, Sequence[Mapp
 def _feature(
     row: Mapping[str, Any], side: str, report: Mapping[str, Any], names: Mapping[str, str], scale: float
 ) -> str:
-    name = f"{_text(row['name'])} " if row["name"] else ""
+    name = f"<bdi>{_text(row['name'])}</bdi> " if row["name"] else ""
     shares = [
         f"{row[f'rows_{of}']:,} ({row[f'rows_{of}'] / report[of]['rows']:.1%}) of {called}"
         for of, called in names.items()
@@ -108,7 +108,7 @@ def _spans(spans: Sequence[Mapping[str, Any]], name: str) -> str:
     for span in spans:
         text, start, end = span["text"], span["start"], span["end"]
         marked = f"<mark>{_text(text[start:end])}</mark>"
-        items.append(f'<li dir="auto">{_text(text[:start])}{marked}{_text(text[end:])}</li>')
+        items.append(f"<li><bdi>{_text(text[:start])}{marked}{_text(text[end:])}</bdi></li>")
     return f'<div><p class="quiet">in {name}</p><ul>{"".join(items)}</ul></div>'
 
 

@@ -130,7 +130,7 @@ def comparison_table(
     content: dict[str, tuple[Any, Any]] = {
         "feature_id": (ids[order].tolist(), Value("int32")),
         "feature_space": ([str(a.space)] * len(ids), Value("string")),
-        "name": ([question.feature_names.get(feature) for feature in ids[order].tolist()], Value("string")),
+        "name": ([_as_utf8(question.feature_names.get(feature)) for feature in ids[order].tolist()], Value("string")),
         "more_in": (more, Value("string")),
         **{name: (values[order].tolist(), kinds[values.dtype.kind]) for name, values in found.items()},
     }
@@ -140,3 +140,8 @@ def comparison_table(
         {name: values for name, (values, _) in content.items()},
         features=Features({name: kind for name, (_, kind) in content.items()}),
     )
+
+
+def _as_utf8(name: str | None) -> str | None:
+    """A name as a column of texts can hold it: halves of surrogates, which no text has, are replaced."""
+    return None if name is None else name.encode("utf-8", "replace").decode()

@@ -21,7 +21,7 @@ def rows_with(ids: list[list[int]]) -> datasets.Dataset:
     return table([{i: 1.0 + i for i in row} for row in ids])
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.lists(rows_of_ids, min_size=2, max_size=3))
 def test_every_entry_is_the_coverage_of_the_other(given_ids: list[list[list[int]]]) -> None:
     sets = {str(i): rows_with(ids) for i, ids in enumerate(given_ids)}
