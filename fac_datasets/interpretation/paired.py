@@ -76,6 +76,7 @@ def compare_pairs(
         OptionError: an option has no meaning.
 
     Example:
+        >>> from datasets import Dataset
         >>> answers = {"prompt": ["A fruit?"] * 3, "chosen": ["- A pear."] * 3, "rejected": ["No.", "I won't.", "-"]}
         >>> pairs = Dataset.from_dict(answers)
         >>> for side in ("chosen", "rejected"):
