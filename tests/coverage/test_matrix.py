@@ -85,4 +85,4 @@ def test_datasets_of_different_spaces_are_refused() -> None:
 def test_a_stream_is_refused_in_one_sentence() -> None:
     sets = {"a": rows_with([[1]]), "b": rows_with([[1]]).to_iterable_dataset()}
     with pytest.raises(DatasetError, match="'b' is a stream"):
-        coverage_matrix(sets, threshold=1)  # type: ignore[arg-type]
+        coverage_matrix(sets, threshold=1)

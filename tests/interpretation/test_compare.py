@@ -187,7 +187,7 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(
     with pytest.raises(ColumnError, match=r"hold only activations above 0.5.*threshold=0"):
         compare(feature_rows([{1: 2.0}]), feature_rows([{1: 2.0}]), threshold=1, spans=0)
     with pytest.raises(DatasetError, match="a is a stream"):
-        compare(a.to_iterable_dataset(), b, threshold=0.5)  # type: ignore[arg-type]
+        compare(a.to_iterable_dataset(), b, threshold=0.5)
     with pytest.raises(RowError, match="row 0 has no features"):
         compare(a.map(lambda _: {"feature_ids": None}), b, threshold=0.5)
     far = b.map(lambda _: {"feature_tokens": 500})

@@ -113,8 +113,8 @@ def test_spans_are_marked_where_the_feature_peaks() -> None:
 
 def test_bars_lie_within_their_scale() -> None:
     rng = np.random.default_rng(0)
-    pairs = answers_with(*(np.maximum(rng.normal(shift, 1, size=(200, 12)), 0) for shift in (0.4, -0.4)))
-    page = compare_pairs(pairs, threshold=0.5).to_html()
+    chosen, rejected = (np.maximum(rng.normal(shift, 1, size=(200, 12)), 0) for shift in (0.4, -0.4))
+    page = compare_pairs(answers_with(chosen, rejected), threshold=0.5).to_html()
     bars = [(float(left), float(width)) for left, width in re.findall(r"left:([\d.-]+)%;width:([\d.-]+)%", page)]
     assert len(bars) == 12
     assert all(0 <= left <= left + width <= 100.01 and width > 0 for left, width in bars)

@@ -316,7 +316,8 @@ def test_features_that_are_no_ids_are_refused() -> None:
 
 def placements(mine: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Share of the other rows below each row, ties by half."""
-    return ((mine[:, None] > others).mean(axis=1) + (mine[:, None] == others).mean(axis=1) / 2).astype(np.float64)
+    above, tied = mine[:, None] > others, mine[:, None] == others
+    return np.array(above.mean(axis=1) + tied.mean(axis=1) / 2)
 
 
 def test_the_interval_of_an_auroc_is_de_longs_with_a_row_more_on_each_side() -> None:
@@ -347,11 +348,11 @@ def test_an_interval_holds_the_truth_as_often_as_it_says(measure: str, n_positiv
         truth = np.log(rates / (1 - rates)) - np.log(rates_there / (1 - rates_there))
     held = []
     for _ in range(8):
-        sides = [
+        positive, background = [
             rows_of((rng.random((n, 200)) < of_side).astype(np.float32), rng.integers(10, 200, n))
             for n, of_side in ((n_positive, rates), (n_background, rates_there))
         ]
-        found = contrast(*sides, np.arange(200), measure=measure)
+        found = contrast(positive, background, np.arange(200), measure=measure)
         held.append((found.low <= truth) & (truth <= found.high))
     assert np.mean(held) > 0.92
 

@@ -62,8 +62,8 @@ def test_the_sign_test_does_not_overflow() -> None:
 def test_the_interval_of_a_paired_difference_holds_it_and_stays_in_bounds(
     only_first: int, only_second: int, n: int
 ) -> None:
-    counts = (np.array([count], dtype=np.int64) for count in (only_first, only_second))
-    difference, low, high = (value[0] for value in paired_share_difference(*counts, n))
+    first, second = (np.array([count], dtype=np.int64) for count in (only_first, only_second))
+    difference, low, high = (value[0] for value in paired_share_difference(first, second, n))
     assert difference == (only_first - only_second) / n
     assert -1 <= low <= difference <= high <= 1
     assert low < high, "that no pair differs, or all do alike, is not certain either"
