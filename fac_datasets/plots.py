@@ -126,6 +126,8 @@ def effects_png(features: Sequence[Mapping[str, Any]], names: tuple[str, str], e
         axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
         axes.plot([row["effect"]], [place], color=colour, marker="o", markersize=5)
     axes.axvline(0, color="0.6", linewidth=0.8)
+    furthest = max((abs(row[end]) for row in features for end in ("low", "high")), default=1.0)
+    axes.set_xlim(-1.05 * furthest, 1.05 * furthest)
     # Names come from data, in which a dollar is no formula.
     axes.set_yticks(range(len(features)), [row["label"] for row in features], fontsize=8, parse_math=False)
     axes.set_ylim(max(len(features), 1) - 0.5, -0.5)

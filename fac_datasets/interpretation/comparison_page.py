@@ -59,7 +59,9 @@ def comparison_page(report: Mapping[str, Any], first: Mapping[str, Sequence[Mapp
     parts = [f"<h1>{title}</h1>", *(f"<p>{fact}</p>" for fact in facts)]
     for side, features in first.items():
         more = report[side]["more"]
-        counted = f"{more:,} features" + (f", of which the first {len(features):,}" if len(features) < more else "")
+        counted = f"{more:,} feature{'s' * (more != 1)}" + (
+            f", of which the first {len(features):,}" if len(features) < more else ""
+        )
         parts += [f"<h2>More in {names[side]}</h2>", f'<p class="quiet">{counted}</p>']
         parts += [_feature(row, side, report, names, scale) for row in features]
     body = "\n".join(parts)
