@@ -19,6 +19,7 @@ from fac_datasets.evaluate_modules.registry import load_metric, register_metrics
 if TYPE_CHECKING:
     from fac_datasets.backbone.model import Backbone
     from fac_datasets.coverage.duplicates import feature_duplicates
+    from fac_datasets.coverage.matrix import CoverageMatrix, coverage_matrix
     from fac_datasets.coverage.relevant import relevant_features
     from fac_datasets.coverage.typicality import typical_rows, unusual_rows
     from fac_datasets.errors import FacDatasetsError
@@ -28,14 +29,18 @@ if TYPE_CHECKING:
     from fac_datasets.generation.endpoint import EndpointGenerator
     from fac_datasets.generation.local import LocalGenerator
     from fac_datasets.interpretation.ablation import ablation_relevance
+    from fac_datasets.interpretation.compare import compare
+    from fac_datasets.interpretation.comparison import Comparison
     from fac_datasets.interpretation.contrast import contrast_relevance, distinct_features, split_by_label
     from fac_datasets.interpretation.explain import explain, verify_explanations
     from fac_datasets.interpretation.explainers.llm import LLMExplainer
     from fac_datasets.interpretation.explainers.top_tokens import TopTokensExplainer
     from fac_datasets.interpretation.find import find_rows
+    from fac_datasets.interpretation.paired import compare_pairs
     from fac_datasets.interpretation.relevance import judge_relevance
     from fac_datasets.interpretation.scoring import score_explanations
     from fac_datasets.interpretation.spans import FeatureSpans
+    from fac_datasets.interpretation.style import style_counts
     from fac_datasets.interpretation.table import feature_table
     from fac_datasets.publishing.data import publish
     from fac_datasets.publishing.sae import publish_sae
@@ -54,6 +59,8 @@ __version__ = version("fac-datasets")
 
 _HOME = {
     "Backbone": "backbone.model",
+    "Comparison": "interpretation.comparison",
+    "CoverageMatrix": "coverage.matrix",
     "EndpointGenerator": "generation.endpoint",
     "FacDatasetsError": "errors",
     "FeatureExtractor": "features.extractor",
@@ -68,7 +75,10 @@ _HOME = {
     "ablation_relevance": "interpretation.ablation",
     "augment": "synthesis.augment",
     "calibrate_sae": "sae.calibration",
+    "compare": "interpretation.compare",
+    "compare_pairs": "interpretation.paired",
     "contrast_relevance": "interpretation.contrast",
+    "coverage_matrix": "coverage.matrix",
     "distinct_features": "interpretation.contrast",
     "evaluate_sae": "sae.evaluation",
     "explain": "interpretation.explain",
@@ -85,6 +95,7 @@ _HOME = {
     "score_explanations": "interpretation.scoring",
     "shard_coverage": "features.extraction_job",
     "split_by_label": "interpretation.contrast",
+    "style_counts": "interpretation.style",
     "synthesize": "synthesis.synthesize",
     "train_sae": "sae.training.train",
     "typical_rows": "coverage.typicality",
@@ -95,6 +106,8 @@ _HOME = {
 
 __all__ = [
     "Backbone",
+    "Comparison",
+    "CoverageMatrix",
     "CoverageReport",
     "EndpointGenerator",
     "FacDatasetsError",
@@ -111,8 +124,11 @@ __all__ = [
     "ablation_relevance",
     "augment",
     "calibrate_sae",
+    "compare",
+    "compare_pairs",
     "contrast_relevance",
     "coverage",
+    "coverage_matrix",
     "distinct_features",
     "evaluate_sae",
     "explain",
@@ -131,6 +147,7 @@ __all__ = [
     "score_explanations",
     "shard_coverage",
     "split_by_label",
+    "style_counts",
     "synthesize",
     "train_sae",
     "typical_rows",

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from fac_datasets.cli import coverage, extraction, finding, interpretation, pipeline, publishing, review, sae
+from fac_datasets.cli import (
+    comparison,
+    coverage,
+    extraction,
+    finding,
+    interpretation,
+    pipeline,
+    publishing,
+    review,
+    sae,
+)
 from fac_datasets.errors import exit_with
 
 app = typer.Typer(
@@ -36,6 +46,7 @@ app.command()(pipeline.run)
 app.command()(extraction.extract)
 app.command()(coverage.coverage)
 app.command()(finding.find)
+app.command()(comparison.compare)
 app.command()(interpretation.table)
 app.command()(interpretation.explain)
 app.command()(interpretation.relevance)
