@@ -128,8 +128,7 @@ class Candidates:
         names = [f"{self._prefix}feature_ids", f"{self._prefix}feature_activations"]
         names += [name for name in (self._tokens, self._quality) if name is not None]
         if not is_stream(self._rows):
-            for name in names:
-                _require(self._rows.column_names, name, self._quality)
+            self._require(self._rows.column_names)
             yield from self._rows.select_columns(names).with_format("arrow").iter(batch_size=BATCH_ROWS)
             return
         # Where features are not declared, Arrow takes them from the first rows, and others may not fit.
@@ -137,16 +136,27 @@ class Candidates:
         if rows.column_names:
             rows = rows.select_columns([*{*names, f"{self._prefix}feature_space"} & {*rows.column_names}])
         for batch in rows.iter(batch_size=BATCH_ROWS):
-            for name in names:
-                _require(column_names(batch), name, self._quality)
+            self._require(column_names(batch))
             yield batch
 
+    def _require(self, names: Any) -> None:
+        for name in (f"{self._prefix}feature_ids", f"{self._prefix}feature_activations", self._tokens):
+            if name is not None:
+                require_column(names, name)
+        if self._quality is not None:
+            require_own_column(names, self._quality, "that holds a number for each row")
 
-def _require(names: Any, name: str, quality: str | None) -> None:
-    if name != quality:
-        require_column(names, name)
-    elif name not in names:
-        raise ColumnError(f"there is no column {name!r} among {[*names]}; name one that holds a number for each row")
+
+def require_own_column(names: Any, name: str, use: str) -> None:
+    """Raise ColumnError unless a dataset has a column of its own of this name.
+
+    Args:
+        names: of its columns.
+        name: wanted.
+        use: of the column, for the error, such as `"to group rows by"`.
+    """
+    if name not in names:
+        raise ColumnError(f"there is no column {name!r} among {[*names]}; name one {use}")
 
 
 def quality_of(column: Any, name: str, *, first_row: int) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.coverage.candidates import Candidates
+from fac_datasets.coverage.candidates import Candidates, require_own_column
 from fac_datasets.coverage.chosen import Selection
 from fac_datasets.coverage.greedy import Greedy, Wanted
 from fac_datasets.coverage.relevant import ids_of, relevant_of_anchor, require_features_of
@@ -100,7 +100,7 @@ def select_covering_subset(
         >>> more.tokens <= 20, more.start < more.reached
         (True, True)
     """
-    limits = _Limits(_whole("size", size), _whole("tokens", tokens), _share(target))
+    limits = Limits.checked(size, tokens, target)
     n_wanted = _whole("per_feature", per_feature)
     threshold = parse_threshold(threshold)
     require_dataset(dataset, "the dataset", stream=True)
@@ -114,7 +114,7 @@ def select_covering_subset(
         space = dataset_space(dataset, prefix)
         require_features_of(features, space)
     choice = _Choice(
-        ids_of(features), _weights(feature_weights), n_wanted or 1, threshold, space, limits, quality, prefix
+        ids_of(features), parse_weights(feature_weights), n_wanted or 1, threshold, space, limits, quality, prefix
     )
     if anchor is not None:
         choice.anchor_counts = choice.counted(anchor, "anchor")
@@ -128,12 +128,17 @@ def select_covering_subset(
     return _by_group(choice, dataset, wanted, per)
 
 
-class _Limits(NamedTuple):
+class Limits(NamedTuple):
     """Where a choice ends."""
 
     size: int | None
     tokens: int | None
     target: float | None
+
+    @classmethod
+    def checked(cls, size: Any, tokens: Any, target: Any) -> Limits:
+        """Limits as given; raises OptionError where one has no meaning."""
+        return cls(_whole("size", size), _whole("tokens", tokens), _share(target))
 
 
 @dataclass
@@ -146,7 +151,7 @@ class _Choice:
     threshold: Threshold
     space: FeatureSpace | None
     """Of all rows; None until some are read."""
-    limits: _Limits
+    limits: Limits
     quality: str | None
     prefix: str
     anchor_counts: NDArray[np.int64] | None = None
@@ -271,8 +276,7 @@ def _groups(dataset: datasets.Dataset, per: str) -> Iterator[tuple[Any, NDArray[
     """The rows of each value of a column, in the order in which the values first appear."""
     import pyarrow as pa
 
-    if per not in dataset.column_names:
-        raise ColumnError(f"there is no column {per!r} among {dataset.column_names}; name one to group rows by")
+    require_own_column(dataset.column_names, per, "to group rows by")
     column = dataset.select_columns([per]).with_format("arrow")[:].column(per).combine_chunks()
     if pa.types.is_nested(column.type):
         raise ColumnError(f"column {per!r} holds {column.type} and no plain values; name one to group rows by")
@@ -300,8 +304,8 @@ def _share(target: Any) -> float | None:
     return float(target)
 
 
-def _weights(given: Any) -> str | dict[int, float] | None:
-    """Weights by id, or how features are weighed."""
+def parse_weights(given: Any) -> str | dict[int, float] | None:
+    """Weights by id, or how features are weighed; raises OptionError where it is neither."""
     if given is None or (isinstance(given, str) and given == "anchor_rows"):
         return given
     if not isinstance(given, Mapping):
