@@ -17,6 +17,7 @@ from fac_datasets.coverage.active_rows import (
     tokens_of,
 )
 from fac_datasets.coverage.greedy import Floor, Greedy, Pool, Wanted, offsets_of
+from fac_datasets.coverage.streams import stream_batches
 from fac_datasets.errors import ColumnError, DatasetError, RowError
 from fac_datasets.feature_space import FeatureSpace, Threshold, require_same_space
 from fac_datasets.rows.one_dataset import is_stream
@@ -36,7 +37,6 @@ class Candidates:
         rows: with feature columns.
         space: that they must be of.
         threshold: what an activation must exceed.
-        wanted: which features count.
         quality: column that gains are multiplied by.
         with_tokens: whether the rows' own tokens matter.
         prefix: of the feature columns.
@@ -47,7 +47,6 @@ class Candidates:
         rows: datasets.Dataset | datasets.IterableDataset,
         space: FeatureSpace,
         threshold: Threshold,
-        wanted: Wanted,
         *,
         quality: str | None = None,
         with_tokens: bool = False,
@@ -56,10 +55,8 @@ class Candidates:
         self._rows, self._space, self._quality, self._prefix = rows, space, quality, prefix
         self._tokens = f"{prefix}feature_tokens" if with_tokens else None
         self._cutoffs = Cutoffs(space, threshold)
-        self._places: NDArray[np.int32] = np.full(int(wanted.ids[-1]) + 2, -1, np.int32)
-        self._places[wanted.ids] = np.arange(len(wanted.ids), dtype=np.int32)
         self._whole: Pool | None = None
-        self._left_out: NDArray[np.bool_] = np.zeros(len(wanted.ids), dtype=bool)
+        self._left_out: NDArray[np.bool_] | None = None
         self.passes = 0
         """How often the rows were read."""
         self._n_rows: int | None = None
@@ -71,7 +68,7 @@ class Candidates:
         it was read.
         """
         while greedy.stopped is None:
-            if self._whole is None:
+            if self._whole is None or self._left_out is None:
                 greedy.extend(*self._read(greedy))
             else:
                 greedy.passed_over |= self._left_out
@@ -81,7 +78,7 @@ class Candidates:
         """The best rows that fit into memory, and the best of those that do not."""
         parts: list[Pool] = []
         floor, n_pairs = Floor(), 0
-        for part in self.pools():
+        for part in self.pools(greedy.wanted):
             priorities = greedy.of(part)
             part = part.kept(priorities > floor.priority)
             parts.append(part)
@@ -95,10 +92,13 @@ class Candidates:
             self._whole, self._left_out = pool, greedy.passed_over.copy()
         return pool, floor
 
-    def pools(self) -> Iterator[Pool]:
-        """The rows, a batch at a time."""
+    def pools(self, wanted: Wanted) -> Iterator[Pool]:
+        """The rows, a batch at a time, with those of their features that are wanted still."""
         self.passes += 1
         start = 0
+        places_of: NDArray[np.int32] = np.full(int(wanted.ids[-1]) + 2, -1, np.int32)
+        still = np.flatnonzero(wanted.worth)
+        places_of[wanted.ids[still]] = still
         for batch in self._batches():
             if is_stream(self._rows):
                 for other in spaces_of(batch, self._prefix, first_row=start):
@@ -106,7 +106,7 @@ class Candidates:
             features = row_features(batch, self._prefix, first_row=start)
             n_rows = len(features.lengths)
             above = self._cutoffs.exceeded(features)
-            places = self._places[np.minimum(features.ids[above], len(self._places) - 1)]
+            places = places_of[np.minimum(features.ids[above], len(places_of) - 1)]
             of_row = np.repeat(np.arange(n_rows), features.lengths)[above]
             is_wanted = places >= 0
             yield Pool(
@@ -131,11 +131,7 @@ class Candidates:
             self._require(self._rows.column_names)
             yield from self._rows.select_columns(names).with_format("arrow").iter(batch_size=BATCH_ROWS)
             return
-        # Where features are not declared, Arrow takes them from the first rows, and others may not fit.
-        rows = self._rows.with_format("arrow" if self._rows.features else None)
-        if rows.column_names:
-            rows = rows.select_columns([*{*names, f"{self._prefix}feature_space"} & {*rows.column_names}])
-        for batch in rows.iter(batch_size=BATCH_ROWS):
+        for batch in stream_batches(self._rows, [*names, f"{self._prefix}feature_space"], BATCH_ROWS):
             self._require(column_names(batch))
             yield batch
 
@@ -201,13 +197,13 @@ def _joined(parts: list[Pool]) -> Pool:
 
 
 def _best(parts: list[Pool], greedy: Greedy, floor: Floor) -> tuple[list[Pool], Floor]:
-    """The best rows, which fill half the memory, and the best of those left out, now or before."""
+    """The best rows, which leave room for others, and the best of those left out, now or before."""
     pool = _joined(parts)
     parts.clear()
     priorities = greedy.of(pool)
     order = np.lexsort((pool.rows, -priorities))
     ends = np.diff(pool.offsets)[order].cumsum()
-    n_kept = max(1, int(np.searchsorted(ends, MOST_PAIRS // 2, side="right")))
+    n_kept = max(1, int(np.searchsorted(ends, MOST_PAIRS * 3 // 4, side="right")))
     if n_kept == len(order):
         return [pool], floor
     first_out = order[n_kept]

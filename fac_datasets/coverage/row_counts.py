@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from fac_datasets.coverage.active_rows import Cutoffs, feature_batches, row_features
+from fac_datasets.coverage.active_rows import BATCH_ROWS, Cutoffs, feature_batches, row_features, spaces_of
 from fac_datasets.coverage.state import FeatureCoverage, require_thresholds
-from fac_datasets.coverage.streams import count_rows
+from fac_datasets.coverage.streams import stream_batches
 from fac_datasets.errors import DatasetError
 from fac_datasets.feature_space import FeatureSpace, Threshold, dataset_space, require_same_space
 from fac_datasets.rows.one_dataset import is_stream, require_dataset
@@ -38,29 +39,41 @@ def row_counts(
         OptionError: merged state was counted above other thresholds.
         ColumnError, RowError, FeatureSpaceMismatch, ThresholdBelowStored, CalibrationMissing: see `coverage`.
     """
+    counts, n_rows = np.zeros(0, np.int64), 0
+
+    def known(*spaces: FeatureSpace) -> FeatureSpace | None:
+        for other in spaces:
+            require_same_space(space or other, other)
+        return space or next(iter(spaces), None)
+
     if isinstance(rows, FeatureCoverage):
-        found = FeatureSpace.parse(rows.feature_space)
-        require_same_space(space or found, found)
+        space = known(FeatureSpace.parse(rows.feature_space))
         require_thresholds(rows, threshold, role)
-        n_rows, counts = rows.n_rows, rows.counts
-    elif is_stream(rows):
-        counts, _, found, _ = count_rows(rows, threshold, role=role, space=space, prefix=prefix)
-        return counts, found
+        counts, n_rows = rows.counts, rows.n_rows
     else:
         require_dataset(rows, f"the {role}", stream=True)
-        n_rows = len(rows)
-    if not n_rows:
+        streamed = is_stream(rows)
+        if not is_stream(rows) and len(rows):
+            space = known(dataset_space(rows, prefix))
+        cutoffs: Cutoffs | None = None
+        for batch in _batches(rows, prefix):
+            if streamed:
+                space = known(*spaces_of(batch, prefix, first_row=n_rows))
+            if space is None:
+                continue
+            cutoffs = cutoffs or Cutoffs(space, threshold)
+            features = row_features(batch, prefix, first_row=n_rows)
+            new = np.bincount(features.ids[cutoffs.exceeded(features)], minlength=len(counts))
+            new[: len(counts)] += counts
+            counts = new
+            n_rows += len(features.lengths)
+    if space is None or not n_rows:
         raise DatasetError(f"the {role} has no rows; coverage needs at least one")
-    if isinstance(rows, FeatureCoverage):
-        return counts, found
-    found = dataset_space(rows, prefix)
-    require_same_space(space or found, found)
-    cutoffs = Cutoffs(found, threshold)
-    counts, start = np.zeros(0, np.int64), 0
-    for batch in feature_batches(rows, prefix):
-        features = row_features(batch, prefix, first_row=start)
-        new = np.bincount(features.ids[cutoffs.exceeded(features)], minlength=len(counts))
-        new[: len(counts)] += counts
-        counts = new
-        start += len(batch)
-    return counts, found
+    return counts, space
+
+
+def _batches(rows: datasets.Dataset | datasets.IterableDataset, prefix: str) -> Iterator[Any]:
+    if not is_stream(rows):
+        return iter(feature_batches(rows, prefix)) if len(rows) else iter(())
+    columns = ("feature_ids", "feature_activations", "feature_space")
+    return stream_batches(rows, [f"{prefix}{name}" for name in columns], BATCH_ROWS)

@@ -191,14 +191,13 @@ class _Choice:
             weights = counts[ids].astype(np.float64)
         return Wanted(ids, weights, self.per_feature, _at(self.given_counts, ids))
 
-    def candidates(self, rows: datasets.Dataset | datasets.IterableDataset, wanted: Wanted) -> Candidates:
+    def candidates(self, rows: datasets.Dataset | datasets.IterableDataset) -> Candidates:
         """The rows to choose from."""
         assert self.space is not None
         return Candidates(
             rows,
             self.space,
             self.threshold,
-            wanted,
             quality=self.quality,
             with_tokens=self.limits.tokens is not None,
             prefix=self.prefix,
@@ -206,7 +205,7 @@ class _Choice:
 
     def made(self, rows: datasets.Dataset | datasets.IterableDataset, wanted: Wanted) -> Selection:
         """The rows that are chosen."""
-        candidates = self.candidates(rows, wanted)
+        candidates = self.candidates(rows)
         ways = [Greedy(wanted.copy(), **self.limits._asdict())]
         if self.limits.tokens is not None:
             ways.append(Greedy(wanted.copy(), **self.limits._asdict(), per_token=True))
@@ -253,7 +252,7 @@ def _by_group(choice: _Choice, dataset: datasets.Dataset, wanted: Wanted, per: s
         groups[name] = replace(found, rows=places[found.rows])
     chosen = np.concatenate([group.rows for group in groups.values()])
     had, covered = wanted.copy(), []
-    for pool in choice.candidates(dataset.select(chosen), wanted).pools():
+    for pool in choice.candidates(dataset.select(chosen)).pools(wanted):
         for place in range(len(pool)):
             had.add(pool.features_of(place))
             covered.append(had.covered)
