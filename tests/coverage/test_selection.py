@@ -338,6 +338,7 @@ def test_a_stream_has_no_groups() -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_damaged_columns_are_refused_also_in_groups(case: str, stream: bool) -> None:
     ids: Any
+    activations: Any
     ids, activations, message = DAMAGED[case]
     damaged = stored(ids, activations)
     for options in ({"anchor": ANCHOR}, {}):
