@@ -22,9 +22,9 @@ class Selection(Sequence[int]):
     """Rows that were chosen, in the order of choice: a sequence of indices, of which any first part is a selection too.
 
     Example:
-        >>> selection = select_covering_subset(seed, anchor=anchor, size=2)
-        >>> coverage(seed.select(selection), anchor).fac == selection.curve[-1]
-        True
+        >>> selection = select_covering_subset(anchor, size=1)
+        >>> list(selection) == selection[:1], selection.stopped
+        (True, 'size')
     """
 
     rows: NDArray[np.int64]

@@ -93,8 +93,8 @@ def select_covering_subset(
         ThresholdBelowStored, CalibrationMissing: see `coverage`.
 
     Example:
-        >>> selection = select_covering_subset(seed, anchor=anchor, size=3)
-        >>> coverage(seed.select(selection), anchor).fac == selection.curve[-1]
+        >>> selection = select_covering_subset(anchor, size=1)
+        >>> coverage(anchor.select(selection), anchor).fac == selection.reached
         True
         >>> more = select_covering_subset(anchor, given=seed, tokens=20)  # which of these add something
         >>> more.tokens <= 20, more.start < more.reached

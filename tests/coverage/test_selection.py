@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from fac_datasets import FeatureCoverage, Selection, coverage, select_covering_subset
 from fac_datasets.coverage import candidates
 from fac_datasets.errors import ColumnError, DatasetError, FeatureSpaceMismatch, OptionError, RowError
+from tests.benchmarks.bench_select import stream_of
 from tests.coverage.cases import D_SAE, DAMAGED, judged, rows_of_ids, space, stored, table
+from tests.memory import forget_peak, peak_mb
 
 
 def rows(*ids: list[int], **columns: list[Any]) -> datasets.Dataset:
@@ -256,6 +258,19 @@ def test_a_stream_that_gives_other_rows_when_read_again_is_refused() -> None:
         patch.setattr(candidates, "BATCH_ROWS", 2)
         with pytest.raises(DatasetError, match="6 rows at first and 5 when it was read again"):
             select(datasets.IterableDataset.from_generator(each))
+
+
+@pytest.mark.slow
+def test_a_stream_takes_memory_for_the_best_of_its_rows_alone() -> None:
+    stream = stream_of(200_000, features_a_row=60)
+    select(stream_of(10_000, features_a_row=60), size=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(candidates, "MOST_PAIRS", 1_000_000)
+        forget_peak()
+        before = peak_mb()
+        assert len(select(stream, size=5)) == 5
+    # All 12 million pairs of row and feature take 180 MB and more.
+    assert peak_mb() - before < 90
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
