@@ -55,10 +55,8 @@ class Candidates:
         self._rows, self._space, self._quality, self._prefix = rows, space, quality, prefix
         self._tokens = f"{prefix}feature_tokens" if with_tokens else None
         self._cutoffs = Cutoffs(space, threshold)
-        self._whole: Pool | None = None
-        self._left_out: NDArray[np.bool_] | None = None
-        self.passes = 0
-        """How often the rows were read."""
+        self._whole: tuple[Pool, NDArray[np.bool_]] | None = None
+        self._passes = 0
         self._n_rows: int | None = None
 
     def fill(self, greedy: Greedy) -> None:
@@ -68,11 +66,12 @@ class Candidates:
         it was read.
         """
         while greedy.stopped is None:
-            if self._whole is None or self._left_out is None:
+            if self._whole is None:
                 greedy.extend(*self._read(greedy))
             else:
-                greedy.passed_over |= self._left_out
-                greedy.extend(self._whole)
+                pool, passed_over = self._whole
+                greedy.passed_over |= passed_over
+                greedy.extend(pool)
 
     def _read(self, greedy: Greedy) -> tuple[Pool, Floor]:
         """The best rows that fit into memory, and the best of those that do not."""
@@ -87,14 +86,14 @@ class Candidates:
                 parts, floor = _best(parts, greedy, floor)
                 n_pairs = len(parts[0].features)
         pool = _joined(parts)
-        if self.passes == 1 and floor.row < 0:
+        if self._passes == 1 and floor.row < 0:
             # A second way to choose starts where the first did.
-            self._whole, self._left_out = pool, greedy.passed_over.copy()
+            self._whole = pool, greedy.passed_over.copy()
         return pool, floor
 
     def pools(self, wanted: Wanted) -> Iterator[Pool]:
         """The rows, a batch at a time, with those of their features that are wanted still."""
-        self.passes += 1
+        self._passes += 1
         start = 0
         places_of: NDArray[np.int32] = np.full(int(wanted.ids[-1]) + 2, -1, np.int32)
         still = np.flatnonzero(wanted.worth)
