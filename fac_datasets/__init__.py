@@ -18,9 +18,11 @@ from fac_datasets.evaluate_modules.registry import load_metric, register_metrics
 
 if TYPE_CHECKING:
     from fac_datasets.backbone.model import Backbone
+    from fac_datasets.coverage.chosen import Selection
     from fac_datasets.coverage.duplicates import feature_duplicates
     from fac_datasets.coverage.matrix import CoverageMatrix, coverage_matrix
     from fac_datasets.coverage.relevant import relevant_features
+    from fac_datasets.coverage.selection import select_covering_subset
     from fac_datasets.coverage.typicality import typical_rows, unusual_rows
     from fac_datasets.errors import FacDatasetsError
     from fac_datasets.feature_space import FeatureSpace
@@ -69,6 +71,7 @@ _HOME = {
     "HubTarget": "publishing.target",
     "LLMExplainer": "interpretation.explainers.llm",
     "LocalGenerator": "generation.local",
+    "Selection": "coverage.chosen",
     "SparseAutoencoder": "sae.model",
     "TopTokensExplainer": "interpretation.explainers.top_tokens",
     "TrainingConfig": "sae.training.config",
@@ -93,6 +96,7 @@ _HOME = {
     "publish_space": "publishing.spaces",
     "relevant_features": "coverage.relevant",
     "score_explanations": "interpretation.scoring",
+    "select_covering_subset": "coverage.selection",
     "shard_coverage": "features.extraction_job",
     "split_by_label": "interpretation.contrast",
     "style_counts": "interpretation.style",
@@ -118,6 +122,7 @@ __all__ = [
     "HubTarget",
     "LLMExplainer",
     "LocalGenerator",
+    "Selection",
     "SparseAutoencoder",
     "TopTokensExplainer",
     "TrainingConfig",
@@ -145,6 +150,7 @@ __all__ = [
     "register_metrics",
     "relevant_features",
     "score_explanations",
+    "select_covering_subset",
     "shard_coverage",
     "split_by_label",
     "style_counts",

@@ -168,6 +168,11 @@ def matrix_png(names: Sequence[str], shares: Sequence[Sequence[float]]) -> bytes
     return _png(figure)
 
 
+def growth_png(points: Sequence[tuple[int, float]], x: str, y: str) -> bytes:
+    """A small curve of a value against a number of rows, as a picture."""
+    return _png(growth_figure(points, x, y))
+
+
 def growth_figure(points: Sequence[tuple[int, float]], x: str, y: str) -> Figure:
     """A small curve of a value against a number of rows."""
     from matplotlib.ticker import MaxNLocator

@@ -17,6 +17,7 @@ from fac_datasets.cli import (
     publishing,
     review,
     sae,
+    selection,
 )
 from fac_datasets.errors import exit_with
 
@@ -47,6 +48,7 @@ app.command()(extraction.extract)
 app.command()(coverage.coverage)
 app.command()(finding.find)
 app.command()(comparison.compare)
+app.command()(selection.select)
 app.command()(interpretation.table)
 app.command()(interpretation.explain)
 app.command()(interpretation.relevance)
