@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from fac_datasets.cli.given import identity_of
 from fac_datasets.cli.groups import grouped
-from fac_datasets.cli.interpretation import identity_of, identity_of_table
+from fac_datasets.cli.interpretation import identity_of_table
 from fac_datasets.cli.options import (
     Extraction,
     HtmlFile,

@@ -50,19 +50,23 @@ class Given:
         return without_prefix(self.extracted(rows, extractor), self._prefix(rows, extractor))
 
     def identity(self, rows: datasets.Dataset, extractor: FeatureExtractor) -> list[str]:
-        """What decides the rows and their features: their content, the space, and what is there or how it is read."""
-        from fac_datasets.rows.dataset_identity import content_fingerprint, features_fingerprint
-
+        """What decides the rows and their features; see `identity_of`."""
         prefix = self._prefix(rows, extractor)
-        there = f"{prefix}feature_ids" in rows.column_names
-        reading = [extractor.dtype, self.reading.column or "", *(["skip_bad"] if extractor.skip_bad else [])]
-        return [
-            content_fingerprint(rows),
-            str(self.space(rows, extractor)),
-            *([features_fingerprint(rows, prefix)] if there else reading),
-        ]
+        return [*identity_of(rows, extractor, prefix), self.reading.column or ""]
 
     def _prefix(self, rows: datasets.Dataset, extractor: FeatureExtractor) -> str:
         # One extractor, and so one model, reads both.
         extractor.column = self.reading.column
         return extractor.prefix(rows.features) if self.prefix is None else self.prefix
+
+
+def identity_of(rows: datasets.Dataset, extractor: FeatureExtractor, prefix: str | None = None) -> list[str]:
+    """What decides the features of rows: their content, the space that they are in or will be in, and what is there."""
+    from fac_datasets.feature_space import dataset_space
+    from fac_datasets.rows.dataset_identity import content_fingerprint, features_fingerprint
+
+    prefix = extractor.prefix(rows.features) if prefix is None else prefix
+    if f"{prefix}feature_space" in rows.column_names:
+        return [content_fingerprint(rows), str(dataset_space(rows, prefix)), features_fingerprint(rows, prefix)]
+    skipping = ["skip_bad"] if extractor.skip_bad else []
+    return [content_fingerprint(rows), str(extractor.feature_space), extractor.dtype, *skipping]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fac_datasets.cli.given import identity_of
 from fac_datasets.cli.groups import grouped
 from fac_datasets.cli.options import (
     Device,
@@ -287,19 +288,6 @@ def _rows(name: str) -> datasets.Dataset:
     from fac_datasets.rows.loading import load_rows
 
     return load_rows(name)
-
-
-def identity_of(rows: datasets.Dataset, extractor: FeatureExtractor) -> list[str]:
-    """What decides the features of rows: their content, the space that they are in or will be in, and what is there."""
-    from fac_datasets.feature_space import dataset_space
-    from fac_datasets.rows.dataset_identity import content_fingerprint, features_fingerprint
-
-    prefix = extractor.prefix(rows.features)
-    there = f"{prefix}feature_space" in rows.column_names
-    if not there:
-        skipping = ["skip_bad"] if extractor.skip_bad else []
-        return [content_fingerprint(rows), str(extractor.feature_space), extractor.dtype, *skipping]
-    return [content_fingerprint(rows), str(dataset_space(rows, prefix)), features_fingerprint(rows, prefix)]
 
 
 def identity_of_table(table: datasets.Dataset) -> list[str]:
