@@ -139,8 +139,19 @@ def require_same_but_threshold(first: str | FeatureSpace, second: str | FeatureS
 
 
 def require_table_space(table: datasets.Dataset, space: FeatureSpace) -> None:
-    """Raise FeatureSpaceMismatch unless a feature table is of this space, whatever the cut-off of either."""
-    for of_feature in sorted(set(table["feature_space"])):
+    """Raise FeatureSpaceMismatch unless a feature table is of this space, whatever the cut-off of either.
+
+    Raises:
+        ColumnError: the table does not say of which it is.
+    """
+    if "feature_space" not in table.column_names:
+        raise ColumnError(
+            f"the table has no column 'feature_space', which feature_table makes; its columns are {table.column_names}"
+        )
+    spaces = set(table["feature_space"])
+    if None in spaces:
+        raise ColumnError("the table's column 'feature_space' is null for some features; leave them out with filter")
+    for of_feature in sorted(spaces):
         require_same_but_threshold(of_feature, space)
 
 

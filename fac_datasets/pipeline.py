@@ -540,6 +540,8 @@ def _summarise(report: dict[str, Any], folder: Path, say: Callable[[str], None])
             for line in shares_in_words(scores):
                 say(f"  {line}")
     if report["still_missing"]:
-        names = {int(feature): name for feature, name in report.get("names", {}).items()}
+        # Targets are named from this run's spans, also where no names ship with the SAE.
+        known = {**report.get("names", {}), **{key: name for key, name in targets["names"].items() if name}}
+        names = {int(feature): name for feature, name in known.items()}
         say(f"still missing: {in_words(report['still_missing'], names)}")
     say(f"output: {folder}")

@@ -111,6 +111,68 @@ def evaluation_png(report: Mapping[str, Any]) -> bytes:
     return _png(figure)
 
 
+def effects_png(features: Sequence[Mapping[str, Any]], names: tuple[str, str], effect: str) -> bytes:
+    """Effects of features with their intervals, from top to bottom.
+
+    Args:
+        features: each with a `label`, and with `effect`, `low` and `high`.
+        names: of the side that has more where an effect is above 0, and of the other.
+        effect: what an effect is, in words.
+    """
+    figure = _figure(9.6, max(2.4, 1.2 + 0.26 * len(features)))
+    axes = figure.subplots()
+    for place, row in enumerate(features):
+        colour = "C0" if row["effect"] > 0 else "C1"
+        axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
+        axes.plot([row["effect"]], [place], color=colour, marker="o", markersize=5)
+    axes.axvline(0, color="0.6", linewidth=0.8)
+    furthest = max((abs(row[end]) for row in features for end in ("low", "high")), default=1.0)
+    axes.set_xlim(-1.05 * furthest, 1.05 * furthest)
+    # Names come from data, in which a dollar is no formula.
+    axes.set_yticks(range(len(features)), [row["label"] for row in features], fontsize=8, parse_math=False)
+    axes.set_ylim(max(len(features), 1) - 0.5, -0.5)
+    if not features:
+        axes.text(0.5, 0.5, "no feature differs", ha="center", va="center", transform=axes.transAxes)
+    first, second = names
+    options: dict[str, Any] = {"fontsize": 9, "parse_math": False}
+    axes.set_title(f"\N{LEFTWARDS ARROW} more in {second}", loc="left", **options)
+    axes.set_title(f"more in {first} \N{RIGHTWARDS ARROW}", loc="right", **options)
+    axes.set_xlabel(f"{effect}\n95 % intervals", fontsize=8)
+    return _png(figure)
+
+
+def matrix_png(names: Sequence[str], shares: Sequence[Sequence[float]]) -> bytes:
+    """A heat map of shares, each in numbers: of the features of each row's dataset, those that each column's has.
+
+    Args:
+        names: of the datasets.
+        shares: [n_datasets, n_datasets]; NaN where there is none.
+    """
+    size = max(3.6, 1.8 + 0.75 * len(names))
+    figure = _figure(size + 1.6, size)
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="viridis", vmin=0, vmax=1)
+    for row, of_row in enumerate(shares):
+        for column, share in enumerate(of_row):
+            shown = "-" if math.isnan(share) else f"{share:.2f}"
+            # On the dark half of the colours a number is read in white.
+            axes.text(
+                column, row, shown, ha="center", va="center", fontsize=9, color="white" if share < 0.6 else "black"
+            )
+    places = range(len(names))
+    axes.set_xticks(places, names, rotation=35, ha="right", rotation_mode="anchor", fontsize=8, parse_math=False)
+    axes.set_yticks(places, names, fontsize=8, parse_math=False)
+    axes.set_ylabel("features of")
+    axes.set_xlabel("that are also in")
+    figure.colorbar(image, ax=axes, label="share of features", fraction=0.046)
+    return _png(figure)
+
+
+def growth_png(points: Sequence[tuple[int, float]], x: str, y: str) -> bytes:
+    """A small curve of a value against a number of rows, as a picture."""
+    return _png(growth_figure(points, x, y))
+
+
 def growth_figure(points: Sequence[tuple[int, float]], x: str, y: str) -> Figure:
     """A small curve of a value against a number of rows."""
     from matplotlib.ticker import MaxNLocator
@@ -136,10 +198,10 @@ def _rarefaction(axes: Axes, reports: Mapping[str, Measured]) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _figure(width: float) -> Figure:
+def _figure(width: float, height: float = 4.2) -> Figure:
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, 4.2), dpi=120, layout="constrained")
+    return Figure(figsize=(width, height), dpi=120, layout="constrained")
 
 
 def _png(figure: Figure) -> bytes:

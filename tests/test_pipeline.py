@@ -140,6 +140,18 @@ def test_the_card_tells_how_much_of_what_was_missing_is_reached(finished: Path) 
     assert f"| seed + guided on A1 | of those that the seed was missing | {counted}" in card
 
 
+def test_a_target_that_stays_missing_is_told_with_its_name(
+    finished: Path, seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "out"))
+    report = json.loads((folder / "report.json").read_text())
+    feature, name = next((feature, name) for feature, name in report["targets"]["names"].items() if name)
+    (folder / "report.json").write_text(json.dumps({**report, "still_missing": [int(feature)]}))
+    said: list[str] = []
+    run(seed_rows, anchor_rows, folder, settings, say=said.append)
+    assert f"still missing: {feature} ({name})" in said
+
+
 def test_the_card_shows_the_other_measures_side_by_side(finished: Path) -> None:
     measures = json.loads((finished / "report.json").read_text())["measures"]
     assert list(measures) == ["seed", "seed + guided", "seed + unguided", "anchor"]

@@ -2,59 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from fac_datasets.cli.given import Given
 from fac_datasets.cli.groups import grouped
-from fac_datasets.cli.options import AnchorReading, Extraction, OutFile, Reading, Seed, with_features, without_prefix
-from fac_datasets.errors import ColumnError, OptionError
-
-if TYPE_CHECKING:
-    import datasets
-
-    from fac_datasets.feature_space import FeatureSpace
-    from fac_datasets.features.extractor import FeatureExtractor
-
-
-@dataclass(frozen=True)
-class _Given:
-    """One of the two datasets."""
-
-    name: str
-    reading: Reading
-    prefix: str | None
-    """Of feature columns that have to be there; None where they are extracted unless they are there."""
-
-    def load(self) -> datasets.Dataset:
-        return self.reading.load(self.name)
-
-    def space(self, rows: datasets.Dataset, extractor: FeatureExtractor) -> FeatureSpace:
-        """The space of the features that are there, or will be."""
-        from fac_datasets.feature_space import dataset_space
-        from fac_datasets.rows.data_files import short_name
-
-        try:
-            prefix = self._prefix(rows, extractor)
-            if self.prefix is not None or f"{prefix}feature_ids" in rows.column_names:
-                return dataset_space(rows, prefix)
-        except ColumnError as error:
-            raise ColumnError(f"{short_name(self.name)}: {error}") from error
-        return extractor.feature_space
-
-    def with_features(self, rows: datasets.Dataset, extractor: FeatureExtractor) -> datasets.Dataset:
-        """The rows with feature columns, which have lost their prefix."""
-        prefix = self._prefix(rows, extractor)
-        if self.prefix is None:
-            rows = with_features(rows, extractor)
-        return without_prefix(rows, prefix)
-
-    def _prefix(self, rows: datasets.Dataset, extractor: FeatureExtractor) -> str:
-        # One extractor, and so one model, reads both.
-        extractor.column = self.reading.column
-        return extractor.prefix(rows.features) if self.prefix is None else self.prefix
+from fac_datasets.cli.options import AnchorReading, Extraction, OutFile, Reading, Seed
+from fac_datasets.errors import OptionError
 
 
 @grouped
@@ -95,12 +51,13 @@ def coverage(
     import json
 
     from fac_datasets.coverage.interval import with_interval
-    from fac_datasets.coverage.names import in_words
+    from fac_datasets.coverage.names import in_words, names_of
+    from fac_datasets.coverage.relevant import require_features_of
     from fac_datasets.coverage.report import coverage as measure
     from fac_datasets.coverage.report import require_count
-    from fac_datasets.coverage.shares import shares_in_words
+    from fac_datasets.coverage.shares import counted_by, shares_in_words
     from fac_datasets.diversity.all_measures import MOST_ROWS, all_measures, measures_table
-    from fac_datasets.feature_space import parse_threshold, require_same_space, require_table_space
+    from fac_datasets.feature_space import parse_threshold, require_same_space
     from fac_datasets.files.atomic import write_atomically
     from fac_datasets.rows.data_files import require_present, short_name
     from fac_datasets.rows.loading import load_rows
@@ -114,16 +71,15 @@ def coverage(
     stored = "q50" if isinstance(wanted, str) else wanted
     extractor = extraction.extractor(threshold=stored, spans=False)
     given = [
-        _Given(data, reading, prefix),
-        _Given(anchor, anchor_reading.reading(reading), prefix if anchor_prefix is None else anchor_prefix),
+        Given(data, reading, prefix),
+        Given(anchor, anchor_reading.reading(reading), prefix if anchor_prefix is None else anchor_prefix),
     ]
     # What is wrong with the second is found before the first is extracted.
     loaded = [each.load() for each in given]
     spaces = [each.space(rows, extractor) for each, rows in zip(given, loaded, strict=True)]
     require_same_space(*spaces)
-    for given_table in (table, named):
-        if given_table is not None:
-            require_table_space(given_table, spaces[0])
+    require_features_of(table, spaces[0])
+    names_of(named, spaces[0])
     tables = [each.with_features(rows, extractor) for each, rows in zip(given, loaded, strict=True)]
     called = (short_name(data), short_name(anchor))
     report = measure(
@@ -137,9 +93,8 @@ def coverage(
         names=called,
     )
     values: dict[str, Any] = report.to_dict()
-    by = "" if count == "binary" else f" by {count}"
     print(
-        f"FAC{by} {with_interval(values)}: {called[0]} covers {len(report.covered):,} of the "
+        f"FAC{counted_by(values)} {with_interval(values)}: {called[0]} covers {len(report.covered):,} of the "
         f"{len(report.relevant):,} features of {called[1]} at {threshold}"
     )
     print("\n".join(shares_in_words(values)))

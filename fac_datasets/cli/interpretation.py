@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fac_datasets.cli.given import identity_of
 from fac_datasets.cli.groups import grouped
 from fac_datasets.cli.options import (
     Device,
@@ -52,7 +53,7 @@ def table(
     require_present(data)
     extractor = extraction.extractor(reading.column)
     rows = reading.load(data)
-    identity = {"rows": _identity_of(rows, extractor), "options": [top, span_tokens, reading.column, seed]}
+    identity = {"rows": identity_of(rows, extractor), "options": [top, span_tokens, reading.column, seed]}
 
     def make(_journal: Journal) -> datasets.Dataset:
         extracted = with_features(rows, extractor)
@@ -106,7 +107,7 @@ def explain(
         return named if generator is None else verify_explanations(named, generator, journal)
 
     identity = {
-        "table": _identity_of_table(source),
+        "table": identity_of_table(source),
         "generator": generator.key if generator else None,
         **({"explainer": explainer} if explainer else {}),
     }
@@ -217,10 +218,10 @@ def relevance(
         return found
 
     identity = {
-        "table": _identity_of_table(source),
+        "table": identity_of_table(source),
         "generator": generator.key if generator else None,
         "guideline": [rules.name, rules.text] if rules else None,
-        "rows": {name: _identity_of(rows, extractor_of(name)) for name, rows in given.items()},
+        "rows": {name: identity_of(rows, extractor_of(name)) for name, rows in given.items()},
         "options": [label_column, label, measure, alpha, question, most, *(each.column for each in readings.values())],
     }
     found = _finish(out, "relevance", identity, make, overwrite, spending)
@@ -273,9 +274,9 @@ def score(
         )
 
     identity = {
-        "table": _identity_of_table(source),
+        "table": identity_of_table(source),
         "generator": generator.key if generator else None,
-        "rows": None if rows is None else _identity_of(rows, extractor),
+        "rows": None if rows is None else identity_of(rows, extractor),
         "options": [embedding_model, reading.column, seed],
     }
     found = _finish(out, "score", identity, make, overwrite, spending)
@@ -289,20 +290,7 @@ def _rows(name: str) -> datasets.Dataset:
     return load_rows(name)
 
 
-def _identity_of(rows: datasets.Dataset, extractor: FeatureExtractor) -> list[str]:
-    """What decides the features of rows: their content, the space that they are in or will be in, and what is there."""
-    from fac_datasets.feature_space import dataset_space
-    from fac_datasets.rows.dataset_identity import content_fingerprint, features_fingerprint
-
-    prefix = extractor.prefix(rows.features)
-    there = f"{prefix}feature_space" in rows.column_names
-    if not there:
-        skipping = ["skip_bad"] if extractor.skip_bad else []
-        return [content_fingerprint(rows), str(extractor.feature_space), extractor.dtype, *skipping]
-    return [content_fingerprint(rows), str(dataset_space(rows, prefix)), features_fingerprint(rows, prefix)]
-
-
-def _identity_of_table(table: datasets.Dataset) -> list[str]:
+def identity_of_table(table: datasets.Dataset) -> list[str]:
     """What decides what is made of a feature table: its content, and the spaces of its features."""
     from fac_datasets.rows.dataset_identity import content_fingerprint
 

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from fac_datasets.cli import coverage, extraction, interpretation, pipeline, publishing, review, sae
+from fac_datasets.cli import (
+    comparison,
+    coverage,
+    extraction,
+    finding,
+    interpretation,
+    pipeline,
+    publishing,
+    review,
+    sae,
+    selection,
+)
 from fac_datasets.errors import exit_with
 
 app = typer.Typer(
@@ -35,6 +46,9 @@ def options(
 app.command()(pipeline.run)
 app.command()(extraction.extract)
 app.command()(coverage.coverage)
+app.command()(finding.find)
+app.command()(comparison.compare)
+app.command()(selection.select)
 app.command()(interpretation.table)
 app.command()(interpretation.explain)
 app.command()(interpretation.relevance)

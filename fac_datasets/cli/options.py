@@ -64,7 +64,14 @@ def _known_dtype(name: str) -> str:
 
 
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.", callback=_folder_to_write)]
+OutIfAny = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder to write; default: none.", callback=lambda out: out and _folder_to_write(out)),
+]
 OutFile = Annotated[Path | None, typer.Option("--json", help="File for the report.", callback=_file_to_write)]
+HtmlFile = Annotated[
+    Path | None, typer.Option("--html", metavar="PAGE", help="Page to write.", callback=_file_to_write)
+]
 Seed = Annotated[int, typer.Option("--seed", help="Random seed.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run in the folder.")]
 

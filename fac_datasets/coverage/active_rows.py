@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.errors import ColumnError, RowError, ThresholdBelowStored
-from fac_datasets.feature_space import FeatureSpace, Threshold, format_threshold
+from fac_datasets.errors import ColumnError, DatasetError, RowError, ThresholdBelowStored
+from fac_datasets.feature_space import FeatureSpace, Threshold, dataset_space, format_threshold, parse_threshold
 from fac_datasets.rows.inputs import ID_LIMIT
+from fac_datasets.rows.one_dataset import require_dataset
 from fac_datasets.sae.calibration import thresholds_of
 
 if TYPE_CHECKING:
@@ -117,6 +118,32 @@ def active_rows(
         start += len(batch)
     values = np.concatenate(found_values) if with_values else None
     return ActiveRows(np.concatenate(found_rows), np.concatenate(found_ids), start, values)
+
+
+def rows_with_features(dataset: Any, threshold: Threshold, prefix: str = "") -> ActiveRows:
+    """Which rows of one dataset activate which features, of which there must be some.
+
+    Args:
+        dataset: rows with feature columns.
+        threshold: a number in the SAE's units, or a quantile.
+        prefix: of the feature columns.
+
+    Raises:
+        DatasetError: it is no single dataset, or has no rows, or none of them activates a feature.
+        ColumnError, RowError, FeatureSpaceMismatch, ThresholdBelowStored, CalibrationMissing, OptionError: see
+            `coverage`.
+    """
+    threshold = parse_threshold(threshold)
+    require_dataset(dataset, "the dataset")
+    if not len(dataset):
+        raise DatasetError("the dataset has no rows; give at least one")
+    active = active_rows(dataset, Cutoffs(dataset_space(dataset, prefix), threshold), prefix)
+    if not len(active.ids):
+        raise DatasetError(
+            f"no row of the dataset activates a feature at threshold {format_threshold(threshold)}, so its rows cannot "
+            f"be compared; lower the threshold"
+        )
+    return active
 
 
 def largest(known: NDArray[np.float32], ids: NDArray[np.int64], values: NDArray[np.float32]) -> NDArray[np.float32]:

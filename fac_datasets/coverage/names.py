@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fac_datasets.errors import OptionError
+from fac_datasets.errors import ColumnError, OptionError
 from fac_datasets.feature_space import FeatureSpace, require_table_space
 from fac_datasets.rows.one_dataset import is_stream, require_dataset
 from fac_datasets.rows.tables import require_columns
@@ -39,7 +39,7 @@ def names_of(given: Mapping[int, str] | datasets.Dataset | None, space: FeatureS
 
     Raises:
         OptionError: it is neither, or an id or a name is none.
-        ColumnError: the table has no names.
+        ColumnError: the table has no names, or columns of other types.
         DatasetError: it is several tables, or a stream.
         FeatureSpaceMismatch: the table is of another space.
     """
@@ -48,6 +48,7 @@ def names_of(given: Mapping[int, str] | datasets.Dataset | None, space: FeatureS
     if hasattr(given, "column_names") or is_stream(given):
         require_dataset(given, "the table of feature_names")
         require_columns(given, "feature_id", "explanation")
+        _require_types(given)
         if space is not None and "feature_space" in given.column_names:
             require_table_space(given, space)
         wanted = {"feature_id", "explanation", "review_explanation", "review_fits", "spans"}
@@ -66,6 +67,22 @@ def names_of(given: Mapping[int, str] | datasets.Dataset | None, space: FeatureS
         if not isinstance(name, str) or isinstance(feature, bool) or not hasattr(feature, "__index__"):
             raise OptionError(f"feature_names= holds {feature!r}: {name!r}; give texts by whole numbers")
     return FeatureNames({int(feature): name for feature, name in given.items()}, {})
+
+
+def _require_types(table: datasets.Dataset) -> None:
+    """Raise ColumnError unless the columns of a table with names hold what those of a feature table hold."""
+    kinds = table.features
+    parts = getattr(kinds.get("spans"), "feature", None)
+    odd = {
+        "feature_id": "int" not in str(getattr(kinds["feature_id"], "dtype", "")),
+        "explanation": getattr(kinds["explanation"], "dtype", "") not in ("string", "large_string", "null"),
+        "spans": "spans" in kinds and not (isinstance(parts, Mapping) and {"text", "start", "end"} <= {*parts}),
+    }
+    for name, is_odd in odd.items():
+        if is_odd:
+            raise ColumnError(f"the table's column {name!r} holds {kinds[name]}; give a table that explain() named")
+    if None in table["feature_id"][:]:
+        raise ColumnError("the table's column 'feature_id' is null in some rows; leave them out with filter")
 
 
 def names_at_hand(feature_names: Any, features: Any, space: FeatureSpace) -> FeatureNames:
@@ -92,9 +109,14 @@ def reviewed_name(row: Mapping[str, Any]) -> str | None:
     return None if row.get("review_fits") in ("no", "cannot tell") else row.get("explanation")
 
 
+def one_line(text: str) -> str:
+    """A text, which comes from data, on one line and without control characters."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
 def shown_name(name: str) -> str:
     """A name, which comes from data, on one line, without control characters and not long."""
-    line = " ".join("".join(character if character.isprintable() else " " for character in name).split())
+    line = one_line(name)
     return line if len(line) <= LONGEST_NAME else f"{line[:LONGEST_NAME]}…"
 
 

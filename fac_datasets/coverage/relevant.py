@@ -79,9 +79,8 @@ def ids_of(features: Sequence[int] | NDArray[np.int64] | datasets.Dataset | None
 
 
 def require_features_of(features: Any, space: FeatureSpace) -> None:
-    """Raise FeatureSpaceMismatch where features are a table of another space; ids alone do not say of which."""
+    """Raise where features are a table of another space, see `require_table_space`; ids alone do not say of which."""
     if features is not None and _is_table(features):
-        require_columns(features, "feature_space")
         require_table_space(features, space)
 
 
@@ -91,7 +90,10 @@ def _is_table(features: Any) -> TypeGuard[datasets.Dataset]:
 
 
 def relevant_of_anchor(
-    anchor_counts: NDArray[np.int64], features: NDArray[np.int64] | None, threshold: Threshold
+    anchor_counts: NDArray[np.int64],
+    features: NDArray[np.int64] | None,
+    threshold: Threshold,
+    role: str = "anchor",
 ) -> NDArray[np.int64]:
     """The anchor's features, sorted, and of these only the ones asked for.
 
@@ -99,6 +101,7 @@ def relevant_of_anchor(
         anchor_counts: rows of the anchor that activate each feature, [highest id + 1].
         features: ids that count; by default all.
         threshold: for the error.
+        role: of the rows, for the error.
 
     Raises:
         DatasetError: there are none, so that coverage is not defined.
@@ -109,7 +112,7 @@ def relevant_of_anchor(
     if not len(relevant):
         of_those = " of those asked for" if features is not None else ""
         raise DatasetError(
-            f"the anchor activates no feature{of_those} at threshold {format_threshold(threshold)}, so coverage is not "
-            f"defined; lower the threshold or use another anchor"
+            f"the {role} activates no feature{of_those} at threshold {format_threshold(threshold)}, so coverage is not "
+            f"defined; lower the threshold or use another {role}"
         )
     return relevant

@@ -17,7 +17,7 @@ from fac_datasets.coverage.names import NO_NAMES, FeatureNames, names_at_hand, n
 from fac_datasets.coverage.rarefaction import RarefactionPoint, expected_coverage
 from fac_datasets.coverage.relevant import ids_of, relevant_of_anchor, require_features_of
 from fac_datasets.coverage.shares import Share
-from fac_datasets.coverage.state import FeatureCoverage
+from fac_datasets.coverage.state import FeatureCoverage, require_thresholds
 from fac_datasets.coverage.streams import count_rows
 from fac_datasets.errors import DatasetError, OptionError
 from fac_datasets.feature_space import (
@@ -34,7 +34,6 @@ from fac_datasets.rows.dataset_identity import DatasetIdentity, identify
 from fac_datasets.rows.inputs import feature_ids, feature_ids_of
 from fac_datasets.rows.one_dataset import is_stream, require_dataset
 from fac_datasets.rows.tables import dataset_of
-from fac_datasets.sae.calibration import thresholds_of
 
 if TYPE_CHECKING:
     import datasets
@@ -312,7 +311,7 @@ def _require_seed_of(missing_of: Any, space: FeatureSpace, threshold: Threshold)
     if not isinstance(missing_of, Mapping):
         return
     if missing_of.get("feature_space"):
-        require_same_but_threshold(missing_of["feature_space"], space)
+        require_same_but_threshold(str(missing_of["feature_space"]), space)
     known = missing_of.get("threshold", threshold)
     if parse_threshold(known) != threshold:
         raise OptionError(
@@ -378,16 +377,11 @@ def _side_of_rows(active: ActiveRows, space: FeatureSpace, identity: DatasetIden
 
 
 def _side_of_state(state: FeatureCoverage, threshold: Threshold, role: str, name: str | None) -> _Side:
-    space = FeatureSpace.parse(state.feature_space)
-    if not np.array_equal(state.thresholds, thresholds_of(space, threshold, state.d_sae)):
-        raise OptionError(
-            f"the {role} is a merged state whose rows were counted above other thresholds than "
-            f"{format_threshold(threshold)}; give the threshold that it was made with"
-        )
+    require_thresholds(state, threshold, role)
     # A state also keeps maxima that do not exceed the threshold.
     maxima = np.where(state.counts > 0, state.maxima, np.float32(0))
     identity = DatasetIdentity(name or "merged state", "", "", state.n_rows, state.n_tokens, "")
-    return _Side(None, state.counts, maxima, space, identity, MERGED)
+    return _Side(None, state.counts, maxima, FeatureSpace.parse(state.feature_space), identity, MERGED)
 
 
 def _parse_names(names: Any) -> tuple[str | None, str | None]:

@@ -30,6 +30,20 @@ class Share(NamedTuple):
     """Upper end of the interval."""
 
 
+def counted_by(report: Mapping[str, Any]) -> str:
+    """What goes behind "FAC" where it is not active features that count, and is empty where it is.
+
+    Args:
+        report: content of `report.json`, also of earlier versions, which count active features.
+
+    Example:
+        >>> counted_by({"count": "rows"}), counted_by({"count": "binary"})
+        (' by rows', '')
+    """
+    count = report.get("count", "binary")
+    return "" if count == "binary" else f" by {count}"
+
+
 def shares_in_words(report: Mapping[str, Any]) -> list[str]:
     """The shares that a report holds, a line each.
 
@@ -41,10 +55,10 @@ def shares_in_words(report: Mapping[str, Any]) -> list[str]:
         >>> shares_in_words({"of_anchor": share, "of_relevant": None})
         ["of all the anchor's features: 1 of 4, 0.250"]
     """
-    lines = []
+    lines, by = [], counted_by(report)
     for key, words in DENOMINATORS.items():
         share = report.get(key)
         if share is not None:
             value = with_interval({"fac": share["share"], "low": share["low"], "high": share["high"]})
-            lines.append(f"{words}: {share['covered']:,} of {share['of']:,}, {value}")
+            lines.append(f"{words}: {share['covered']:,} of {share['of']:,}, {f'{by} {value}'.lstrip()}")
     return lines

@@ -17,7 +17,7 @@ from fac_datasets.errors import (
     OptionError,
     ThresholdBelowStored,
 )
-from fac_datasets.feature_space import FeatureSpace, format_threshold, require_same_space
+from fac_datasets.feature_space import FeatureSpace, Threshold, format_threshold, require_same_space
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.rows.one_dataset import is_stream
 from fac_datasets.sae.calibration import thresholds_of
@@ -166,6 +166,23 @@ class FeatureCoverage:
         state.d_sae = len(state.counts)
         state.n_rows, state.n_tokens = facts["n_rows"], facts["n_tokens"]
         return state
+
+
+def require_thresholds(state: FeatureCoverage, threshold: Threshold, role: str) -> None:
+    """Raise OptionError unless a state's rows were counted above this threshold.
+
+    Args:
+        state: of rows that were merged.
+        threshold: a number, or a quantile.
+        role: of the rows, for the error.
+    """
+    if not np.array_equal(
+        state.thresholds, thresholds_of(FeatureSpace.parse(state.feature_space), threshold, state.d_sae)
+    ):
+        raise OptionError(
+            f"the {role} is a merged state whose rows were counted above other thresholds than "
+            f"{format_threshold(threshold)}; give the threshold that it was made with"
+        )
 
 
 def _require_batch(batch: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 1_000
 """Rows in memory at once, with all their columns."""
+
+
+def stream_batches(stream: datasets.IterableDataset, names: Collection[str], batch_rows: int) -> Iterator[Any]:
+    """The rows of a stream, a batch at a time, with only some columns where it says which it has."""
+    # Where features are not declared, Arrow takes them from the first rows, and others may not fit.
+    rows = stream.with_format("arrow" if stream.features else None)
+    if rows.column_names:
+        rows = rows.select_columns([name for name in rows.column_names if name in names])
+    yield from rows.iter(batch_size=batch_rows)
 
 
 class CountedRows(NamedTuple):

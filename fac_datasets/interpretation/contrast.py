@@ -13,7 +13,7 @@ from fac_datasets.errors import ColumnError, DatasetError, OptionError
 from fac_datasets.feature_space import FeatureSpace, dataset_space, require_same_space, require_table_space
 from fac_datasets.interpretation.evidence import with_evidence
 from fac_datasets.interpretation.spans import require_all_activations
-from fac_datasets.interpretation.statistics import adjusted_p, permutation_p
+from fac_datasets.interpretation.statistics import NORMAL_95, adjusted_p, permutation_p
 from fac_datasets.rows.inputs import feature_ids
 from fac_datasets.rows.one_dataset import require_dataset
 from fac_datasets.rows.tables import add_columns, require_columns
@@ -46,6 +46,12 @@ class Contrast(NamedTuple):
     """Two-sided p-value of each feature by itself, [n_features]."""
     adjusted_p: NDArray[np.float64]
     """The same, adjusted for the number of features, [n_features]."""
+    low: NDArray[np.float64]
+    """Lower end of the effect's 95 % interval, [n_features]."""
+    high: NDArray[np.float64]
+    """Upper end of the interval, [n_features]."""
+    left_out: int
+    """Rows that are not compared, because the other side has none of about their length."""
 
 
 class _Activations(NamedTuple):
@@ -150,7 +156,10 @@ def contrast(
         prefix: of the feature columns.
 
     Returns:
-        Effects and p-values of these features, in their order.
+        Effects, p-values and intervals of these features, in their order. The interval of the AUROC rests on the
+        variance of placements (DeLong, DeLong and Clarke-Pearson 1988) over all groups, and that of the log odds ratio
+        on Robins, Breslow and Greenland (1986). Both are of rows as numerous and as long as these; a side of a single
+        row does not tell how rows differ, and the interval of its AUROC is [-1, 1].
 
     Raises:
         OptionError: the measure is unknown, or features are no ids.
@@ -176,12 +185,17 @@ def contrast(
     lengths = [token_counts(rows, prefix) for rows in (positive, background)]
     groups = _comparable_groups(*lengths)
     compare = _auroc if measure == "auroc" else _log_odds
+    compared = [np.isin(mine, others) for mine, others in (groups, groups[::-1])]
     parts = [
         compare(sides[0].of(groups[0] == group), sides[1].of(groups[1] == group), size)
         for group in np.intersect1d(*groups)
     ]
-    effect, p = _combined(parts, measure, size)
-    return Contrast(effect[ids], p[ids], adjusted_p(p[ids]))
+    of_all = _combined(parts, size)
+    n_compared = [int(of_side.sum()) for of_side in compared]
+    effect, low, high = _auroc_effect(of_all, *n_compared) if measure == "auroc" else _log_odds_effect(of_all)
+    p = permutation_p(of_all.difference, of_all.variance, of_all.third, of_all.step)[ids]
+    left_out = sum(map(len, lengths)) - sum(n_compared)
+    return Contrast(effect[ids], p, adjusted_p(p), low[ids], high[ids], left_out)
 
 
 def distinct_features(
@@ -293,9 +307,9 @@ def _comparable_groups(positive: NDArray[np.int64], background: NDArray[np.int64
     total = len(first) + len(second)
     if lost == total:
         raise DatasetError(
-            f"no positive row is about as long as a background row (medians {np.median(positive):.0f} and "
-            f"{np.median(background):.0f} own tokens), so length and task cannot be told apart; choose background rows "
-            f"of similar length"
+            f"no row of one set is about as long as a row of the other (medians {np.median(positive):.0f} and "
+            f"{np.median(background):.0f} own tokens), so that what differs cannot be told apart from length; choose "
+            f"rows of similar length"
         )
     if lost > _MUCH_LOST * total:
         warnings.warn(
@@ -318,23 +332,69 @@ class _Compared(NamedTuple):
     """How much the difference changes, at the least, where one more positive row fires."""
     effect: tuple[NDArray[np.float64], NDArray[np.float64]]
     """Of which the sums over the groups give the effect: part and whole, or the two products of an odds ratio."""
+    spread: tuple[NDArray[np.float64], ...]
+    """Of which the sums over the groups give the variance of the effect."""
 
 
-def _combined(parts: Sequence[_Compared], measure: str, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Effect and p of each feature over all groups; 0 and 1 where no group holds rows of both sides."""
-    difference, variance, third, step, first, second = (np.zeros(size) for _ in range(6))
-    for part in parts:
-        difference += part.difference
-        variance += part.variance
-        third += part.third
-        step = np.maximum(step, part.step)
-        first += part.effect[0]
-        second += part.effect[1]
-    if not parts:
-        return np.zeros(size), np.ones(size)
+def _combined(parts: Sequence[_Compared], size: int) -> _Compared:
+    """What all groups together say of each feature, [size] each."""
+    nothing = np.zeros(size)
+    return _Compared(
+        sum((part.difference for part in parts), nothing),
+        sum((part.variance for part in parts), nothing),
+        sum((part.third for part in parts), nothing),
+        np.max([part.step for part in parts], axis=0),
+        (sum((part.effect[0] for part in parts), nothing), sum((part.effect[1] for part in parts), nothing)),
+        tuple(sum(same, nothing) for same in zip(*(part.spread for part in parts), strict=True)),
+    )
+
+
+class _Effect(NamedTuple):
+    """An effect with its 95 % interval, [size] each."""
+
+    value: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def _auroc_effect(of_all: _Compared, n_positive: int, n_background: int) -> _Effect:
+    """2 AUROC - 1 with its interval.
+
+    The AUROC is the weighted mean of the positive rows' placements, the share of background rows below each, and
+    likewise of the background rows', so that its variance follows from theirs (DeLong, DeLong and Clarke-Pearson
+    1988). They are taken around the common AUROC, since a group may hold a single row of a side. Where a feature parts
+    the sides wholly, or few rows have it, placements hardly vary; so each side is taken to have one more row, of which
+    nobody knows whether it lies above all others or below, as Agresti and Caffo (2000) do for shares.
+    """
+    effect = of_all.effect[0] / of_all.effect[1]
+    if min(n_positive, n_background) < 2:
+        return _Effect(effect, np.full_like(effect, -1), np.full_like(effect, 1))
+    area = (effect + 1) / 2
+    variance = np.full_like(effect, 1 / (n_positive + 1) ** 2 + 1 / (n_background + 1) ** 2)
+    for n_rows, of_side in ((n_positive, of_all.spread[:3]), (n_background, of_all.spread[3:])):
+        squares, sums, weights = of_side
+        around = np.maximum(squares - 2 * area * sums + area**2 * weights, 0)
+        variance += 4 * n_rows / (n_rows - 1) * around / of_all.effect[1] ** 2
+    centre = effect * (n_positive / (n_positive + 1)) * (n_background / (n_background + 1))
+    error = NORMAL_95 * np.sqrt(variance)
+    return _Effect(
+        effect,
+        np.minimum(effect, np.maximum(centre - error, -1)),
+        np.maximum(effect, np.minimum(centre + error, 1)),
+    )
+
+
+def _log_odds_effect(of_all: _Compared) -> _Effect:
+    """Mantel and Haenszel's log odds ratio, with the interval of Robins, Breslow and Greenland (1986)."""
     # Half a pair on each side, once, so that a feature that is silent on one side has a finite ratio.
-    effect = first / second if measure == "auroc" else np.log((first + 0.5) / (second + 0.5))
-    return effect, permutation_p(difference, variance, third, step)
+    first, second = (product + 0.5 for product in of_all.effect)
+    both_first, mixed, both_second = (
+        part + of_half for part, of_half in zip(of_all.spread, (0.25, 0.5, 0.25), strict=True)
+    )
+    effect = np.log(first / second)
+    variance = both_first / (2 * first**2) + mixed / (2 * first * second) + both_second / (2 * second**2)
+    error = NORMAL_95 * np.sqrt(variance)
+    return _Effect(effect, effect - error, effect + error)
 
 
 def _third_moment(n_positive: int, total: int, cubes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -383,6 +443,20 @@ def _auroc(positive: _Activations, background: _Activations, size: int) -> _Comp
     variance = half / 6 * (total + 1 - ties / (total * (total - 1)))
     middle = (total + 1) / 2
     cubes = np.bincount(ids, weights=(ranks - middle) ** 3, minlength=size) + silent * ((silent + 1) / 2 - middle) ** 3
+    # Rows of either side by tied activation, and those of the same feature below.
+    of = ids[first]
+    fired = np.bincount(ids[is_positive], minlength=size)
+    tied = np.bincount(group[is_positive], minlength=len(of))
+    tied_there = sizes - tied
+    below = tied.cumsum() - tied - (fired.cumsum() - fired)[of] + silent_positive[of]
+    below_there = group_begins - begins[of] + silent[of] - below
+    silent_there = silent - silent_positive
+    spread = (
+        *_placements(of, tied, below_there + tied_there / 2, silent_positive, silent_there / 2, n_background),
+        *_placements(
+            of, tied_there, n_positive - below - tied / 2, silent_there, n_positive - silent_positive / 2, n_positive
+        ),
+    )
     # The weights with the most power where the shift is the same in every group (van Elteren 1960).
     weight = 1 / (total + 1)
     return _Compared(
@@ -391,7 +465,36 @@ def _auroc(positive: _Activations, background: _Activations, size: int) -> _Comp
         weight**3 * _third_moment(n_positive, total, cubes),
         weight * (silent + 1) / 2,
         (weight * difference, np.full(size, weight * half)),
+        tuple(part * (weight * half) ** 2 for part in spread),
     )
+
+
+def _placements(
+    ids: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    beaten: NDArray[np.float64],
+    silent_rows: NDArray[np.int64],
+    silent_beaten: NDArray[np.float64],
+    n_others: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Sums of the squared placements of one side's rows, of the placements, and of 1, over the squared number of rows.
+
+    Args:
+        ids: feature of each tied activation, [n].
+        rows: rows of this side that have it, [n].
+        beaten: rows of the other side on the right side of it, ties by half, [n].
+        silent_rows: rows of this side that are silent, [size].
+        silent_beaten: the same for these, [size].
+        n_others: rows of the other side.
+    """
+    size = len(silent_rows)
+    n_rows = silent_rows + np.bincount(ids, weights=rows, minlength=size)
+    placement, silent_placement = beaten / n_others, silent_beaten / n_others
+    squares, sums = (
+        np.bincount(ids, weights=rows * placement**power, minlength=size) + silent_rows * silent_placement**power
+        for power in (2, 1)
+    )
+    return squares / n_rows**2, sums / n_rows**2, 1 / n_rows
 
 
 def _log_odds(positive: _Activations, background: _Activations, size: int) -> _Compared:
@@ -406,10 +509,13 @@ def _log_odds(positive: _Activations, background: _Activations, size: int) -> _C
         fired_there * (n_positive - fired) / total,
     )
     cubes = firing * (1 - firing / total) ** 3 - (total - firing) * (firing / total) ** 3
+    agreeing = (fired + n_background - fired_there) / total
+    differing = 1 - agreeing
     return _Compared(
         fired - n_positive * firing / total,
         variance,
         _third_moment(n_positive, total, cubes),
         np.ones(size),
         ratio,
+        (agreeing * ratio[0], agreeing * ratio[1] + differing * ratio[0], differing * ratio[1]),
     )

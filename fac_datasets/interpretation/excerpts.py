@@ -43,9 +43,15 @@ def listed(excerpts: Sequence[str]) -> str:
     return "\n".join(f"{number}. {json.dumps(text, ensure_ascii=False)}" for number, text in enumerate(excerpts, 1))
 
 
+def visible(text: str) -> str:
+    """A text in which every character that nobody sees is replaced by one that everybody does."""
+    shown: str = _INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return shown
+
+
 def harmless(text: str) -> str:
     """A text without invisible characters, marks of ours, and tokens of chat templates."""
-    text = _INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    text = visible(text)
     text = re.sub(r"\*(?=\*)", "* ", text)
     return _TEMPLATE.sub(lambda found: " ".join(found[0]) if len(found[0]) > 1 else f"{found[0]} ", text)
 

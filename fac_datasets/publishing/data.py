@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fac_datasets.coverage.names import reviewed_name
 from fac_datasets.coverage.report import CoverageReport
+from fac_datasets.coverage.shares import counted_by
 from fac_datasets.errors import ColumnError, OptionError, PublishError
 from fac_datasets.feature_space import dataset_space, require_same_but_threshold
 from fac_datasets.files.parquet_layout import SHARD_BYTES, Tables, write_tables
@@ -67,7 +68,8 @@ def publish(
         augmented: what `augment` returned.
         target: `owner/name`, made where there is none and private; or a HubTarget, which says more.
         report: coverage of the seed: what `coverage` returned, or the content of `report.json` of a run.
-        after: coverage of the augmented dataset, where `report` does not tell it.
+        after: coverage of the augmented dataset, where `report` does not tell it; measured with `missing_of=report`,
+            it also says how much of what the seed was missing is reached.
         anchor: the anchor's rows, in which no synthetic row may stand verbatim or nearly so.
         allow_leaks: publish although synthetic rows stand in the anchor, or without looking; the card says so.
         drop_leaks: leave such rows out, of the provenance and of `features` too; report and card say that coverage was
@@ -87,8 +89,8 @@ def publish(
         shard_bytes: most bytes of rows in a parquet file.
 
     Raises:
-        OptionError: no licence is known, the anchor is missing or another than the report's, or leaks are to be both
-            allowed and dropped.
+        OptionError: no licence is known, the anchor is missing or another than the report's, leaks are to be both
+            allowed and dropped, or `after` counts otherwise than the report.
         ColumnError: `features` are not of the rows of `train`, or `feature_table` is none.
         FeatureSpaceMismatch: they are of another feature space than the report.
         PublishError: synthetic rows stand in the anchor; something looks like a key; the Hub refuses, cannot be
@@ -102,6 +104,11 @@ def publish(
     """
     where = HubTarget.of(target)
     known: Mapping[str, Any] = report.to_dict() if isinstance(report, CoverageReport) else report
+    if after is not None and counted_by(after.to_dict()) != counted_by(known):
+        raise OptionError(
+            f"report is of FAC{counted_by(known)} and after of FAC{counted_by(after.to_dict())}, which do not compare; "
+            f"measure both with the same count="
+        )
     settings = known.get("settings") or {}
     kind, column = kind or settings.get("kind"), column or settings.get("column")
     inherited = {} if license else {name: settings.get(name) for name in ("license_name", "license_link")}

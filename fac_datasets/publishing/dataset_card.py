@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from fac_datasets.coverage.interval import with_interval
 from fac_datasets.coverage.names import shown_name
-from fac_datasets.coverage.shares import DENOMINATORS
+from fac_datasets.coverage.shares import DENOMINATORS, counted_by
 from fac_datasets.diversity.all_measures import measures_table
 from fac_datasets.files.resources import resource_folder
 
@@ -114,6 +114,7 @@ def dataset_card(
         sources=_sources(report),
         still_missing=report.get("still_missing") if after is None else after.to_dict()["missing"],
         interval=with_interval,
+        by=counted_by(report),
         shares=_shares(report, after),
         text=as_markdown_text,
         link=quote,

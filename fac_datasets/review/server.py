@@ -21,8 +21,8 @@ _OLDEST = ".".join(map(str, OLDEST_SERVER))
 
 DEFAULT_URL = "http://localhost:6900"
 
-_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds before each repetition of a request: long enough for a server to be restarted."""
+_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Seconds before each repetition of a request: a minute, in which a server is restarted on a busy machine too."""
 
 _PASSING = (429, 500, 502, 503, 504)
 

@@ -134,12 +134,14 @@ def absolute_name(name: str) -> str:
 
 
 def short_name(name: str) -> str:
-    """What to call a dataset argument in reports: a Hub id as it is, of local paths the last part.
+    """What to call a dataset argument in reports: a Hub id or an address as it is, of local paths the last part.
 
     Example:
         >>> short_name("/home/me/a.jsonl,/home/me/b-*.jsonl"), short_name("me/cooking:default@main")
         ('a.jsonl,b-*.jsonl', 'me/cooking:default@main')
     """
+    if "://" in name:
+        return name
     if local_path(name).exists():
         return local_path(name).resolve().name
     if "," in name:

@@ -9,7 +9,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from fac_datasets.feature_space import FeatureSpace
-from fac_datasets.sae.location import EMBEDDED_SAE_FOLDER
 
 if TYPE_CHECKING:
     import datasets
@@ -47,6 +46,8 @@ def _file() -> tuple[str, datasets.Dataset]:
     """Whose names the file holds, and the names."""
     import datasets
     import pyarrow.parquet as pq
+
+    from fac_datasets.sae.location import EMBEDDED_SAE_FOLDER
 
     table = pq.read_table(EMBEDDED_SAE_FOLDER / NAMES_FILE)
     return table.schema.metadata[SAE_DIGEST].decode(), datasets.Dataset(datasets.table.InMemoryTable(table))

@@ -163,6 +163,18 @@ def test_denominators_and_what_is_missing_are_told_with_names(models: list[str],
     assert "of the relevant ones" not in printed
 
 
+def test_tables_that_are_none_of_features_are_told_before_anything_is_extracted(
+    models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FeatureExtractor, "_load", lambda _: pytest.fail("a model was loaded"))
+    data = write(tmp_path / "data.jsonl", [{"text": text} for text in TEXTS[:2]])
+    odd = write(tmp_path / "odd.jsonl", [{"feature_id": 3, "explanation": 7, "evidence": ["llm"]}])
+    with pytest.raises(ColumnError, match="'explanation' holds"):
+        command("coverage", data, data, *models, "--names", odd)
+    with pytest.raises(ColumnError, match="the table has no column 'feature_space'"):
+        command("coverage", data, data, *models, "--features", odd)
+
+
 def test_rows_and_activations_count_on_request(models: list[str], tmp_path: Path) -> None:
     data = write(tmp_path / "data.jsonl", [{"text": text} for text in TEXTS[:3]])
     anchor = write(tmp_path / "anchor.jsonl", [{"text": text} for text in TEXTS])
@@ -176,7 +188,7 @@ def test_rows_and_activations_count_on_request(models: list[str], tmp_path: Path
         command("coverage", data, anchor, *models, "--count", "mean")
 
 
-@pytest.mark.parametrize("content", ["no JSON", "[1]", "{}"])
+@pytest.mark.parametrize("content", ["no JSON", "[1]", "{}", '{"missing": null}'])
 def test_a_file_that_is_no_report_of_a_seed_is_one_sentence(content: str, models: list[str], tmp_path: Path) -> None:
     data = write(tmp_path / "data.jsonl", [{"text": text} for text in TEXTS[:2]])
     (tmp_path / "seed.json").write_text(content)

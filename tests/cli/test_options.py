@@ -17,6 +17,7 @@ COMMANDS = {
     "run": ["run", "DATA", "DATA", "--out", "OUT"],
     "extract": ["extract", "DATA", "--out", "OUT"],
     "coverage": ["coverage", "DATA", "DATA"],
+    "compare": ["compare", "DATA", "DATA", "--out", "OUT"],
     "table": ["table", "DATA", "--out", "OUT"],
     "relevance": ["relevance", "DATA", "--contrast", "DATA", "--label-column", "label", "--out", "OUT"],
     "score": ["score", "DATA", "--held-out", "DATA", "--out", "OUT"],

@@ -92,6 +92,28 @@ def test_a_table_without_names_is_refused() -> None:
         coverage(DATASET, ANCHOR, threshold=1, feature_names=named_table(space()).remove_columns("explanation"))
 
 
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [
+        ({"feature_id": ["3"]}, "'feature_id' holds"),
+        ({"feature_id": [None]}, "'feature_id' holds"),
+        ({"feature_id": [3, None], "explanation": ["tea", "milk"]}, "'feature_id' is null"),
+        ({"explanation": [7]}, "'explanation' holds"),
+        ({"spans": [["a cup of tea"]]}, "'spans' holds"),
+        ({"feature_space": [None]}, "'feature_space' is null"),
+    ],
+)
+def test_a_table_that_is_none_of_features_is_refused(columns: dict[str, list[Any]], named: str) -> None:
+    odd = datasets.Dataset.from_dict({"feature_id": [3], "explanation": ["tea"], **columns})
+    with pytest.raises(ColumnError, match=named):
+        coverage(DATASET, ANCHOR, threshold=1, feature_names=odd)
+
+
+def test_a_table_of_names_need_not_say_of_which_space_it_is() -> None:
+    bare = named_table(space()).select_columns(["feature_id", "explanation"])
+    assert coverage(DATASET, ANCHOR, threshold=1, feature_names=bare).missing_features()["name"] == [None, "tea", None]
+
+
 def test_only_features_of_the_embedded_sae_have_names_that_ship() -> None:
     assert coverage(DATASET, ANCHOR, threshold=1).missing_features()["name"] == [None] * 3
     embedded = space().replace(f"s@{DIGEST}", f"s@{find_sae('embedded').digest}")

@@ -14,7 +14,7 @@ from fac_datasets import CoverageReport, FeatureCoverage, coverage
 from fac_datasets.coverage.interval import MERGED, STREAMED
 from fac_datasets.coverage.report import coverage_of_ids
 from fac_datasets.coverage.shares import shares_in_words
-from fac_datasets.errors import DatasetError, FeatureSpaceMismatch, OptionError
+from fac_datasets.errors import ColumnError, DatasetError, FeatureSpaceMismatch, OptionError
 from tests.coverage.cases import D_SAE, judged, space, table
 
 Row = dict[int, float]
@@ -144,6 +144,14 @@ def test_the_three_denominators_stand_apart() -> None:
     )
 
 
+@pytest.mark.parametrize("count", ["rows", "activation"])
+def test_shares_in_words_say_what_counts_where_it_is_not_active_features(count: Any) -> None:
+    found = coverage(ROWS, ANCHOR, threshold=1, count=count).to_dict()
+    assert shares_in_words(found)[0].startswith(
+        f"of all the anchor's features: 2 of 4, by {count} {found['fac']:.3f} ["
+    )
+
+
 KEYS = ("of_anchor", "of_relevant", "of_missing")
 
 
@@ -175,6 +183,8 @@ def test_a_seed_s_report_of_another_space_or_threshold_is_refused() -> None:
         coverage(ROWS, ANCHOR, threshold=1, missing_of=coverage(other, other, threshold=1))
     with pytest.raises(OptionError, match="at threshold 2, and this coverage is at 1"):
         coverage(ROWS, ANCHOR, threshold=1, missing_of=coverage(ROWS, ANCHOR, threshold=2))
+    with pytest.raises(ColumnError, match="'3' is not a feature space"):
+        coverage(ROWS, ANCHOR, threshold=1, missing_of={"missing": [2], "feature_space": 3})
     with pytest.raises(OptionError, match="no 'missing'"):
         coverage(ROWS, ANCHOR, threshold=1, missing_of={"fac": 1.0})
     wrong: Any

@@ -102,7 +102,7 @@ def test_no_answer_is_lost_or_doubled_from_push_to_push(
     server.kill()
     assert not reports
     server.start()
-    push.join(timeout=60)
+    push.join(timeout=120)
     assert reports and (reports[0].updated, reports[0].outdated) == (FEATURES, 13)
 
     assert given_answers(client, name) == before

@@ -312,3 +312,61 @@ def test_features_that_are_no_ids_are_refused() -> None:
     for features in wrong:
         with pytest.raises(OptionError, match="features"):
             contrast(rows, rows, features)
+
+
+def placements(mine: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Share of the other rows below each row, ties by half."""
+    above, tied = mine[:, None] > others, mine[:, None] == others
+    return np.array(above.mean(axis=1) + tied.mean(axis=1) / 2)
+
+
+def test_the_interval_of_an_auroc_is_de_longs_with_a_row_more_on_each_side() -> None:
+    positive, background = sample(30, 12, 0, 0.4), sample(45, 12, 1)
+    found = contrast(rows_of(positive), rows_of(background), np.arange(12))
+    for feature in range(12):
+        mine, others = positive[:, feature], background[:, feature]
+        first, second = placements(mine, others), 1 - placements(others, mine)
+        area = first.mean()
+        assert second.mean() == pytest.approx(area)
+        variance = 4 * (first.var(ddof=1) / 30 + second.var(ddof=1) / 45) + 1 / 31**2 + 1 / 46**2
+        centre = (2 * area - 1) * 30 / 31 * 45 / 46
+        expected = np.clip(centre + np.array([-1, 1]) * 1.959964 * np.sqrt(variance), -1, 1)
+        assert (found.low[feature], found.high[feature]) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.* rows are not compared")
+@pytest.mark.parametrize("measure", ["auroc", "log_odds"])
+@pytest.mark.parametrize(("n_positive", "n_background"), [(8, 100), (60, 60), (200, 300)])
+def test_an_interval_holds_the_truth_as_often_as_it_says(measure: str, n_positive: int, n_background: int) -> None:
+    rng = np.random.default_rng(0)
+    rates = 10 ** rng.uniform(-1.5, -0.1, size=200)
+    rates_there = np.clip(rates * 10 ** rng.uniform(-0.5, 0.5, size=200), 0, 0.95)
+    # Activations of 1 where a feature fires, of which both effects are known.
+    truth = rates - rates_there
+    if measure == "log_odds":
+        truth = np.log(rates / (1 - rates)) - np.log(rates_there / (1 - rates_there))
+    held = []
+    for _ in range(8):
+        positive, background = [
+            rows_of((rng.random((n, 200)) < of_side).astype(np.float32), rng.integers(10, 200, n))
+            for n, of_side in ((n_positive, rates), (n_background, rates_there))
+        ]
+        found = contrast(positive, background, np.arange(200), measure=measure)
+        held.append((found.low <= truth) & (truth <= found.high))
+    assert np.mean(held) > 0.92
+
+
+def test_a_side_of_one_row_does_not_tell_how_rows_differ() -> None:
+    found = contrast(rows_of(sample(1, 5, 0, 1.0)), rows_of(sample(30, 5, 1)), np.arange(5))
+    assert (found.low.tolist(), found.high.tolist()) == ([-1.0] * 5, [1.0] * 5)
+
+
+def test_rows_without_counterpart_of_their_length_are_counted() -> None:
+    positive, background = sample(60, 4, 0), sample(60, 4, 1)
+    lengths = np.repeat([10, 20], 30), np.repeat([10, 300], 30)
+    with pytest.warns(UserWarning, match="are not compared"):
+        found = contrast(rows_of(positive, lengths[0]), rows_of(background, lengths[1]), np.arange(4))
+    # Rows of 20 tokens have none beside them, and nor have those of 300.
+    assert found.left_out == 60
+    assert contrast(rows_of(positive), rows_of(background), np.arange(4)).left_out == 0

@@ -199,6 +199,22 @@ def test_the_card_tells_the_denominators_apart(hub: Hub, case: Case) -> None:
     assert "| of the relevant ones |" not in card
 
 
+@pytest.mark.parametrize("count", ["rows", "activation"])
+def test_the_card_says_what_counts_where_it_is_not_active_features(hub: Hub, case: Case, count: Any) -> None:
+    report, after = (replace(measured, count=count) for measured in (case.report, case.after))
+    publish(case.augmented, "me/data", report, after=after, anchor=case.anchor, license="mit")
+    card = hub.files(REPOSITORY)["README.md"].decode()
+    assert f"activates too. By {count}, a feature counts as far as " in card
+    assert f"| dataset | rows | FAC by {count} |" in card
+    assert f"| dataset | features | covered | of | share by {count} |" in card
+
+
+def test_coverages_of_which_other_things_count_do_not_stand_side_by_side(hub: Hub, case: Case) -> None:
+    by_rows = replace(case.report, count="rows")
+    with pytest.raises(OptionError, match=r"report is of FAC by rows and after of FAC, which do not compare"):
+        publish(case.augmented, "me/data", by_rows, after=case.after, anchor=case.anchor, license="mit")
+
+
 def test_names_that_the_report_knows_are_on_the_card(hub: Hub, case: Case) -> None:
     worst = case.after.missing_by_anchor_rows[0]
     report = {**case.report.to_dict(), "names": {str(worst): "peaks at *tea*"}}

@@ -348,7 +348,7 @@ def test_a_server_killed_in_the_middle_of_a_push_comes_back_and_has_every_record
     _wait_for_records(client, name)
     server.kill()
     server.start()
-    push.join(timeout=60)
+    push.join(timeout=120)
     assert reports and reports[0].added == 300
     assert set(records_of(client, name)) == {str(number) for number in range(300)}
     # The search may have missed what was stored when the server died; another push makes that good.

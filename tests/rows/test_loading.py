@@ -179,3 +179,4 @@ def test_names_for_other_processes_and_for_reports(folder: Path) -> None:
     assert short_name(f"{folder}/a.jsonl") == "a.jsonl"
     assert short_name(f"{folder}/a.jsonl,{folder}/b.jsonl") == "a.jsonl,b.jsonl"
     assert short_name("me/cooking") == "me/cooking"
+    assert short_name("http://host:8000/v1?a=b") == "http://host:8000/v1?a=b"

@@ -187,8 +187,13 @@ def main() -> None:
 def _stop_once(_signal: int, _frame: FrameType | None) -> None:
     """Interrupt this process, and let nothing interrupt what it stops then: the terminal and the demo both ask."""
     for stopping in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stopping, signal.SIG_IGN)
+        # Not SIG_IGN: of a signal that has arrived already Python then says that it was ignored, as an error.
+        signal.signal(stopping, _nothing)
     raise KeyboardInterrupt
+
+
+def _nothing(_signal: int, _frame: FrameType | None) -> None:
+    """Stands for what a signal does while this process stops."""
 
 
 if __name__ == "__main__":
