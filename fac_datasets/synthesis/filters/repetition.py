@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
-from fac_datasets.synthesis.filters.base import Filter
+from fac_datasets.synthesis.filters.base import Filter, Sample
 
 MIN_DISTINCT_BIGRAMS = 0.6
 """A sample whose distinct bigrams are a smaller share of its bigrams repeats itself."""
@@ -17,7 +16,7 @@ class Repetition(Filter):
     reason = "repetitive"
     turn = 20
 
-    def rejects(self, text: str, words: Sequence[str]) -> bool:
+    def rejects(self, sample: Sample) -> bool:
         """See `Filter.rejects`."""
-        bigrams = list(itertools.pairwise(words))
+        bigrams = list(itertools.pairwise(sample.words))
         return len(set(bigrams)) < MIN_DISTINCT_BIGRAMS * len(bigrams)
