@@ -30,8 +30,8 @@ def subclasses_in(package: str, base: type[Any]) -> list[type[Any]]:
 
     Example:
         >>> from fac_datasets.synthesis.filters.base import Filter
-        >>> [filter.__name__ for filter in subclasses_in("fac_datasets.synthesis.filters", Filter)]
-        ['Copy', 'TooShort', 'Repetition']
+        >>> [filter.__name__ for filter in subclasses_in("fac_datasets.synthesis.filters", Filter)][:3]
+        ['AboutItself', 'Copy', 'Fluency']
     """
     return [
         value

@@ -37,8 +37,8 @@ NEW_FILES = {
         class Shouting(Filter):
             reason, turn = "shouting", 15
 
-            def rejects(self, text, words):
-                return text.isupper()
+            def rejects(self, sample):
+                return sample.text.isupper()
         """,
     "synthesis/kinds/haiku.py": """
         '''Haiku.'''

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fac_datasets.synthesis.copying import CopyIndex
-from fac_datasets.synthesis.filters.base import Filter
+from fac_datasets.synthesis.filters.base import Filter, Sample
 from fac_datasets.synthesis.words import runs_of_words
 
 MAX_COPIED = 0.5
@@ -31,9 +31,9 @@ class Copy(Filter):
         self._texts.add(words)
         self._runs.update(runs_of_words(words))
 
-    def rejects(self, text: str, words: Sequence[str]) -> bool:
+    def rejects(self, sample: Sample) -> bool:
         """See `Filter.rejects`."""
-        if any(self._texts.matches(words)):
+        if any(self._texts.matches(sample.words)):
             return True
-        runs = runs_of_words(words)
+        runs = runs_of_words(sample.words)
         return bool(runs) and sum(run in self._runs for run in runs) > MAX_COPIED * len(runs)

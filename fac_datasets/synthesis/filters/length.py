@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from fac_datasets.synthesis.filters.base import Filter
+from fac_datasets.synthesis.filters.base import Filter, Sample
 
 MIN_WORDS = 3
 """A shorter sample is rejected."""
@@ -16,6 +14,6 @@ class TooShort(Filter):
     reason = "too short"
     turn = 10
 
-    def rejects(self, text: str, words: Sequence[str]) -> bool:
+    def rejects(self, sample: Sample) -> bool:
         """See `Filter.rejects`."""
-        return len(words) < MIN_WORDS
+        return len(sample.words) < MIN_WORDS
