@@ -6,7 +6,8 @@ import re
 from typing import NamedTuple
 
 from fac_datasets.generation.base import Completion, Outcome
-from fac_datasets.generation.refusals import is_refusal
+from fac_datasets.generation.phrases import phrases
+from fac_datasets.generation.refusals import CURLY, is_refusal
 
 
 class Answer(NamedTuple):
@@ -29,8 +30,8 @@ _UP_TO_ITS_END = re.compile(rf"\A.*(?:{_CLOSED}|<\|channel\|>final<\|message\|>)
 _UNCLOSED = re.compile(rf"{_OPENED}|<\|channel\|>(?:analysis|commentary)", flags=re.IGNORECASE)
 
 _TEMPLATE = (
-    r"(?:<[|｜][^<>\s|｜]{1,40}[|｜]?>|<[^<>\s|｜]{1,40}[|｜]>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>|<<?/?SYS>>"
-    r"|<(?:BOS|EOS|END_OF_TURN)_TOKEN>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])"
+    r"(?:<[|\uff5c][^<>\s|\uff5c]{1,40}[|\uff5c]?>|<[^<>\s|\uff5c]{1,40}[|\uff5c]>|<(?:start|end)_of_turn>"
+    r"|<(?:bos|eos|pad|unk)>|<</?SYS>>|<(?:BOS|EOS|END_OF_TURN)_TOKEN>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])"
 )
 _ANYWHERE = re.compile(_TEMPLATE)
 _AT_THE_END = re.compile(rf"(?:\s*(?:{_TEMPLATE}|</s>))+\s*\Z")
@@ -38,34 +39,27 @@ _AT_THE_END = re.compile(rf"(?:\s*(?:{_TEMPLATE}|</s>))+\s*\Z")
 _DAMAGED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffd-\uffff]")
 
 _WILLING = (
-    r"(?:(?:sure(?: thing)?|certainly|of course|absolutely|okay|ok|great|alright|no problem|gladly|understood|got it|yes)\b"
-    r"[.!,:]?\s*(?:(?:i(?:'d|’d|'ll|’ll| would| will| can)|happy to|glad to)\b[^\n.!:]{0,60}[.!:,]\s*)?)"
+    r"(?:sure(?: thing)?|certainly|of course|absolutely|okay|ok|great|alright|no problem|gladly|understood|got it)\b"
+    r"[.!,:]?\s*(?:(?:i(?:'d| would) be|i can help|happy to|glad to)\b[^\n.!:]{0,60}[.!:,]\s*)?"
 )
 _THING = (
     r"(?:texts?|samples?|examples?|ones?|paragraphs?|questions?|prompts?|messages?|instructions?|sentences?|versions?"
     r"|responses?|answers?|conversations?|dialogues?|pairs?|rows?|requests?|inputs?|outputs?|posts?|comments?|reviews?"
     r"|json|objects?)"
 )
-_PREFACE = re.compile(
-    r"\A\W*(?:"
-    rf"(?:{_WILLING})?(?:here(?:'s|’s| is| are)|below (?:is|are)|the following (?:is|are)|this is)"
-    rf"\b[^\n:]{{0,60}}\b{_THING}\b[^\n:]{{0,80}}:"
-    rf"|{_WILLING}here(?:'s|’s| is| are)\b[^\n:]{{0,120}}:"
-    r"|(?:sure(?: thing)?|certainly|of course|absolutely)[!.,:]?\s*\n"
-    r"|(?:klar|gerne|natürlich|sicher|selbstverständlich)\b[!.,]*\s*hier (?:ist|sind|kommt)\b[^\n:]{0,80}:"
-    r"|(?:bien sûr|certainement|d'accord|volontiers)\b\s?[!.,]*\s*voici\b[^\n:]{0,80}:"
-    r"|(?:claro(?: que sí)?|por supuesto|desde luego)\b[!.,]*\s*(?:aquí|aqui) (?:tienes?|está|hay|vai)\b[^\n:]{0,80}:"
-    r"|(?:certo|certamente|con piacere)\b[!.,]*\s*ecco\b[^\n:]{0,80}:"
-    r"|(?:当然|好的|没问题|當然)[！!，,。]?[^\n：:。]{0,30}[：:]"
-    r"|(?:もちろん|はい|承知)[^\n：:。]{0,30}[：:]"
-    r")\s*",
-    flags=re.IGNORECASE,
+_PREFACES = (
+    rf"(?:{_WILLING})?(?:here(?:'s| is| are)|below (?:is|are)|the following (?:is|are)|this is)\b"
+    rf"[^\n:]{{0,60}}\b{_THING}\b[^\n:]{{0,80}}:",
+    rf"{_WILLING}here(?:'s| is| are)\b[^\n:]{{0,120}}:",
+    r"(?:sure(?: thing)?|certainly|of course|absolutely)[!.,:]?\s*\n",
+    *phrases("prefaces"),
 )
+_PREFACE = re.compile(rf"\A\W*(?:{'|'.join(_PREFACES)})\s*", flags=re.IGNORECASE)
 _CLOSING = (
     r"(?:let me know\b|i hope (?:this|that|it)\b|(?:would you like|do you want|shall i|should i|need)\b|feel free to\b"
-    r"|please let me know\b|if you(?:'d|’d| would)? (?:like|need|want)\b|is there anything else\b)[^\n]*"
+    r"|please let me know\b|if you(?:'d| would)? (?:like|need|want)\b|is there anything else\b)[^\n]*"
 )
-_AFTER_A_PREFACE = re.compile(rf"(?:(?<=[.!?…\"”'’*`)])[ \t]+|\s*\n\s*){_CLOSING}\s*\Z", flags=re.IGNORECASE)
+_AFTER_A_PREFACE = re.compile(rf"(?:(?<=[.!?…\"”'*`)])[ \t]+|\s*\n\s*){_CLOSING}\s*\Z", flags=re.IGNORECASE)
 _OF_THE_TASK = re.compile(
     rf"\s*\n\s*(?={_CLOSING}\s*\Z)[^\n]*\b(?:another|anything else|adjust\w*|revis\w*|modif\w*|changes?|different"
     rf"|more {_THING}|further|help with)\b[^\n]*\s*\Z",
@@ -123,10 +117,10 @@ def plain_answer(text: str) -> Answer:
     without("end token", _AT_THE_END.sub("", text))
     if is_refusal(text):
         return Answer("", Outcome.DECLINED, tuple(taken))
-    without("preface", _PREFACE.sub("", text))
+    without("preface", _without(_PREFACE, text))
     prefaced = "preface" in taken
     if text:
-        without("closing remark", (_AFTER_A_PREFACE if prefaced else _OF_THE_TASK).sub("", text))
+        without("closing remark", _without(_AFTER_A_PREFACE if prefaced else _OF_THE_TASK, text))
     if prefaced or "closing remark" in taken:
         text = _RULES.sub("", text).strip()
     without("code fence", _FENCE.sub(r"\2", text))
@@ -140,6 +134,12 @@ def plain_answer(text: str) -> Answer:
     elif _ANYWHERE.search(text):
         problem = Outcome.TEMPLATE
     return Answer("" if problem else text, problem, tuple(taken))
+
+
+def _without(remark: re.Pattern[str], text: str) -> str:
+    """A text without a remark, whichever apostrophes it has."""
+    found = remark.search(text.replace(CURLY, "'"))
+    return text[: found.start()] + text[found.end() :] if found else text
 
 
 def without_reasoning(text: str) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fac_datasets.errors import OptionError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -98,6 +100,17 @@ def estimated_tokens(text: str) -> int:
         (4, 3)
     """
     return len(text.encode(errors="replace")) // 3
+
+
+def require_top_p(top_p: float | None) -> float | None:
+    """A share of probability that tokens are sampled from.
+
+    Raises:
+        OptionError: it is none.
+    """
+    if top_p is not None and not 0 < top_p <= 1:
+        raise OptionError(f"top_p={top_p} is no share of probability; give a number above 0, up to 1")
+    return top_p
 
 
 class TextGenerator(ABC):

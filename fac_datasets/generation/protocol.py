@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,15 @@ _CUT = ("length", "max_tokens", "model_length", "abort")
 _FILTERED = ("content_filter", "safety", "recitation", "prohibited_content", "blocklist")
 _REASONING = ("reasoning_content", "reasoning")
 """Where servers put what a model thinks before it answers."""
+
+_THOUGHTS = ("thinking", "reasoning", "redacted_thinking")
+"""Kinds of parts of a content that are no answer."""
+
+
+_OF_A_FILTER = re.compile(
+    r"content[ _-]?(?:filter|policy|management)|responsibleaipolicyviolation|moderation|flagged|safety system",
+    flags=re.IGNORECASE,
+)
 
 
 class NoCompletion(Exception):
@@ -33,8 +43,8 @@ class ErrorBody(Exception):
     def status(self) -> int:
         """The status that the error would have come with; 0 where it does not say."""
         error = self.body.get("error")
-        codes = [error.get("code"), error.get("status")] if isinstance(error, Mapping) else []
-        return next((int(code) for code in codes if str(code).isdecimal()), 0)
+        codes = [str(error.get("code")), str(error.get("status"))] if isinstance(error, Mapping) else []
+        return next((int(code) for code in codes if code.isdecimal()), 0)
 
 
 def body_of(content: bytes) -> dict[str, Any]:
@@ -76,20 +86,21 @@ def read_completion(body: Mapping[str, Any], request: Request, max_new_tokens: i
     message = choice.get("message") if isinstance(choice, Mapping) else None
     if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
         raise NoCompletion("the answer is no chat completion: it has no message")
-    text, reasoning = _text(message.get("content")), _thoughts(message)
+    text = _text(message.get("content"))
+    reasoning = next(filter(None, map(_text, map(message.get, _REASONING))), "") or _among_parts(message, _THOUGHTS)
+    reason = str(choice.get("finish_reason") or "").lower()
+    if choice.get("error") or reason == "error":
+        raise ErrorBody({"error": choice.get("error") or "finish_reason is error"})
     usage = body.get("usage") or {}
     decoded, read = _count(usage, "completion_tokens"), _count(usage, "prompt_tokens")
-    reason = str(choice.get("finish_reason") or "").lower()
     # Where nobody says how it ended, only an answer that took fewer tokens than it might has surely ended.
     finished = reason not in _CUT if reason else decoded is not None and decoded < max_new_tokens
-    refusal = _text(message.get("refusal"))
+    refusal = _text(message.get("refusal")) or _among_parts(message, ("refusal",))
     problem = ""
     if refusal:
         problem = Outcome.DECLINED
     elif reason in _FILTERED:
         problem, refusal = Outcome.FILTERED, f"finish_reason is {reason}"
-    elif reason == "error":
-        problem, refusal = Outcome.ERROR, "finish_reason is error"
     elif reasoning and not text.strip():
         problem = Outcome.REASONING
     elif request.prefix and not text.startswith(request.prefix):
@@ -111,6 +122,11 @@ def message_of(body: Any) -> str:
         error = error.get("message") or error.get("detail") or error
     text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
     return " ".join(text.split())[:500]
+
+
+def is_filtered(error: str) -> bool:
+    """Whether an error says that a filter stopped a prompt or an answer."""
+    return _OF_A_FILTER.search(error) is not None
 
 
 def _joined(text: str) -> Any:
@@ -146,20 +162,20 @@ def _text(content: Any) -> str:
     """A content's text, which may come in parts."""
     if isinstance(content, str):
         return content
-    if isinstance(content, Mapping):
-        content = [content]
-    if not isinstance(content, Sequence):
-        return ""
-    parts = [part if isinstance(part, str) else part.get("text") for part in content if isinstance(part, str | Mapping)]
-    return "".join(part for part in parts if isinstance(part, str))
+    parts = [content] if isinstance(content, Mapping) else content if isinstance(content, list) else []
+    found = [part.get("text") if _is_text(part) else part for part in parts]
+    return "".join(part for part in found if isinstance(part, str))
 
 
-def _thoughts(message: Mapping[str, Any]) -> str:
-    """The reasoning beside or among the parts of a content."""
-    content = message.get("content")
-    parts = content if isinstance(content, list) else []
-    among = [_text(part.get("thinking") or part.get("reasoning")) for part in parts if isinstance(part, Mapping)]
-    return next((text for text in (*map(_text, map(message.get, _REASONING)), "".join(among)) if text), "")
+def _is_text(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") not in _THOUGHTS
+
+
+def _among_parts(message: Mapping[str, Any], kinds: Sequence[str]) -> str:
+    """What a message's parts hold of some kinds, each under its kind's name or as text."""
+    parts = message.get("content")
+    found = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
+    return "".join(_text(part.get(part["type"]) or part.get("text")) for part in found if part.get("type") in kinds)
 
 
 def _count(usage: Any, name: str) -> int | None:
