@@ -32,7 +32,7 @@ class Plan(NamedTuple):
 
     def __str__(self) -> str:
         """In words, for a dry run."""
-        cost = "" if self.dollars is None else f", which cost {self.dollars:,.2f} dollars at most"
+        cost = "" if self.dollars is None else f", which cost {_in_words(self.dollars)} at most"
         return (
             f"{self.calls:,} calls with about {self.prompt_tokens:,} tokens of prompts, and at most "
             f"{self.max_new_tokens:,} tokens of answers{cost}"
@@ -53,7 +53,7 @@ class Spent(NamedTuple):
 
     def __str__(self) -> str:
         """In words."""
-        cost = "" if self.dollars is None else f" for {self.dollars:,.2f} dollars"
+        cost = "" if self.dollars is None else f" for {_in_words(self.dollars)}"
         return f"{self.calls:,} calls and {self.prompt_tokens + self.decoded_tokens:,} tokens{cost}"
 
 
@@ -262,6 +262,10 @@ class Journal:
             raise OutputError(
                 f"the journal {self._stream.name} cannot be written: {error}; make room, and the same command goes on"
             ) from error
+
+
+def _in_words(dollars: float) -> str:
+    return f"{dollars:,.2f} dollars" if dollars >= 1 else f"{dollars:.4f} dollars"
 
 
 def _whole(completion: Completion) -> Completion:
