@@ -36,7 +36,7 @@ REFUSED = "refused"
 
 VERDICT = {
     "type": "object",
-    "properties": {"reason": {"type": "string"}, "answer": {"enum": list(VERDICTS)}},
+    "properties": {"reason": {"type": "string"}, "answer": {"type": "string", "enum": list(VERDICTS)}},
     "required": ["reason", "answer"],
     "additionalProperties": False,
 }

@@ -40,7 +40,7 @@ _FEWEST_WORDS = 2
 
 _MARKS = {
     "type": "object",
-    "properties": {"active": {"type": "array", "items": {"enum": [0, 1]}}},
+    "properties": {"active": {"type": "array", "items": {"type": "integer", "enum": [0, 1]}}},
     "required": ["active"],
     "additionalProperties": False,
 }
