@@ -9,7 +9,6 @@ import queue
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import suppress
-from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +19,7 @@ from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, Offlin
 
 from fac_datasets.errors import GenerationError, OptionError
 from fac_datasets.files.credentials import credential, hub_token, server_address, without_credentials
-from fac_datasets.files.retrying import growing_wait, wait_after
+from fac_datasets.files.retrying import PASSING, growing_wait, wait_after
 from fac_datasets.generation.base import Completion, Outcome, Request, TextGenerator, require_top_p
 from fac_datasets.generation.dialect import Dialect, response_format
 from fac_datasets.generation.protocol import ErrorBody, NoCompletion, body_of, is_filtered, read_completion
@@ -109,19 +108,23 @@ class EndpointGenerator(TextGenerator):
         self._sent_token = self._token
         self._has_answered = False
         self._dialect = Dialect(self.name)
+        self._continues: bool | None = None
 
-    @cached_property
+    @property
     def can_prefill(self) -> bool:
         """See `TextGenerator.can_prefill`: whether the server says that it is one of those that continue an answer."""
-        if self.base_url is None:
-            return False
-        parts = urlsplit(self.base_url)
-        address = parts._replace(path=f"{parts.path.rstrip('/')}/models").geturl()
-        try:
-            found = httpx2.get(address, headers={"Authorization": f"Bearer {self._token or 'none'}"}, timeout=10).json()
-            return any(model["owned_by"] in _CONTINUING for model in found["data"])
-        except (TransportError, ValueError, LookupError, TypeError):
-            return False
+        if self._continues is None and self.base_url is not None:
+            parts = urlsplit(self.base_url)
+            address = parts._replace(path=f"{parts.path.rstrip('/')}/models").geturl()
+            headers = {"Authorization": f"Bearer {self._token or 'none'}"}
+            try:
+                found = httpx2.get(address, headers=headers, timeout=10).json()
+                self._continues = any(model["owned_by"] in _CONTINUING for model in found["data"])
+            except TransportError:
+                return False
+            except (ValueError, LookupError, TypeError):
+                self._continues = False
+        return bool(self._continues)
 
     @property
     def key(self) -> str:
@@ -358,7 +361,8 @@ def _said(error: Exception) -> str:
 def _is_refusal(status: int, said: str) -> bool:
     """Whether a server will not answer a request for what it says, how long it is, or how it is put."""
     unspecified = status == 0 and "invalid_request" in said
-    return status in _REFUSED or unspecified or (status < 500 and bool(said) and is_filtered(said))
+    filtered = status < 500 and status not in PASSING and is_filtered(said)
+    return status in _REFUSED or unspecified or filtered
 
 
 def _wait(error: Exception, status: int, attempt: int) -> float | None:

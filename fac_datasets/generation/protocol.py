@@ -135,7 +135,8 @@ def _joined(text: str) -> Any:
     whole: dict[str, Any] = {}
     reason: Any = None
     ended = False
-    for line in text.splitlines():
+    # Texts may hold line ends of Unicode, at which no piece ends.
+    for line in re.split(r"\r?\n", text):
         if not line.startswith("data:"):
             continue
         data = line.removeprefix("data:").strip()
@@ -146,11 +147,14 @@ def _joined(text: str) -> Any:
         if not isinstance(piece, dict) or piece.get("error"):
             return piece
         whole["usage"] = piece.get("usage") or whole.get("usage")
-        choice = next(iter(piece.get("choices") or ()), None)
+        choices = piece.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict):
             continue
         reason = choice.get("finish_reason") or reason
-        delta = choice.get("delta") or choice.get("message") or {}
+        delta = choice.get("delta") or choice.get("message")
+        if not isinstance(delta, dict):
+            continue
         for name in ("content", "refusal", *_REASONING):
             message[name] = message.get(name, "") + _text(delta.get(name))
     if not ended and reason is None:

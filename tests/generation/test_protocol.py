@@ -24,7 +24,7 @@ def answer_to(server: FaultyProxy, body: bytes, status: int = 200, request: Requ
 
 
 def stream(*pieces: dict[str, Any], end: str = "data: [DONE]\n\n") -> bytes:
-    return ("".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces) + end).encode()
+    return ("".join(f"data: {json.dumps(piece, ensure_ascii=False)}\r\n\n" for piece in pieces) + end).encode()
 
 
 def piece(content: str | None = None, finish_reason: str | None = None, **delta: Any) -> dict[str, Any]:
@@ -44,6 +44,8 @@ def piece(content: str | None = None, finish_reason: str | None = None, **delta:
         (odd({"content": "Boil.", "refusal": None}), "Boil."),
         (stream(piece("Boil "), piece("rice."), piece(None, "stop")), "Boil rice."),
         (stream(piece("Boil "), piece("rice.", "stop"), end=""), "Boil rice."),
+        (stream(piece("Boil."), {"choices": [{"delta": None, "finish_reason": "stop"}]}), "Boil."),
+        (stream(piece("Boil.\u2028Fry."), piece(None, "stop")), "Boil.\u2028Fry."),
         (b": keep-alive\n\n" + stream({"choices": []}, piece("Boil."), piece(None, "stop")), "Boil."),
         (stream(piece(None, reasoning_content="Hm."), piece("Boil."), piece(None, "stop")), "Boil."),
     ],
@@ -120,6 +122,7 @@ def test_a_refusal_by_status_says_why(odd_server: FaultyProxy, status: int, body
         b'{"choices": "text"}',
         b'{"choices": [{"message": null}]}',
         stream(piece("Boil"), end=""),
+        stream({"choices": 5}, {"choices": [{"delta": "Boil"}]}, end=""),
         b"data: no JSON\n\n",
         b'{"choices": ' + b"[" * 5000,
     ],
@@ -167,7 +170,8 @@ def test_half_a_character_is_mended_before_it_is_kept(odd_server: FaultyProxy, t
 
 
 def test_halves_of_a_character_in_two_pieces_of_a_stream_meet(odd_server: FaultyProxy) -> None:
-    odd_server.reply = lambda _request: (200, stream(piece("Hi \ud83d"), piece("\ude00"), piece(None, "stop")))
+    body = json.dumps(piece("Hi \ud83d")), json.dumps(piece("\ude00", "stop"))
+    odd_server.reply = lambda _request: (200, "".join(f"data: {one}\n\n" for one in body).encode())
     journal = Journal()
     generator = EndpointGenerator("m", base_url=odd_server.address)
     ((_, found),) = journal.generate(generator, [ASKED], max_new_tokens=8, temperature=0)
