@@ -81,7 +81,7 @@ class FaultyProxy:
         self._lock, self._now = threading.Lock(), 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.address = f"http://127.0.0.1:{self._server.server_port}/v1"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def fail(self, fault: Fault, times: int = 1) -> None:
         """Let the next requests meet a fault."""
