@@ -183,6 +183,10 @@ class Journal:
         """Tokens that all answers together took."""
         return sum(completion.n_tokens for completion in self.completions.values())
 
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompts of all answers together."""
+        return sum(completion.prompt_tokens for completion in self.completions.values())
+
     def close(self) -> None:
         """Write what is left and close the file."""
         self._flush()

@@ -253,6 +253,23 @@ def test_a_real_server_names_verifies_scores_and_judges(
     assert len(chat_server.requests) == asked
 
 
+def test_a_real_server_continues_what_was_begun_and_holds_to_a_schema(chat_server: FaultyProxy) -> None:
+    chat_server.owner = "llamacpp"
+    generator = EndpointGenerator("smollm2", base_url=chat_server.address)
+    asked = (("user", "Name a fruit."),)
+    begun = Request(asked, 0, prefix="It is called an")
+    schema = {
+        "type": "object",
+        "properties": {"answer": {"type": "string", "enum": ["yes", "no"]}},
+        "required": ["answer"],
+        "additionalProperties": False,
+    }
+    found = generator.generate([begun, Request(asked, 0, schema=schema)], max_new_tokens=24, temperature=0)
+    assert found[0].text.startswith("It is called an")
+    assert len(found[0].text) > len("It is called an")
+    assert json.loads(found[1].text)["answer"] in ("yes", "no")
+
+
 def test_an_answer_without_usage_is_taken_and_its_tokens_are_estimated(
     generator: EndpointGenerator, chat_server: FaultyProxy
 ) -> None:

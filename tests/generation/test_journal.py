@@ -145,6 +145,7 @@ def test_what_is_spent_is_counted_in_tokens_and_dollars() -> None:
     unlimited = Journal()
     unlimited.generate(generator, asked, **options)
     assert unlimited.spent == Spent(8, 160, 400, None)
+    assert (unlimited.prompt_tokens(), unlimited.decoded_tokens()) == (160, 400)
 
 
 @pytest.mark.parametrize(
