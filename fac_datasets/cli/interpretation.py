@@ -11,6 +11,7 @@ import typer
 from fac_datasets.cli.given import identity_of
 from fac_datasets.cli.groups import grouped
 from fac_datasets.cli.options import (
+    AnswerTokens,
     Device,
     Extraction,
     Generation,
@@ -18,7 +19,6 @@ from fac_datasets.cli.options import (
     Overwrite,
     Reading,
     Seed,
-    Spending,
     with_features,
     without_prefix,
 )
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from fac_datasets.features.extractor import FeatureExtractor
     from fac_datasets.generation.base import Request, TextGenerator
-    from fac_datasets.generation.journal import Journal
+    from fac_datasets.generation.journal import Journal, Limits
 
 RECORD, JOURNAL, ABLATION, LOCK = "table.json", "journal.jsonl", "ablation.jsonl", ".lock"
 
@@ -69,10 +69,10 @@ def explain(
     table_name: Table,
     out: Out,
     generation: Generation,
-    spending: Spending,
     explainer: Annotated[
         str | None, typer.Option(help="Who finds the names; default: llm where a model is named, else top_tokens.")
     ] = None,
+    answer_tokens: AnswerTokens = 256,
     device: Device = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -90,28 +90,33 @@ def explain(
     kind = EXPLAINERS[chosen]
     if kind.asks and generator is None:
         raise OptionError(f"--explainer {chosen} needs a model: give --model, --endpoint or --provider")
-    if spending.dry_run:
+    if generation.dry_run:
         _say_plan(
             generator,
             out,
+            generation.limits,
+            answer_tokens,
             lambda judge, journal: (
-                naming_requests(source, judge, journal)
+                naming_requests(source, judge, journal, answer_tokens=answer_tokens)
                 if kind.asks
-                else verification_requests(name_features(source, kind.made(judge, journal)))
+                else verification_requests(name_features(source, kind.made(judge, journal, answer_tokens)))
             ),
         )
         return
 
     def make(journal: Journal) -> datasets.Dataset:
-        named = name_features(source, kind.made(generator, journal))
-        return named if generator is None else verify_explanations(named, generator, journal)
+        named = name_features(source, kind.made(generator, journal, answer_tokens))
+        if generator is None:
+            return named
+        return verify_explanations(named, generator, journal, answer_tokens=answer_tokens)
 
     identity = {
         "table": identity_of_table(source),
         "generator": generator.key if generator else None,
         **({"explainer": explainer} if explainer else {}),
+        **_other_answers(answer_tokens),
     }
-    found = _finish(out, "explain", identity, make, overwrite, spending)
+    found = _finish(out, "explain", identity, make, overwrite, generation.limits)
     named = sum(bool(name) for name in found["explanation"])
     print(f"{out}: {named:,} of {len(found):,} features have a name; fits: {_counts(found['fits'])}")
 
@@ -123,7 +128,6 @@ def relevance(
     extraction: Extraction,
     reading: Reading,
     generation: Generation,
-    spending: Spending,
     guideline: Annotated[str | None, typer.Option(help="Name of a guideline, or a file; needs a model.")] = None,
     contrast: Annotated[str | None, typer.Option(metavar="DATA", help="Labelled rows, or rows of the task.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of --contrast that holds the labels.")] = None,
@@ -140,6 +144,7 @@ def relevance(
         str | None, typer.Option(help="Asked behind each row; its answers Yes and No are compared.")
     ] = None,
     most: Annotated[int, typer.Option(help="Candidates ablated.")] = 50,
+    answer_tokens: AnswerTokens = 256,
     overwrite: Overwrite = False,
 ) -> None:
     """Judge which features matter for a task: by a guideline, by contrast, by ablation, or by several of them.
@@ -166,10 +171,11 @@ def relevance(
     require_present(table_name, contrast, background, effect)
     source = _rows(table_name)
     rules = Guideline.load(guideline) if guideline else None
-    if spending.dry_run:
+    if generation.dry_run:
         verification = verification_requests(source) if rules and unverified(source) else []
         judgement = relevance_requests(source, rules) if rules else []
-        _say_plan(generator, out, lambda _judge, _journal: [*verification, *judgement])
+        questions = [*verification, *judgement]
+        _say_plan(generator, out, generation.limits, answer_tokens, lambda _judge, _journal: questions)
         return
     extractor = extraction.extractor(reading.column)
     readings = {
@@ -202,8 +208,8 @@ def relevance(
             found = contrast_relevance(found, *sides, measure=measure, alpha=alpha)
         if rules and generator:
             if unverified(found):
-                found = verify_explanations(found, generator, journal)
-            found = judge_relevance(found, rules, generator, journal)
+                found = verify_explanations(found, generator, journal, answer_tokens=answer_tokens)
+            found = judge_relevance(found, rules, generator, journal, answer_tokens=answer_tokens)
         if effect:
             asked = Question(question, label_column, label) if question and label_column else None
             found = ablation_relevance(
@@ -223,8 +229,9 @@ def relevance(
         "guideline": [rules.name, rules.text] if rules else None,
         "rows": {name: identity_of(rows, extractor_of(name)) for name, rows in given.items()},
         "options": [label_column, label, measure, alpha, question, most, *(each.column for each in readings.values())],
+        **_other_answers(answer_tokens),
     }
-    found = _finish(out, "relevance", identity, make, overwrite, spending)
+    found = _finish(out, "relevance", identity, make, overwrite, generation.limits)
     verdicts = f"; by the guideline: {_counts(found['relevant'])}" if rules else ""
     kinds = _counts([kind for kinds in found["evidence"] for kind in kinds])
     print(
@@ -239,11 +246,11 @@ def score(
     extraction: Extraction,
     reading: Reading,
     generation: Generation,
-    spending: Spending,
     held_out: Annotated[
         str | None, typer.Option(metavar="DATA", help="Rows to score on; default: held-out spans.")
     ] = None,
     embedding_model: Annotated[str | None, typer.Option(help="Ranks spans by embedding instead of by words.")] = None,
+    answer_tokens: AnswerTokens = 256,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -256,10 +263,11 @@ def score(
     generator = generation.generator(extraction.device)
     extractor = extraction.extractor(reading.column)
     rows = reading.load(held_out) if held_out else None
-    if spending.dry_run:
+    if generation.dry_run:
         tested = source if rows is None else held_out_spans(source, with_features(rows, extractor), reading.column)
         asked = [scoring_questions(source["explanation"], tested, kind, seed) for kind in KINDS]
-        _say_plan(generator, out, lambda _judge, _journal: [question.request for kind in asked for question in kind])
+        questions = [question.request for kind in asked for question in kind]
+        _say_plan(generator, out, generation.limits, answer_tokens, lambda _judge, _journal: questions)
         return
 
     def make(journal: Journal) -> datasets.Dataset:
@@ -271,6 +279,7 @@ def score(
             column=reading.column,
             seed=seed,
             journal=journal,
+            answer_tokens=answer_tokens,
         )
 
     identity = {
@@ -278,8 +287,9 @@ def score(
         "generator": generator.key if generator else None,
         "rows": None if rows is None else identity_of(rows, extractor),
         "options": [embedding_model, reading.column, seed],
+        **_other_answers(answer_tokens),
     }
-    found = _finish(out, "score", identity, make, overwrite, spending)
+    found = _finish(out, "score", identity, make, overwrite, generation.limits)
     medians = ", ".join(f"{name} {_median(found[name])}" for name in ("auroc", *KINDS) if name in found.column_names)
     print(f"{out}: median {medians}")
 
@@ -288,6 +298,13 @@ def _rows(name: str) -> datasets.Dataset:
     from fac_datasets.rows.loading import load_rows
 
     return load_rows(name)
+
+
+def _other_answers(answer_tokens: int) -> dict[str, int]:
+    """What the length of answers decides, where it is not the usual one."""
+    from fac_datasets.interpretation.questions import ANSWER_TOKENS
+
+    return {} if answer_tokens == ANSWER_TOKENS else {"answer_tokens": answer_tokens}
 
 
 def identity_of_table(table: datasets.Dataset) -> list[str]:
@@ -304,7 +321,7 @@ def _finish(
     identity: dict[str, Any],
     make: Callable[[Journal], datasets.Dataset],
     overwrite: bool,
-    spending: Spending | None = None,
+    limits: Limits | None = None,
 ) -> datasets.Dataset:
     """Make a table in a folder, or read it where it is finished."""
     from contextlib import closing
@@ -326,7 +343,7 @@ def _finish(
     try:
         with (
             FileLock(out / LOCK, timeout=0),
-            closing(Journal(out / JOURNAL, spending.limits if spending else None)) as journal,
+            closing(Journal(out / JOURNAL, limits)) as journal,
         ):
             found = make(journal)
             write_table(out, found)
@@ -352,7 +369,11 @@ def _give_up(out: Path) -> None:
 
 
 def _say_plan(
-    generator: TextGenerator | None, out: Path, requests: Callable[[TextGenerator, Journal], Sequence[Request]]
+    generator: TextGenerator | None,
+    out: Path,
+    limits: Limits,
+    answer_tokens: int,
+    requests: Callable[[TextGenerator, Journal], Sequence[Request]],
 ) -> None:
     """Say what requests would cost, without those that a journal in the folder holds."""
     from fac_datasets.errors import OptionError
@@ -361,13 +382,10 @@ def _say_plan(
 
     if generator is None:
         raise OptionError("there is nothing to plan without a model: give --model, --endpoint or --provider")
-    journal = Journal(out / JOURNAL, read_only=True)
-    found = plan(generator, journal, requests(generator, journal))
+    journal = Journal(out / JOURNAL, limits, read_only=True)
+    found = plan(generator, journal, requests(generator, journal), answer_tokens=answer_tokens)
     journal.close()
-    print(
-        f"{generator.name}: {found.calls:,} calls with about {found.prompt_tokens:,} tokens of prompts, and at most "
-        f"{found.max_new_tokens:,} tokens of answers; answers that cannot be read are asked for again"
-    )
+    print(f"{generator.name}: {found}; answers that cannot be read are asked for again")
 
 
 def _counts(values: Sequence[str | None]) -> str:

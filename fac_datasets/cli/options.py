@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fac_datasets.errors import OutputError
+from fac_datasets.errors import OptionError, OutputError
 from fac_datasets.files.credentials import without_credentials
 from fac_datasets.rows.data_files import short_name
 
@@ -61,6 +61,12 @@ def _known_dtype(name: str) -> str:
 
     require_dtype(name)
     return name
+
+
+def _at_least_one(answer_tokens: int) -> int:
+    if answer_tokens < 1:
+        raise OptionError(f"--answer-tokens {answer_tokens} must be at least 1")
+    return answer_tokens
 
 
 Out = Annotated[Path, typer.Option("--out", help="Folder to write.", callback=_folder_to_write)]
@@ -154,9 +160,19 @@ class Extraction:
         )
 
 
+AnswerTokens = Annotated[
+    int,
+    typer.Option(
+        "--answer-tokens",
+        help="Tokens of a judge's answer; one that reasons first needs thousands.",
+        callback=_at_least_one,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Generation:
-    """Who writes or judges texts."""
+    """Who writes or judges texts, and how much it may be asked."""
 
     model: Annotated[
         str | None, typer.Option("--model", help="'embedded', a folder or a Hub id; with --endpoint, its model there.")
@@ -164,6 +180,28 @@ class Generation:
     endpoint: Annotated[str | None, typer.Option("--endpoint", help="Address of an OpenAI-compatible server.")] = None
     provider: Annotated[str | None, typer.Option("--provider", help="Of Inference Providers, or 'auto'.")] = None
     concurrency: Annotated[int, typer.Option("--concurrency", help="Requests to an endpoint at once.")] = 8
+    top_p: Annotated[
+        float | None, typer.Option("--top-p", help="Sample from the likeliest tokens of this probability together.")
+    ] = None
+    max_calls: Annotated[
+        int | None,
+        typer.Option("--max-calls", help="Stop before more answers than this; failed tries are not counted."),
+    ] = None
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", help="Stop before more tokens than this, of prompts and answers.")
+    ] = None
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", help="Stop before more dollars than this; needs prices.")
+    ] = None
+    price_in: Annotated[float | None, typer.Option("--price-in", help="Dollars a million tokens of prompts.")] = None
+    price_out: Annotated[float | None, typer.Option("--price-out", help="Dollars a million tokens of answers.")] = None
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how many calls and tokens it would take, and its cost.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        """Refuse limits without meaning before anything is loaded."""
+        _ = self.limits
 
     def generator(self, device: str | None) -> TextGenerator | None:
         """The generator that these options name; None where they name none."""
@@ -175,35 +213,20 @@ class Generation:
                 base_url=self.endpoint,
                 provider=None if self.provider == "auto" else self.provider,
                 concurrency=self.concurrency,
+                top_p=self.top_p,
             )
         if self.model is None:
             return None
         from fac_datasets.generation.local import LocalGenerator
 
-        return LocalGenerator(self.model, device=device)
-
-
-@dataclass(frozen=True)
-class Spending:
-    """How much may be asked of a generator."""
-
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many calls and tokens it would take.")] = (
-        False
-    )
-    max_calls: Annotated[
-        int | None,
-        typer.Option("--max-calls", help="Stop before more answers than this; failed tries are not counted."),
-    ] = None
-    max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", help="Stop before more tokens than this, of prompts and answers.")
-    ] = None
+        return LocalGenerator(self.model, device=device, top_p=self.top_p)
 
     @property
     def limits(self) -> Limits:
         """What a journal keeps to."""
         from fac_datasets.generation.journal import Limits
 
-        return Limits(self.max_calls, self.max_tokens)
+        return Limits(self.max_calls, self.max_tokens, self.max_cost, self.price_in, self.price_out)
 
 
 Public = Annotated[bool, typer.Option("--public", help="Everybody may read it; it is private otherwise.")]

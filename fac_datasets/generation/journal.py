@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from fac_datasets.errors import GenerationError, OutputError
-from fac_datasets.generation.base import Completion, Request, TextGenerator, estimated_tokens
+from fac_datasets.errors import GenerationError, OptionError, OutputError
+from fac_datasets.generation.answers import whole_characters
+from fac_datasets.generation.base import Completion, Outcome, Request, TextGenerator, estimated_tokens
 
 _TEMPLATE_TOKENS = 8
 """What a chat template adds to a message, and before the answer."""
@@ -26,6 +27,34 @@ class Plan(NamedTuple):
     """Their prompts, estimated from characters."""
     max_new_tokens: int
     """Tokens that would be decoded at most."""
+    dollars: float | None = None
+    """What they would cost at most; None where no price is known."""
+
+    def __str__(self) -> str:
+        """In words, for a dry run."""
+        cost = "" if self.dollars is None else f", which cost {_in_words(self.dollars)} at most"
+        return (
+            f"{self.calls:,} calls with about {self.prompt_tokens:,} tokens of prompts, and at most "
+            f"{self.max_new_tokens:,} tokens of answers{cost}"
+        )
+
+
+class Spent(NamedTuple):
+    """What was asked for."""
+
+    calls: int = 0
+    """Requests that were answered or refused."""
+    prompt_tokens: int = 0
+    """Tokens of their prompts."""
+    decoded_tokens: int = 0
+    """Tokens of their answers."""
+    dollars: float | None = None
+    """What they cost; None where no price is known."""
+
+    def __str__(self) -> str:
+        """In words."""
+        cost = "" if self.dollars is None else f" for {_in_words(self.dollars)}"
+        return f"{self.calls:,} calls and {self.prompt_tokens + self.decoded_tokens:,} tokens{cost}"
 
 
 @dataclass(frozen=True)
@@ -33,12 +62,58 @@ class Limits:
     """What a run may ask for, besides what its journal holds already.
 
     Tries that a server failed are not counted, for it does not say what they cost.
+
+    Raises:
+        OptionError: a price is negative, or the cost is limited without any.
     """
 
     max_calls: int | None = None
     """Requests that are answered or refused."""
     max_tokens: int | None = None
     """Of prompts and answers together."""
+    max_cost: float | None = None
+    """Dollars."""
+    price_in: float | None = None
+    """Dollars a million tokens of prompts."""
+    price_out: float | None = None
+    """Dollars a million tokens of answers, reasoning included."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits without meaning."""
+        if min(self.price_in or 0.0, self.price_out or 0.0, self.max_cost or 0.0) < 0:
+            raise OptionError(
+                f"max_cost={self.max_cost}, price_in={self.price_in}, price_out={self.price_out}: dollars are not "
+                f"negative"
+            )
+        if self.max_cost is not None and not self.priced:
+            raise OptionError(
+                f"max_cost={self.max_cost} needs prices: give price_in, price_out or both, in dollars a million tokens"
+            )
+
+    @property
+    def priced(self) -> bool:
+        """Whether a price is known."""
+        return self.price_in is not None or self.price_out is not None
+
+    def dollars(self, prompt_tokens: int, decoded_tokens: int) -> float | None:
+        """What tokens cost; None where no price is known."""
+        if not self.priced:
+            return None
+        return (prompt_tokens * (self.price_in or 0.0) + decoded_tokens * (self.price_out or 0.0)) / 1e6
+
+    def allow(self, spent: Spent) -> bool:
+        """Whether so much may be spent."""
+        tokens = spent.prompt_tokens + spent.decoded_tokens
+        return (
+            (self.max_calls is None or spent.calls <= self.max_calls)
+            and (self.max_tokens is None or tokens <= self.max_tokens)
+            and (self.max_cost is None or (spent.dollars or 0.0) <= self.max_cost)
+        )
+
+    def __str__(self) -> str:
+        """Those that are set, as options name them."""
+        names = {"max_calls": self.max_calls, "max_tokens": self.max_tokens, "max_cost": self.max_cost}
+        return ", ".join(f"{name}={value}" for name, value in names.items() if value is not None) or "no limits"
 
 
 class Journal:
@@ -58,7 +133,8 @@ class Journal:
     ) -> None:
         self.completions: dict[str, Completion] = {}
         self.limits = limits or Limits()
-        self._calls = self._tokens = 0
+        self.spent = Spent(dollars=self.limits.dollars(0, 0))
+        """Since the journal was opened."""
         self._stream: IO[bytes] | None = None
         if path is not None:
             self._open(Path(path), read_only)
@@ -68,7 +144,8 @@ class Journal:
     ) -> Plan:
         """What these requests would cost."""
         new = self._new(_keys(requests, generator, max_new_tokens, temperature))
-        return Plan(len(new), sum(_prompt_tokens(requests[i]) for i in new.values()), max_new_tokens * len(new))
+        read, decoded = sum(_prompt_tokens(requests[i]) for i in new.values()), max_new_tokens * len(new)
+        return Plan(len(new), read, decoded, self.limits.dollars(read, decoded))
 
     def find(
         self, generator: TextGenerator, request: Request, *, max_new_tokens: int, temperature: float
@@ -88,26 +165,27 @@ class Journal:
         new = list(self._new(keys).values())
         for start in range(0, len(new), generator.batch_size):
             batch = new[start : start + generator.batch_size]
-            allowed = self._allowed([_prompt_tokens(requests[i]) + max_new_tokens for i in batch])
+            allowed = self._allowed([_prompt_tokens(requests[i]) for i in batch], max_new_tokens)
             asked = [requests[i] for i in batch[:allowed]]
             answers = generator.complete(asked, max_new_tokens=max_new_tokens, temperature=temperature)
             for place, completion in answers if asked else ():
-                key = keys[batch[place]]
-                self.completions[key] = completion
-                self._calls += 1
-                self._tokens += completion.n_tokens + completion.prompt_tokens
-                self._append({"sample": key, **completion._asdict()})
-                self._flush()
+                self._keep(keys[batch[place]], completion)
             if allowed < len(batch):
+                left = [requests[i] for i in new[start + allowed :]]
+                rest = self.plan(generator, left, max_new_tokens=max_new_tokens, temperature=temperature)
                 raise GenerationError(
-                    f"stopped after {self._calls:,} calls and {self._tokens:,} tokens by {self.limits}; "
-                    f"{len(new) - start - allowed:,} requests are left. Run again with higher limits to go on"
+                    f"stopped after {self.spent} by {self.limits}; {len(left):,} requests are left: {rest}. Run again "
+                    f"with higher limits to go on"
                 )
         return [(key, self.completions[key]) for key in keys]
 
     def decoded_tokens(self) -> int:
         """Tokens that all answers together took."""
         return sum(completion.n_tokens for completion in self.completions.values())
+
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompts of all answers together."""
+        return sum(completion.prompt_tokens for completion in self.completions.values())
 
     def close(self) -> None:
         """Write what is left and close the file."""
@@ -120,17 +198,29 @@ class Journal:
         """Place of each different request that is not in the journal."""
         return {key: place for place, key in reversed(list(enumerate(keys))) if key not in self.completions}
 
-    def _allowed(self, costs: Sequence[int]) -> int:
-        """How many of these may be asked for even if each takes all tokens that it can."""
-        allowed, tokens = 0, self._tokens
-        for cost in costs:
-            tokens += cost
-            calls = self._calls + allowed + 1
-            too_many = self.limits.max_calls is not None and calls > self.limits.max_calls
-            if too_many or (self.limits.max_tokens is not None and tokens > self.limits.max_tokens):
-                break
-            allowed += 1
-        return allowed
+    def _keep(self, key: str, completion: Completion) -> None:
+        """Count an answer and write it down."""
+        # Half a surrogate pair is a string to Python and to JSON, and to nothing that comes later.
+        completion = _whole(completion)
+        self.completions[key] = completion
+        self.spent = self._more(1, completion.prompt_tokens, completion.n_tokens)
+        # What a server failed to answer is not asked for again in this run, but in the next one.
+        if completion.outcome is not Outcome.ERROR:
+            self._append({"sample": key, **completion._asdict()})
+            self._flush()
+
+    def _more(self, calls: int, prompt_tokens: int, decoded_tokens: int) -> Spent:
+        """What is spent with these."""
+        read, decoded = self.spent.prompt_tokens + prompt_tokens, self.spent.decoded_tokens + decoded_tokens
+        return Spent(self.spent.calls + calls, read, decoded, self.limits.dollars(read, decoded))
+
+    def _allowed(self, prompt_tokens: Sequence[int], max_new_tokens: int) -> int:
+        """How many requests of these prompts may be asked even if each takes all tokens that it can."""
+        for asked in range(len(prompt_tokens)):
+            spent = self._more(asked + 1, sum(prompt_tokens[: asked + 1]), max_new_tokens * (asked + 1))
+            if not self.limits.allow(spent):
+                return asked
+        return len(prompt_tokens)
 
     def _open(self, path: Path, read_only: bool) -> None:
         try:
@@ -160,7 +250,7 @@ class Journal:
 
     def _read(self, entry: dict[str, Any]) -> None:
         key = entry.pop("sample")
-        self.completions[key] = Completion(**entry)
+        self.completions[key] = _whole(Completion(**entry))
 
     def _append(self, entry: dict[str, Any]) -> None:
         if self._stream is not None:
@@ -178,8 +268,16 @@ class Journal:
             ) from error
 
 
+def _in_words(dollars: float) -> str:
+    return f"{dollars:,.2f} dollars" if dollars >= 1 else f"{dollars:.4f} dollars"
+
+
+def _whole(completion: Completion) -> Completion:
+    return completion._replace(text=whole_characters(completion.text), refusal=whole_characters(completion.refusal))
+
+
 def _prompt_tokens(request: Request) -> int:
-    texts = sum(estimated_tokens(content) for _, content in request.messages)
+    texts = sum(estimated_tokens(content) for _, content in request.messages) + estimated_tokens(request.prefix)
     return texts + _TEMPLATE_TOKENS * (1 + len(request.messages))
 
 
@@ -190,6 +288,7 @@ def _keys(requests: Sequence[Request], generator: TextGenerator, max_new_tokens:
 def _key(request: Request, generator: str, max_new_tokens: int, temperature: float) -> str:
     steering = request.steering
     direction = hashlib.sha256(steering.direction.tobytes()).hexdigest() if steering else None
+    # A schema says nothing that the prompt does not, and what was answered without one need not be asked for again.
     parts = [
         request.messages,
         request.seed,
@@ -197,5 +296,6 @@ def _key(request: Request, generator: str, max_new_tokens: int, temperature: flo
         generator,
         max_new_tokens,
         temperature,
+        *([request.prefix] if request.prefix else []),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -13,7 +13,10 @@ from jinja2 import TemplateError
 from fac_datasets.backbone.identity import EMBEDDED, backbone_info
 from fac_datasets.backbone.pretrained import decoder_blocks, load_model, load_tokenizer, torch_device
 from fac_datasets.errors import SynthesisError
-from fac_datasets.generation.base import Completion, Request, Steering, TextGenerator
+from fac_datasets.generation.base import Completion, Request, Steering, TextGenerator, require_top_p
+
+_Prompt = tuple[tuple[tuple[str, str], ...], str]
+"""Messages, and the start of the answer."""
 
 
 class LocalGenerator(TextGenerator):
@@ -26,6 +29,7 @@ class LocalGenerator(TextGenerator):
         model: `"embedded"`, a local folder or a Hub id.
         batch_size: texts decoded together.
         top_k: only this many of the likeliest tokens are sampled from.
+        top_p: of these, the likeliest that have this probability together; by default all.
         device: torch device; by default CUDA where there is one.
         dtype: torch dtype, by name.
 
@@ -45,6 +49,7 @@ class LocalGenerator(TextGenerator):
         *,
         batch_size: int = 32,
         top_k: int = 50,
+        top_p: float | None = None,
         device: str | None = None,
         dtype: str = "float32",
     ) -> None:
@@ -54,6 +59,7 @@ class LocalGenerator(TextGenerator):
         self.name = f"{self.info.name}@{self.info.digest}"
         self.batch_size = batch_size
         self.top_k = top_k
+        self.top_p = require_top_p(top_p)
         self.dtype = dtype
         self.tokenizer = load_tokenizer(self.info.path)
         self.model = load_model(AutoModelForCausalLM, self.info.path, dtype).to(torch_device(device))
@@ -62,7 +68,13 @@ class LocalGenerator(TextGenerator):
     @property
     def key(self) -> str:
         """See `TextGenerator.key`."""
-        return f"{self.name}/top{self.top_k}/{self.dtype}"
+        nucleus = "" if self.top_p is None else f"/top_p{self.top_p}"
+        return f"{self.name}/top{self.top_k}/{self.dtype}{nucleus}"
+
+    @property
+    def can_prefill(self) -> bool:
+        """See `TextGenerator.can_prefill`."""
+        return True
 
     def complete(
         self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float
@@ -84,17 +96,17 @@ class LocalGenerator(TextGenerator):
                     f"1 to {self.info.n_layers}"
                 )
         # Requests of one prompt stand together so that a batch shares as many prompt passes as it can.
-        order = sorted(range(len(requests)), key=lambda i: (requests[i].messages, i))
+        order = sorted(range(len(requests)), key=lambda i: (_prompt(requests[i]), i))
         for start in range(0, len(order), self.batch_size):
             indices = order[start : start + self.batch_size]
             decoded = self._decode([requests[i] for i in indices], max_new_tokens, temperature)
             for i, token_ids in zip(indices, decoded, strict=True):
-                text = self.tokenizer.decode(token_ids, skip_special_tokens=True)
+                text = requests[i].prefix + self.tokenizer.decode(token_ids, skip_special_tokens=True)
                 yield i, Completion(text.strip(), len(token_ids), token_ids[-1] in self.end_tokens)
 
     @torch.inference_mode()
     def _decode(self, requests: Sequence[Request], max_new_tokens: int, temperature: float) -> list[list[int]]:
-        prompts = sorted({request.messages for request in requests})
+        prompts = sorted(set(map(_prompt, requests)))
         tokens, mask = self._prompt_tokens(prompts)
         output = self.model(
             input_ids=tokens,
@@ -103,7 +115,7 @@ class LocalGenerator(TextGenerator):
             use_cache=True,
             logits_to_keep=1,
         )
-        rows = torch.tensor([prompts.index(request.messages) for request in requests], device=self.model.device)
+        rows = torch.tensor([prompts.index(_prompt(request)) for request in requests], device=self.model.device)
         cache, logits, mask = output.past_key_values, output.logits[rows, -1], mask[rows]
         cache.reorder_cache(rows)
         uniforms = np.stack([np.random.default_rng(request.seed).random(max_new_tokens) for request in requests])
@@ -111,7 +123,7 @@ class LocalGenerator(TextGenerator):
         decoded: list[list[int]] = [[] for _ in requests]
         with self._steered(requests) as steer:
             for step in range(max_new_tokens):
-                chosen = _sample(logits, uniforms[running, step], temperature, self.top_k)
+                chosen = _sample(logits, uniforms[running, step], temperature, self.top_k, self.top_p)
                 for index, token in zip(running, chosen.tolist(), strict=True):
                     decoded[index].append(token)
                 going = torch.tensor([token not in self.end_tokens for token in chosen.tolist()], device=mask.device)
@@ -133,9 +145,9 @@ class LocalGenerator(TextGenerator):
                 logits = output.logits[:, -1]
         return decoded
 
-    def _prompt_tokens(self, prompts: Sequence[tuple[tuple[str, str], ...]]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _prompt_tokens(self, prompts: Sequence[_Prompt]) -> tuple[torch.Tensor, torch.Tensor]:
         """Rendered prompts, padded on the left: token ids and attention mask, [n, longest]."""
-        encoded = [self._encode(prompt) for prompt in prompts]
+        encoded = [self._encode(*prompt) for prompt in prompts]
         longest = max(len(token_ids) for token_ids in encoded)
         tokens = torch.zeros(len(prompts), longest, dtype=torch.int64)
         mask = torch.zeros_like(tokens)
@@ -144,9 +156,9 @@ class LocalGenerator(TextGenerator):
             mask[i, longest - len(token_ids) :] = 1
         return tokens.to(self.model.device), mask.to(self.model.device)
 
-    def _encode(self, prompt: tuple[tuple[str, str], ...]) -> list[int]:
+    def _encode(self, prompt: tuple[tuple[str, str], ...], prefix: str = "") -> list[int]:
         if not self.info.has_template:
-            text = "\n\n".join(content for _, content in prompt) + "\n\n"
+            text = "\n\n".join(content for _, content in prompt) + "\n\n" + prefix
             return list(self.tokenizer(text)["input_ids"])
         messages = [{"role": role, "content": content} for role, content in prompt]
         try:
@@ -156,7 +168,7 @@ class LocalGenerator(TextGenerator):
             first, second, *rest = messages
             merged = {"role": second["role"], "content": f"{first['content']}\n\n{second['content']}"}
             text = self.tokenizer.apply_chat_template([merged, *rest], tokenize=False, add_generation_prompt=True)
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self.tokenizer(text + prefix, add_special_tokens=False)["input_ids"])
 
     def _end_tokens(self) -> set[int]:
         configured = self.model.generation_config.eos_token_id
@@ -197,6 +209,10 @@ class LocalGenerator(TextGenerator):
                 handle.remove()
 
 
+def _prompt(request: Request) -> _Prompt:
+    return request.messages, request.prefix
+
+
 def _scaled_direction(steering: Steering) -> torch.Tensor:
     return torch.from_numpy(np.asarray(steering.direction, dtype=np.float32)) * steering.strength
 
@@ -206,12 +222,18 @@ def _positions(mask: torch.Tensor) -> torch.Tensor:
     return (mask.cumsum(dim=1) - 1).clamp(min=0)
 
 
-def _sample(logits: torch.Tensor, uniforms: np.ndarray[Any, Any], temperature: float, top_k: int) -> torch.Tensor:
+def _sample(
+    logits: torch.Tensor, uniforms: np.ndarray[Any, Any], temperature: float, top_k: int, top_p: float | None
+) -> torch.Tensor:
     """One token a row by inverse transform sampling from its top-k, [n, vocabulary] -> [n]."""
     if temperature == 0:
         return logits.argmax(dim=-1)
     values, ids = logits.float().topk(min(top_k, logits.shape[-1]), dim=-1)
     cumulative = (values / temperature).softmax(dim=-1).cumsum(dim=-1)
+    total = cumulative[:, -1:]
+    if top_p is not None:
+        # Up to the first token with which the share is reached (Holtzman et al. 2020).
+        total = cumulative.gather(-1, (cumulative < top_p * total).sum(dim=-1, keepdim=True))
     draws = torch.from_numpy(uniforms).to(cumulative)[:, None]
-    place = (cumulative < draws * cumulative[:, -1:]).sum(dim=-1, keepdim=True).clamp(max=ids.shape[-1] - 1)
+    place = (cumulative < draws * total).sum(dim=-1, keepdim=True).clamp(max=ids.shape[-1] - 1)
     return ids.gather(-1, place)[:, 0]

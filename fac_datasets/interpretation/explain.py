@@ -12,7 +12,16 @@ from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.generation.journal import Journal
 from fac_datasets.interpretation.evidence import with_evidence
 from fac_datasets.interpretation.excerpts import quoted
-from fac_datasets.interpretation.questions import Prompt, Unanswered, ask, known, opened, read_verdict
+from fac_datasets.interpretation.questions import (
+    ANSWER_TOKENS,
+    VERDICT,
+    Prompt,
+    Unanswered,
+    ask,
+    known,
+    opened,
+    read_verdict,
+)
 from fac_datasets.rows.tables import add_columns, require_columns
 
 if TYPE_CHECKING:
@@ -67,7 +76,11 @@ def explain(table: datasets.Dataset, explainer: Explainer) -> datasets.Dataset:
 
 
 def verify_explanations(
-    table: datasets.Dataset, generator: TextGenerator, journal: str | Path | Journal | None = None
+    table: datasets.Dataset,
+    generator: TextGenerator,
+    journal: str | Path | Journal | None = None,
+    *,
+    answer_tokens: int = ANSWER_TOKENS,
 ) -> datasets.Dataset:
     """Ask whether each name fits the spans that it was made from.
 
@@ -76,6 +89,7 @@ def verify_explanations(
         generator: judges.
         journal: keeps the answers, so that none is asked for twice; a path or a Journal. Without one, a failure
             loses them.
+        answer_tokens: tokens of an answer; a model that reasons before it answers needs thousands.
 
     Returns:
         The table with `fits` (`yes`, `probably`, `maybe`, `no`, `unparsable` or `refused`; as it was where there is no
@@ -83,6 +97,7 @@ def verify_explanations(
 
     Raises:
         ColumnError: the table has no names.
+        OptionError: none of the first answers came to its end within `answer_tokens`.
         GenerationError: the generator gives no answers; those until then are in the journal, if there is one.
 
     Example:
@@ -95,7 +110,14 @@ def verify_explanations(
     require_columns(table, "spans", "explanation", "fits")
     named = [place for place, name in enumerate(table["explanation"]) if name]
     with opened(journal) as book:
-        answers = ask(generator, book, verification_requests(table), read_verdict, what="verify names")
+        answers = ask(
+            generator,
+            book,
+            verification_requests(table),
+            read_verdict,
+            what="verify names",
+            answer_tokens=answer_tokens,
+        )
     fits: list[str | None] = list(table["fits"])
     reasons: list[str | None] = [None] * len(table)
     for place, answer in zip(named, answers, strict=True):
@@ -114,13 +136,15 @@ def verification_requests(table: Iterable[Mapping[str, Any]]) -> list[Request]:
     """The questions that `verify_explanations` asks, one for each name."""
     prompt = Prompt.load("verify")
     return [
-        prompt.request(name=quoted(row["explanation"]), excerpts=marked_excerpts(row["spans"]))
+        prompt.request(VERDICT, name=quoted(row["explanation"]), excerpts=marked_excerpts(row["spans"]))
         for row in table
         if row["explanation"]
     ]
 
 
-def naming_requests(table: datasets.Dataset, generator: TextGenerator, journal: Journal) -> list[Request]:
+def naming_requests(
+    table: datasets.Dataset, generator: TextGenerator, journal: Journal, *, answer_tokens: int = ANSWER_TOKENS
+) -> list[Request]:
     """The questions of naming all features and of verifying the names.
 
     Names are those that the journal holds; where the generator was not asked yet, peak tokens stand in for them.
@@ -129,12 +153,13 @@ def naming_requests(table: datasets.Dataset, generator: TextGenerator, journal: 
         table: a feature table.
         generator: names and verifies.
         journal: holds earlier answers.
+        answer_tokens: tokens of an answer.
     """
     spans = [of_feature for of_feature in table["spans"] if of_feature]
     requests = LLMExplainer.requests(spans)
     named = []
     for of_feature, request, stand_in in zip(spans, requests, TopTokensExplainer().explain(spans), strict=True):
-        found = known(generator, journal, request, read_name)
+        found = known(generator, journal, request, read_name, answer_tokens=answer_tokens)
         explanation = stand_in if found is None else found
         name = None if isinstance(explanation, Unanswered) else explanation.name
         named.append({"explanation": name, "spans": of_feature})

@@ -15,7 +15,7 @@ from fac_datasets.generation.journal import Journal
 from fac_datasets.interpretation.evidence import with_evidence
 from fac_datasets.interpretation.excerpts import marked_excerpts, quoted
 from fac_datasets.interpretation.explain import unverified
-from fac_datasets.interpretation.questions import Prompt, ask, opened, read_verdict
+from fac_datasets.interpretation.questions import ANSWER_TOKENS, VERDICT, Prompt, ask, opened, read_verdict
 from fac_datasets.rows.tables import add_columns, require_columns
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ def judge_relevance(
     guideline: str | Path | Guideline,
     generator: TextGenerator,
     journal: str | Path | Journal | None = None,
+    *,
+    answer_tokens: int = ANSWER_TOKENS,
 ) -> datasets.Dataset:
     """Have a text generator judge each named feature against a guideline.
 
@@ -85,6 +87,7 @@ def judge_relevance(
         generator: judges.
         journal: keeps the answers, so that none is asked for twice; a path or a Journal. Without one, a failure
             loses them.
+        answer_tokens: tokens of an answer; a model that reasons before it answers needs thousands.
 
     Returns:
         The table with `relevant` (`yes`, `probably`, `maybe`, `no`, `unparsable` or `refused`; null where there is no
@@ -92,7 +95,7 @@ def judge_relevance(
         `relevant` are both yes or probably.
 
     Raises:
-        OptionError: the guideline cannot be used.
+        OptionError: the guideline cannot be used, or none of the first answers came to its end within `answer_tokens`.
         ColumnError: the table has no names.
         GenerationError: the generator gives no answers; those until then are in the journal, if there is one.
 
@@ -111,7 +114,14 @@ def judge_relevance(
             unverified(table),
         )
     with opened(journal) as book:
-        answers = ask(generator, book, relevance_requests(table, rules), read_verdict, what="judge relevance")
+        answers = ask(
+            generator,
+            book,
+            relevance_requests(table, rules),
+            read_verdict,
+            what="judge relevance",
+            answer_tokens=answer_tokens,
+        )
     of_named = iter(answers)
     verdicts = [next(of_named) if name else (None, None) for name in table["explanation"]]
     table = add_columns(
@@ -132,6 +142,7 @@ def relevance_requests(table: datasets.Dataset, guideline: Guideline) -> list[Re
     prompt = Prompt.load("relevance")
     return [
         prompt.request(
+            VERDICT,
             name=quoted(row["explanation"]),
             excerpts=marked_excerpts(row["spans"][:_SHOWN]),
             guideline=guideline.name,

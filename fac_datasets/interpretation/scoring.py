@@ -20,7 +20,7 @@ from fac_datasets.feature_space import FeatureSpace, dataset_space, require_same
 from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.generation.journal import Journal
 from fac_datasets.interpretation.excerpts import excerpt, listed, quoted
-from fac_datasets.interpretation.questions import Prompt, Unanswered, ask, opened, values_of
+from fac_datasets.interpretation.questions import ANSWER_TOKENS, Prompt, Unanswered, ask, opened, value_of
 from fac_datasets.interpretation.statistics import auroc, balanced_accuracy
 from fac_datasets.interpretation.table import feature_table
 from fac_datasets.rows.reader import ColumnChoice
@@ -37,6 +37,14 @@ QUESTIONS = 2
 
 _FEWEST_WORDS = 2
 """Before the peak, of a span in which another word can be marked."""
+
+_MARKS = {
+    "type": "object",
+    "properties": {"active": {"type": "array", "items": {"type": "integer", "enum": [0, 1]}}},
+    "required": ["active"],
+    "additionalProperties": False,
+}
+"""JSON schema of an answer with a mark for each excerpt."""
 
 _QUOTED = re.compile(r"""(?<!\w)'([^']*"[^']*)'(?!\w)|"([^"]+)\"""")
 """A part of a name in quotation marks: in single ones where it holds double ones."""
@@ -63,6 +71,7 @@ def score_explanations(
     column: ColumnChoice = None,
     seed: int = 0,
     journal: str | Path | Journal | None = None,
+    answer_tokens: int = ANSWER_TOKENS,
 ) -> datasets.Dataset:
     """Put scores beside each name.
 
@@ -77,6 +86,7 @@ def score_explanations(
         seed: decides which spans are shown in which order.
         journal: keeps the answers, so that none is asked for twice; a path or a Journal. Without one, a failure
             loses them.
+        answer_tokens: tokens of an answer; a model that reasons before it answers needs thousands.
 
     Returns:
         The table with `auroc` (chance that a span where the feature fires ranks above one where it does not) and, with
@@ -87,6 +97,7 @@ def score_explanations(
     Raises:
         ColumnError: the table has no names or no held-out spans.
         FeatureSpaceMismatch: the dataset is of another space than the table.
+        OptionError: none of the first answers came to its end within `answer_tokens`.
         GenerationError: the generator gives no answers; those until then are in the journal, if there is one.
 
     Example:
@@ -111,6 +122,7 @@ def score_explanations(
                     _read_marks,
                     what=f"score by {kind}",
                     answers_it=partial(_has_length, [len(one.right) for one in asked]),
+                    answer_tokens=answer_tokens,
                 )
                 found = _accuracies(len(table), asked, answers)
                 for part, values in zip((kind, f"{kind}_low", f"{kind}_high"), found, strict=True):
@@ -142,6 +154,7 @@ def scoring_questions(names: Sequence[str | None], tested: datasets.Dataset, kin
                 continue
             shown = [shown[i] for i in generator.permutation(len(shown))]
             request = prompt.request(
+                _MARKS,
                 name=quoted(name),
                 excerpts=listed([text for text, _ in shown]),
                 count=str(len(shown)),
@@ -227,7 +240,7 @@ def _has_length(lengths: Sequence[int], marks: tuple[bool, ...], place: int) -> 
 
 
 def _read_marks(answer: dict[str, Any]) -> tuple[bool, ...]:
-    (marks,) = values_of(answer, "active")
+    marks = value_of(answer, "active")
     if not isinstance(marks, list) or any(mark not in (0, 1) for mark in marks):
         raise ValueError(f"{marks!r} is no list of 0 and 1")
     return tuple(map(bool, marks))

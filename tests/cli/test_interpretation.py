@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -22,7 +23,7 @@ from fac_datasets.errors import ColumnError, DatasetError, GenerationError, Opti
 from fac_datasets.interpretation import questions
 from tests.command_line import command
 from tests.repository import REPOSITORY
-from tests.servers.chat_server import Fault, FaultyProxy
+from tests.servers.chat_server import Fault, FaultyProxy, completion, odd
 
 pytestmark = pytest.mark.slow
 
@@ -60,10 +61,11 @@ def few(table: Path) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a random model says is no answer, however long."""
-    monkeypatch.setattr(questions, "MAX_NEW_TOKENS", 4)
+@pytest.fixture
+def local(tiny_backbone: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A random model on this machine, which goes on to talk: what it says is no answer, however long."""
+    monkeypatch.setattr(questions, "_FEW", 1000)
+    return ["--model", tiny_backbone, "--answer-tokens", "4"]
 
 
 @pytest.fixture(scope="module")
@@ -100,20 +102,19 @@ def test_names_come_from_peak_tokens_without_a_model(named: Path) -> None:
     assert sum(map(bool, found["explanation"])) > len(found) // 2
 
 
-def test_a_model_names_verifies_and_judges(few: Path, tiny_backbone: str, tmp_path: Path) -> None:
-    model = ["--model", tiny_backbone]
-    plan = command("explain", few, "--out", tmp_path / "named", "--dry-run", *model)
+def test_a_model_names_verifies_and_judges(few: Path, local: list[str], tmp_path: Path) -> None:
+    plan = command("explain", few, "--out", tmp_path / "named", "--dry-run", *local)
     n = 6
     assert f"{2 * n} calls" in plan
     assert not (tmp_path / "named").exists()
-    said = command("explain", few, "--out", tmp_path / "named", *model)
+    said = command("explain", few, "--out", tmp_path / "named", *local)
     assert f"0 of {n} features have a name; fits: {n} unparsable" in said
     assert len((tmp_path / "named" / "journal.jsonl").read_text().splitlines()) == 3 * n
-    assert " 0 calls" in command("explain", few, "--out", tmp_path / "named", "--dry-run", *model)
+    assert " 0 calls" in command("explain", few, "--out", tmp_path / "named", "--dry-run", *local)
 
 
-def test_limits_stop_a_run_and_higher_ones_go_on(few: Path, tiny_backbone: str, tmp_path: Path) -> None:
-    arguments = ["explain", few, "--out", tmp_path, "--model", tiny_backbone]
+def test_limits_stop_a_run_and_higher_ones_go_on(few: Path, local: list[str], tmp_path: Path) -> None:
+    arguments = ["explain", few, "--out", tmp_path, *local]
     with pytest.raises(GenerationError, match="5 calls"):
         command(*arguments, "--max-calls", 5)
     assert not (tmp_path / "data").exists()
@@ -164,17 +165,17 @@ def test_a_background_has_a_column_and_a_split_of_its_own(
     assert rows_of(tmp_path / "apart").to_list() == rows_of(tmp_path / "alike").to_list()
 
 
-def test_a_guideline_is_judged_by_a_model(few: Path, tiny_backbone: str, tmp_path: Path) -> None:
+def test_a_guideline_is_judged_by_a_model(few: Path, local: list[str], tmp_path: Path) -> None:
     named, out, n = tmp_path / "named", tmp_path / "out", 6
     command("explain", few, "--out", named)
-    arguments = ["relevance", named, "--out", out, "--guideline", "toxicity", "--model", tiny_backbone]
+    arguments = ["relevance", named, "--out", out, "--guideline", "toxicity", *local]
     # Names from peak tokens were never verified, which a judged name must be to count.
     assert f"{2 * n} calls" in command(*arguments, "--dry-run")
     assert f"by the guideline: {n} unparsable" in command(*arguments)
     found = rows_of(out)
     assert set(found["guideline"]) == {"Toxicity"}
     assert set(found["fits"]) == {"unparsable"}
-    again = [out, "--out", tmp_path / "again", "--guideline", "helpfulness", "--model", tiny_backbone]
+    again = [out, "--out", tmp_path / "again", "--guideline", "helpfulness", *local]
     assert f"{n} calls" in command("relevance", *again, "--dry-run")
 
 
@@ -197,6 +198,10 @@ def test_scores_stand_beside_the_names(
         (["relevance", "NAMED", "--effect", "DATA", "--question", "So?"], "--label-column"),
         (["relevance", "NAMED", "--guideline", "cooking", "--model", "MODEL"], "cooking"),
         (["explain", "NAMED", "--dry-run"], "without a model"),
+        (["explain", "NAMED", "--max-cost", "1"], "max_cost=1.0 needs prices"),
+        (["explain", "NAMED", "--price-in", "-1"], "price_in=-1.0"),
+        (["explain", "NAMED", "--answer-tokens", "0"], "--answer-tokens 0 must be at least 1"),
+        (["explain", "NAMED", "--endpoint", "http://localhost", "--top-p", "2"], "top_p=2.0 is no share"),
         (["explain", "NAMED", "--endpoint", "http://localhost", "--provider", "x"], "name no endpoint"),
     ],
 )
@@ -216,7 +221,7 @@ def test_a_table_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_kill_between_two_answers_repeats_nothing(
-    few: Path, tiny_backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few: Path, local: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decode, batches = LocalGenerator._decode, 0
 
@@ -229,7 +234,7 @@ def test_a_kill_between_two_answers_repeats_nothing(
 
     monkeypatch.setattr(LocalGenerator, "_decode", stopping)
     monkeypatch.setitem(LocalGenerator.__init__.__kwdefaults__ or {}, "batch_size", 4)
-    arguments = ["explain", few, "--out", tmp_path, "--model", tiny_backbone]
+    arguments = ["explain", few, "--out", tmp_path, *local]
     with pytest.raises((KeyboardInterrupt, AssertionError)):
         command(*arguments)
     kept = (tmp_path / "journal.jsonl").read_text().splitlines()
@@ -242,11 +247,10 @@ def test_a_kill_between_two_answers_repeats_nothing(
 
 
 def test_what_is_wrong_with_free_steps_costs_no_call(
-    few: Path, data: Path, pair: list[str], tiny_backbone: str, tmp_path: Path
+    few: Path, data: Path, pair: list[str], local: list[str], tmp_path: Path
 ) -> None:
     command("explain", few, "--out", tmp_path / "named")
-    judged = ["relevance", tmp_path / "named", "--out", tmp_path / "out", "--guideline", "toxicity"]
-    judged += ["--model", tiny_backbone, *pair]
+    judged = ["relevance", tmp_path / "named", "--out", tmp_path / "out", "--guideline", "toxicity", *local, *pair]
     with pytest.raises(ColumnError, match="toxik"):
         command(*judged, "--contrast", data, "--label-column", "toxik")
     assert not (tmp_path / "out").exists()
@@ -345,6 +349,41 @@ def test_a_prompt_that_a_server_refuses_is_recorded_and_the_rest_goes_on(
     said = command("explain", few, "--out", tmp_path, "--model", "m", "--endpoint", server.address, "--concurrency", 1)
     assert "5 of 6 features have a name; fits: 5 yes, 1 refused" in said
     assert len(server.requests) == 6 + 5
+
+
+def test_a_plan_says_what_it_costs_and_a_limit_of_cost_stops_in_time(
+    few: Path, server: FaultyProxy, tmp_path: Path
+) -> None:
+    priced = ["--model", "m", "--endpoint", server.address, "--price-in", 1, "--price-out", 10, "--concurrency", 1]
+    arguments = ["explain", few, "--out", tmp_path, *priced]
+    plan = command(*arguments, "--dry-run")
+    found = re.search(r"m@127\.0\.0\.1: 12 calls .*, which cost (0\.\d{4}) dollars at most", plan)
+    assert found
+    enough_for_six = float(found[1]) / 2 + 0.0005
+    with pytest.raises(GenerationError, match=r"stopped after .* calls and .* for 0\.0.* dollars by max_cost"):
+        command(*arguments, "--max-cost", enough_for_six)
+    assert 6 <= len(server.requests) < 12
+    assert "6 of 6 features have a name" in command(*arguments, "--max-cost", 1)
+    assert len(server.requests) == 12
+
+
+def test_a_judge_that_only_reasons_is_stopped_early_and_more_tokens_go_on(
+    few: Path, server: FaultyProxy, tmp_path: Path
+) -> None:
+    def reasons(request: dict[str, Any]) -> tuple[int, bytes]:
+        if request["max_tokens"] < 1000:
+            return 200, odd({"content": "", "reasoning_content": "They"}, "length")
+        return 200, completion("They do.\n</think>\n" + judge("\n".join(m["content"] for m in request["messages"])))
+
+    server.reply = reasons
+    arguments = ["explain", few, "--out", tmp_path, "--model", "m", "--endpoint", server.address]
+    with pytest.raises(
+        OptionError, match=r"name features: none of the first 6 answers .* answer_tokens=256: 6 reasoning"
+    ):
+        command(*arguments)
+    assert len(server.requests) == 6
+    assert "6 of 6 features have a name; fits: 6 yes" in command(*arguments, "--answer-tokens", 2000)
+    assert len(server.requests) == 6 + 12
 
 
 def test_a_killed_command_asks_nothing_twice(few: Path, server: FaultyProxy, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import time
 from email.utils import formatdate
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -231,25 +232,42 @@ def test_a_real_server_names_verifies_scores_and_judges(
     chat_server: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The model is weak, so its answers may be unparsable, which is then what is recorded.
-    monkeypatch.setattr(questions, "MAX_NEW_TOKENS", 40)
     monkeypatch.setattr(questions, "TRIES", 1)
     generator = EndpointGenerator("smollm2", base_url=chat_server.address)
     journal = tmp_path / "journal.jsonl"
     table = table_of(COFFEE)
-    explained = explain(table, LLMExplainer(generator, journal))
+    short: Any = {"answer_tokens": 40}
+    explained = explain(table, LLMExplainer(generator, journal, **short))
     for row in explained:
         assert bool(row["explanation"]) == (row["fits"] is None)
         assert row["fits"] in (None, "cannot tell", "unparsable")
-    named = verify_explanations(explain(table, TopTokensExplainer()), generator, journal)
+    named = verify_explanations(explain(table, TopTokensExplainer()), generator, journal, **short)
     assert {*named["fits"]} <= {*VERDICTS, "unparsable"}
-    scored = score_explanations(named, generator=generator, journal=journal)
+    scored = score_explanations(named, generator=generator, journal=journal, **short)
     assert all(value is None or 0 <= value <= 1 for value in scored["detection"])
-    judged = judge_relevance(scored, "toxicity", generator, journal)
+    judged = judge_relevance(scored, "toxicity", generator, journal, **short)
     assert {*judged["relevant"]} <= {*VERDICTS, "unparsable"}
     asked = len(chat_server.requests)
     assert asked == len(journal.read_text().splitlines())
-    assert judge_relevance(scored, "toxicity", generator, journal).to_list() == judged.to_list()
+    assert judge_relevance(scored, "toxicity", generator, journal, **short).to_list() == judged.to_list()
     assert len(chat_server.requests) == asked
+
+
+def test_a_real_server_continues_what_was_begun_and_holds_to_a_schema(chat_server: FaultyProxy) -> None:
+    chat_server.owner = "llamacpp"
+    generator = EndpointGenerator("smollm2", base_url=chat_server.address)
+    asked = (("user", "Name a fruit."),)
+    begun = Request(asked, 0, prefix="It is called an")
+    schema = {
+        "type": "object",
+        "properties": {"answer": {"type": "string", "enum": ["yes", "no"]}},
+        "required": ["answer"],
+        "additionalProperties": False,
+    }
+    found = generator.generate([begun, Request(asked, 0, schema=schema)], max_new_tokens=24, temperature=0)
+    assert found[0].text.startswith("It is called an")
+    assert len(found[0].text) > len("It is called an")
+    assert json.loads(found[1].text)["answer"] in ("yes", "no")
 
 
 def test_an_answer_without_usage_is_taken_and_its_tokens_are_estimated(

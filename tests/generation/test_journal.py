@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fac_datasets import (
     EndpointGenerator,
 )
-from fac_datasets.errors import GenerationError, OutputError
-from fac_datasets.generation import Completion, Journal, Limits
+from fac_datasets.errors import GenerationError, OptionError, OutputError
+from fac_datasets.generation import Completion, Journal, Limits, Outcome, Request, Spent
 from tests.generation.cases import requests
+from tests.interpretation.scripted import Scripted
 from tests.servers.chat_server import Fault, FaultyProxy
 from tests.servers.chat_server import chat_server as chat_server
 from tests.servers.chat_server import llama_server as llama_server
 
-pytestmark = pytest.mark.embedded
 
-
+@pytest.mark.embedded
 def test_answers_before_a_failure_are_kept_and_not_paid_for_again(
     generator: EndpointGenerator, chat_server: FaultyProxy, tmp_path: Path
 ) -> None:
@@ -40,6 +42,7 @@ def test_answers_before_a_failure_are_kept_and_not_paid_for_again(
     resumed.close()
 
 
+@pytest.mark.embedded
 def test_a_journal_is_kept_answer_by_answer(
     generator: EndpointGenerator, chat_server: FaultyProxy, tmp_path: Path
 ) -> None:
@@ -59,6 +62,7 @@ def test_a_journal_is_kept_answer_by_answer(
     thread.join()
 
 
+@pytest.mark.embedded
 def test_calls_and_tokens_are_known_before_and_limited(generator: EndpointGenerator, chat_server: FaultyProxy) -> None:
     asked = requests(8)
     journal = Journal(limits=Limits(max_calls=3))
@@ -82,9 +86,82 @@ def test_completions_of_a_journal_without_prompt_tokens_still_read(tmp_path: Pat
     path.write_text('{"sample": "a", "text": "one", "n_tokens": 1, "finished": true}\n')
     journal = Journal(path)
     assert journal.completions == {"a": Completion("one", 1, True)}
+    assert journal.completions["a"].outcome is Outcome.FINISHED
     journal.close()
 
 
+def test_a_refusal_of_a_journal_without_problems_is_still_one(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    entry = '{"sample": "a", "text": "", "n_tokens": 0, "finished": false, "prompt_tokens": 0, "refusal": "HTTP 400"}\n'
+    path.write_text(entry)
+    assert Journal(path, read_only=True).completions["a"].outcome is Outcome.REFUSED
+
+
+def test_a_journal_that_holds_half_a_character_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"sample": "a", "text": "one \\ud83d", "n_tokens": 1, "finished": true}\n')
+    (found,) = Journal(path, read_only=True).completions.values()
+    assert found.text == "one \ufffd"
+    found.text.encode()
+
+
+def test_answers_to_what_was_asked_before_schemas_and_prefixes_are_found(tmp_path: Path) -> None:
+    generator = Scripted(lambda _prompt, _seed: "yes")
+    journal, asked = Journal(), Request((("user", "Name a fruit."),), 3)
+    options: Any = {"max_new_tokens": 8, "temperature": 0.5}
+    ((key, _),) = journal.generate(generator, [asked], **options)
+    assert key == "eef9b7d515458e70734e0b8263d2570a"
+    with_schema = Request(asked.messages, 3, schema={"type": "object"})
+    begun = Request(asked.messages, 3, prefix="An")
+    assert journal.find(generator, with_schema, **options) is not None
+    assert journal.find(generator, begun, **options) is None
+
+
+def test_what_is_spent_is_counted_in_tokens_and_dollars() -> None:
+    class Dear(Scripted):
+        batch_size = 2
+
+        def complete(self, *arguments: Any, **options: Any) -> Iterator[tuple[int, Completion]]:
+            for place, completion in super().complete(*arguments, **options):
+                yield place, completion._replace(n_tokens=50, prompt_tokens=20)
+
+    asked = [Request((("user", "What is it?"),), seed) for seed in range(8)]
+    options: Any = {"max_new_tokens": 100, "temperature": 0.0}
+    # A prompt is taken for 19 tokens and an answer for 100: at most 219 millionths of a dollar a call; 120 are paid.
+    limits = Limits(max_cost=0.0005, price_in=1, price_out=2)
+    journal, generator = Journal(limits=limits), Dear(lambda _prompt, _seed: "it")
+    plan = journal.plan(generator, asked, **options)
+    assert plan[:3] == (8, 8 * 19, 800)
+    assert plan.dollars == pytest.approx(8 * 219e-6)
+    assert str(plan).endswith("800 tokens of answers, which cost 0.0018 dollars at most")
+    with pytest.raises(
+        GenerationError,
+        match=r"stopped after 3 calls and 210 tokens for 0.0004 dollars by max_cost=0.0005; 5 requests ",
+    ):
+        journal.generate(generator, asked, **options)
+    assert journal.spent[:3] == (3, 60, 150)
+    assert journal.spent.dollars == pytest.approx(3 * 120e-6)
+    assert generator.asked == 3 == len(journal.completions)
+    unlimited = Journal()
+    unlimited.generate(generator, asked, **options)
+    assert unlimited.spent == Spent(8, 160, 400, None)
+    assert (unlimited.prompt_tokens(), unlimited.decoded_tokens()) == (160, 400)
+
+
+@pytest.mark.parametrize(
+    ("limits", "problem"),
+    [
+        ({"max_cost": 1.0}, "max_cost=1.0 needs prices"),
+        ({"max_cost": -1.0, "price_in": 1.0}, "max_cost=-1.0"),
+        ({"price_out": -2.0}, "price_out=-2.0"),
+    ],
+)
+def test_limits_of_cost_without_meaning_are_refused(limits: dict[str, float], problem: str) -> None:
+    with pytest.raises(OptionError, match=problem):
+        Limits(**limits)  # type: ignore[arg-type]
+
+
+@pytest.mark.embedded
 @pytest.mark.parametrize("limits", [Limits(max_calls=0), Limits(max_tokens=0)])
 def test_a_limit_of_nothing_asks_nothing(
     generator: EndpointGenerator, chat_server: FaultyProxy, limits: Limits
@@ -94,6 +171,7 @@ def test_a_limit_of_nothing_asks_nothing(
     assert chat_server.requests == []
 
 
+@pytest.mark.embedded
 def test_looking_into_a_journal_leaves_it_to_its_writer(generator: EndpointGenerator, tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     writer = Journal(path)
@@ -110,6 +188,7 @@ def test_looking_into_a_journal_leaves_it_to_its_writer(generator: EndpointGener
     writer.close()
 
 
+@pytest.mark.embedded
 def test_a_full_disk_is_told_of_with_the_way_out(generator: EndpointGenerator, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     with suppress(OSError), Path("/dev/full").open("ab") as full:

@@ -88,3 +88,32 @@ def test_steering_one_request_leaves_the_others_alone(generator: LocalGenerator)
 def test_a_direction_of_another_width_is_refused(generator: LocalGenerator) -> None:
     with pytest.raises(SynthesisError, match="width 32"):
         generator.generate([request("Hi.", steering=Steering(1, np.ones(5), 0.4))], max_new_tokens=2, temperature=0)
+
+
+def test_an_answer_that_was_begun_is_continued(generator: LocalGenerator, tiny_backbone: str) -> None:
+    plain, begun = request("The cat"), Request((("user", "The cat"),), 0, prefix="It sat on the")
+    assert generator.can_prefill
+    first, second = generator.generate([plain, begun], max_new_tokens=6, temperature=0)
+    assert second.text.startswith("It sat on the")
+    assert second.n_tokens <= 6
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(tiny_backbone)
+    tokens = torch.tensor(
+        [generator._encode((("user", "The cat"),)) + generator.tokenizer("It sat on the")["input_ids"]]
+    )
+    whole = model.generate(tokens, max_new_tokens=6, do_sample=False, pad_token_id=1)[0, tokens.shape[1] :]
+    assert second.text == ("It sat on the" + generator.tokenizer.decode(whole, skip_special_tokens=True)).strip()
+    assert not first.text.startswith("It sat on the")
+    assert plain.prompt_digest != begun.prompt_digest
+
+
+def test_a_nucleus_leaves_out_what_is_unlikely(tiny_backbone: str) -> None:
+    requests = [request("The cat", seed) for seed in range(12)]
+    nearly_greedy = LocalGenerator(tiny_backbone, top_p=1e-6)
+    (likeliest,) = nearly_greedy.generate([request("The cat")], max_new_tokens=6, temperature=0)
+    found = nearly_greedy.generate(requests, max_new_tokens=6, temperature=1)
+    assert {completion.text for completion in found} == {likeliest.text}
+    free, all_of_it = LocalGenerator(tiny_backbone), LocalGenerator(tiny_backbone, top_p=1.0)
+    assert free.key != all_of_it.key
+    texts = [one.generate(requests, max_new_tokens=6, temperature=1) for one in (free, all_of_it)]
+    assert texts[0] == texts[1]
+    assert len({completion.text for completion in texts[0]}) > 1

@@ -42,16 +42,38 @@ class Fault:
     """Seconds between pieces of 20 bytes of the answer."""
 
 
+Reply = Callable[[dict[str, Any]], tuple[int, bytes]]
+"""Status and body of the answer to a request's body."""
+
+
+def odd(message: dict[str, Any], finish_reason: str | None = "stop", **body: Any) -> bytes:
+    """The body of a chat completion of any message."""
+    return json.dumps({"choices": [{"message": message, "finish_reason": finish_reason}], **body}).encode()
+
+
+def refusal(message: str, **more: Any) -> bytes:
+    """The body of an error as OpenAI's protocol has it."""
+    return json.dumps({"error": {"message": message, **more}}).encode()
+
+
 class FaultyProxy:
     """Passes requests on, but for those that a fault was asked for.
 
     Args:
         upstream: address of the server.
         answer: of a prompt, in place of the server's.
+        reply: the same of a whole request, for servers that answer oddly.
+        owner: who owns the models that are listed.
     """
 
-    def __init__(self, upstream: str = "", answer: Callable[[str], str] | None = None) -> None:
-        self.upstream, self.answer = urlsplit(upstream), answer
+    def __init__(
+        self,
+        upstream: str = "",
+        answer: Callable[[str], str] | None = None,
+        reply: Reply | None = None,
+        owner: str = "somebody",
+    ) -> None:
+        self.upstream, self.answer, self.reply, self.owner = urlsplit(upstream), answer, reply, owner
         self.faults: list[Fault] = []
         self.requests: list[tuple[float, dict[str, str], bytes]] = []
         """Time, headers and body of each request."""
@@ -59,7 +81,7 @@ class FaultyProxy:
         self._lock, self._now = threading.Lock(), 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.address = f"http://127.0.0.1:{self._server.server_port}/v1"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def fail(self, fault: Fault, times: int = 1) -> None:
         """Let the next requests meet a fault."""
@@ -88,6 +110,10 @@ class FaultyProxy:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_GET(self) -> None:
+                models = {"object": "list", "data": [{"id": "m", "owned_by": proxy.owner}]}
+                self._answer(200, JSON, json.dumps(models).encode(), Fault())
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 proxy.requests.append((time.monotonic(), dict(self.headers), body))
@@ -102,6 +128,9 @@ class FaultyProxy:
                     self._answer(status, headers, answer, fault or Fault())
 
             def _pass_on(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+                if proxy.reply is not None:
+                    status, content = proxy.reply(json.loads(body))
+                    return status, JSON, content
                 if proxy.answer is not None:
                     prompt = "\n".join(message["content"] for message in json.loads(body)["messages"])
                     return 200, JSON, completion(proxy.answer(prompt))
@@ -133,6 +162,14 @@ class FaultyProxy:
                 pass
 
         return Handler
+
+
+@pytest.fixture
+def odd_server() -> Iterator[FaultyProxy]:
+    """A server that answers as a test says."""
+    proxy = FaultyProxy()
+    yield proxy
+    proxy.close()
 
 
 @pytest.fixture(scope="session")

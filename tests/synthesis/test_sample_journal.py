@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from fac_datasets.errors import OutputError
 from fac_datasets.generation import Request, Steering
 from fac_datasets.synthesis.sample_journal import SampleJournal, Verdict
+from fac_datasets.synthesis.synthesize import measure
 from tests.synthesis.cases import Case
 from tests.tiny import TINY_LAYER, TINY_WIDTH
 
@@ -68,3 +71,18 @@ def test_a_journal_reads_back_what_it_wrote(case: Case, tmp_path: Path) -> None:
     assert again.verdicts == {first[0][0]: Verdict(3, 1.5, "verified")}
     assert len({key for key, _ in first}) == 2
     again.close()
+
+
+def test_half_a_character_in_an_older_journal_stops_nothing(case: Case, tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    request = Request((("user", "Hi"),), 1)
+    options: Any = {"max_new_tokens": 2, "temperature": 1.0}
+    journal = SampleJournal(path)
+    ((key, _),) = journal.generate(case.generator, [request], **options)
+    journal.close()
+    path.write_text(json.dumps({"sample": key, "text": "cold \ud83d tea", "n_tokens": 1, "finished": True}) + "\n")
+    resumed = SampleJournal(path)
+    ((_, found),) = resumed.generate(case.generator, [request], **options)
+    resumed.close()
+    assert found.text == "cold \ufffd tea"
+    assert len(measure(case.extractor, [found.text])) == 1

@@ -34,8 +34,9 @@ class Explainer(ABC):
     """Whether it asks a text generator."""
 
     @classmethod
-    def made(cls, generator: TextGenerator | None, journal: Journal) -> Explainer:
-        """One for a command; an explainer that asks takes the generator, and the journal that keeps its answers."""
+    def made(cls, generator: TextGenerator | None, journal: Journal, answer_tokens: int) -> Explainer:
+        """One for a command; an explainer that asks takes the generator, the journal that keeps its answers, and the
+        tokens that each may have."""
         return cls()
 
     @abstractmethod
