@@ -72,7 +72,7 @@ def push_samples(
 
     print(
         review.push_samples(
-            load_synthetic(data, column),
+            load_synthetic(data),
             name,
             workspace=workspace,
             label_column=label_column,
@@ -119,7 +119,7 @@ def pull_samples(
     from fac_datasets import review
     from fac_datasets.synthesis.augment import load_synthetic
 
-    rows = load_synthetic(data, column)
+    rows = load_synthetic(data)
     extractor = extraction.extractor()
     reviewed = review.pull_samples(rows, name, workspace=workspace, consensus=consensus, extractor=extractor)
     _claim(out, "samples", rows, [name, workspace, consensus], overwrite)

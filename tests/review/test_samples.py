@@ -9,7 +9,8 @@ import pytest
 
 from fac_datasets import FeatureExtractor, augment, review
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, ReviewError
-from fac_datasets.synthesis.synthesize import measure, synthetic_features
+from fac_datasets.synthesis.provenance import synthetic_features
+from fac_datasets.synthesis.synthesize import measure
 from tests.servers.argilla.fixtures import Annotator, records_of
 
 if TYPE_CHECKING:

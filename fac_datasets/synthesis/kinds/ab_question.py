@@ -25,7 +25,7 @@ COLUMNS = {
 }
 """The column of each part."""
 
-_CHOICE = re.compile(r"^([ \t]*)(\(?)([A-Za-z]|\d{1,2})([.):])[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
+_CHOICE = re.compile(r"^([ \t]*)(\(?)([A-Za-z]|\d{1,2})([.):])(?:(?<=\))[ \t]*|[ \t]+)(\S.*?)[ \t]*$", re.MULTILINE)
 _LETTER = re.compile(r"(\(?)([A-Za-z]|\d{1,2})([.)]?)")
 
 
@@ -40,7 +40,7 @@ class ABQuestion(DataKind):
     def __init__(self, rows: datasets.Dataset, column: ColumnChoice = None) -> None:
         super().__init__(rows, column)
         self.headers = {
-            QUESTION: ("Question", "Prompt"),
+            QUESTION: ("Question and choices", "Question", "Prompt"),
             MATCHING: ("Matching answer", "Answer matching behavior", "Answer matching behaviour", "Matching"),
             NOT_MATCHING: (
                 *("Other answer", "Answer not matching behavior", "Answer not matching behaviour"),

@@ -15,7 +15,15 @@ from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import Row, own_texts
 from fac_datasets.synthesis.answers import bare_answer
 from fac_datasets.synthesis.samples import Rejected, Sample
-from fac_datasets.synthesis.sections import Headers, as_sections, header_of, object_in, sections_in, spells_header
+from fac_datasets.synthesis.sections import (
+    Headers,
+    as_sections,
+    header_of,
+    object_in,
+    sections_in,
+    sections_of_object,
+    spells_header,
+)
 from fac_datasets.synthesis.sentences import whole_sentences
 
 if TYPE_CHECKING:
@@ -44,6 +52,9 @@ class DataKind(ABC):
     turn: ClassVar[int]
     """Kinds are tried in rising turn, those of more columns first."""
 
+    prompt_sections: ClassVar[tuple[str, ...]] = ()
+    """Sections that its file of prompts has beside those of every kind; see `fac_datasets.synthesis.prompting`."""
+
     parts: tuple[str, ...] = ()
     """Parts that an answer has to hold, in their order."""
     headers: Headers
@@ -56,7 +67,7 @@ class DataKind(ABC):
 
         own = {*source_columns(rows)}
         self.features = datasets.Features(
-            {name: _filled_type(kind) for name, kind in rows.features.items() if name in own}
+            {name: filled_type(kind) for name, kind in rows.features.items() if name in own}
         )
         """Columns of the user's dataset, in their order and types; one of nothing but None holds texts."""
         self.column = column
@@ -246,15 +257,18 @@ class DataKind(ABC):
         """Texts by part in an answer, as JSON, in sections, or as one text where there is one part."""
         expected = tuple(like.texts) if like else self.parts
         held = object_in(answer)
-        if held is not None and {*held} & {*expected}:
-            return self._in_order({part: text for part, text in held.items() if isinstance(text, str)}, expected)
-        sections = sections_in(answer, self.headers)
-        if len(expected) == 1:
+        sections = self._sections_in(answer)
+        if len(expected) == 1 and not (held and sections):
             text = sections[0][1] if len(sections) == 1 and answer.strip().endswith(sections[0][1]) else answer
             return {expected[0]: text.strip()}
         if len({part for part, _ in sections}) < len(sections):
             return Rejected("more parts than asked for")
         return self._in_order(dict(sections), expected)
+
+    def _sections_in(self, answer: str) -> list[tuple[str, str]]:
+        """Parts and texts in an answer, as JSON or in sections."""
+        held = object_in(answer)
+        return (held and sections_of_object(held, self.headers)) or sections_in(answer, self.headers)
 
     @staticmethod
     def _in_order(texts: Mapping[str, str], expected: Sequence[str]) -> Mapping[str, str] | Rejected:
@@ -287,7 +301,7 @@ def _stripped(sample: Sample) -> list[tuple[str, str]]:
     return [*((part, text.strip()) for part, text in sample.texts.items()), ("system", sample.system.strip())]
 
 
-def _filled_type(kind: Any) -> Any:
+def filled_type(kind: Any) -> Any:
     """A column of nothing but None becomes a column of texts."""
     from datasets import Value
 

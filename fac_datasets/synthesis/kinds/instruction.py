@@ -15,7 +15,6 @@ from fac_datasets.synthesis.derived import Derived
 from fac_datasets.synthesis.kinds.base import LEARNED_FROM, NO_TEXT, DataKind
 from fac_datasets.synthesis.kinds.text import holds_texts
 from fac_datasets.synthesis.samples import Rejected, Sample
-from fac_datasets.synthesis.sections import object_in, sections_in
 from fac_datasets.synthesis.sentences import whole_sentences
 from fac_datasets.synthesis.turns import (
     PROMPT,
@@ -40,6 +39,7 @@ class Instruction(DataKind):
         "query and response), or chats (messages, conversations)"
     )
     turn = 30
+    prompt_sections = ("context",)
     parts = (PROMPT, RESPONSE)
 
     def __init__(self, rows: datasets.Dataset, column: ColumnChoice, reader: RowReader) -> None:
@@ -123,12 +123,7 @@ class Instruction(DataKind):
         return manner.called(cell)
 
     def _texts_in(self, answer: str, like: Sample | None) -> Mapping[str, str] | Rejected:
-        held = object_in(answer)
-        if held is not None and PROMPT in held:
-            sections = [(part, text.strip()) for part, text in held.items() if isinstance(text, str)]
-        else:
-            sections = sections_in(answer, self.headers)
-        return in_turn(sections, [RESPONSE])
+        return in_turn(self._sections_in(answer), [RESPONSE])
 
 
 def _answers(rows: datasets.Dataset, reader: RowReader, column: ColumnChoice) -> bool:

@@ -30,6 +30,7 @@ class LabelledText(Text):
     name = "labelled-text"
     looks_for = f"a text beside a label ({', '.join(_NAMES)}, a column of ClassLabel, or label_column=)"
     turn = 40
+    prompt_sections = ("label",)
 
     def __init__(self, rows: datasets.Dataset, column: ColumnChoice, label_column: str) -> None:
         super().__init__(rows, column)
@@ -135,10 +136,9 @@ def _labels_in(rows: datasets.Dataset, column: str) -> tuple[Any, ...]:
         else set()
     )
     if not found or len(found) > MOST_LABELS or any(isinstance(label, float) and label % 1 for label in found):
-        held = f"{len(found):,} different values" if found else f"{dtype}, and no value that is one"
         raise ColumnError(
-            f"column {column!r} holds no labels that can be asked for ({held} of type {dtype}); at most {MOST_LABELS} "
-            f"texts, whole numbers or booleans are; name another with label_column= (--label-column), or write texts "
-            f"alone with kind='text' (--kind text)"
+            f"column {column!r} holds no labels that can be asked for ({len(found):,} of type {dtype}); at most "
+            f"{MOST_LABELS} texts, whole numbers or booleans can; name another with label_column= (--label-column), or "
+            f"write texts alone with kind='text' (--kind text)"
         )
     return tuple(sorted(found))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from fac_datasets.rows.messages import NOT_POOLED
 from fac_datasets.rows.reader import ColumnChoice, RowReader
+from fac_datasets.rows.row import Chat
 from fac_datasets.rows.schemas import PROMPT_COLUMNS
 from fac_datasets.synthesis.answers import bare_answer
 from fac_datasets.synthesis.kinds.base import NO_TEXT, DataKind
 from fac_datasets.synthesis.samples import Rejected, Sample
-from fac_datasets.synthesis.sections import object_in, sections_in
 from fac_datasets.synthesis.sentences import whole_sentences
 from fac_datasets.synthesis.turns import (
     PROMPT,
@@ -38,6 +38,7 @@ class Preference(DataKind):
     name = "preference"
     looks_for = "chosen beside rejected, with or without a prompt"
     turn = 20
+    prompt_sections = ("context",)
 
     def __init__(self, rows: datasets.Dataset, column: ColumnChoice = None) -> None:
         super().__init__(rows, column)
@@ -99,19 +100,21 @@ class Preference(DataKind):
 
     def _pair(self, cells: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str, str] | None:
         """What was said before, and both answers; None where they answer different things."""
-        read = {
-            side: reader.read({name: [cells[name]] for name in reader.columns}, [])[0]
-            for side, reader in self._sides.items()
-        }
-        if not all(isinstance(row, list) and row and row[-1]["role"] == "assistant" for row in read.values()):
+        sides = [self._side(side, cells) for side in (CHOSEN, REJECTED)]
+        if not all(side and side[-1]["role"] == "assistant" for side in sides):
             # Sides of plain texts without a prompt are read as what a user says.
-            if self._prompt is None and all(isinstance(row, list) and len(row) == 1 for row in read.values()):
-                return [], *(read[side][0]["content"] for side in (CHOSEN, REJECTED))  # type: ignore[index,return-value]
+            if self._prompt is None and all(len(side) == 1 for side in sides):
+                return [], sides[0][0]["content"], sides[1][0]["content"]
             return None
-        chosen, rejected = (list(read[side] or ()) for side in (CHOSEN, REJECTED))
-        if [_said(each) for each in chosen[:-1]] != [_said(each) for each in rejected[:-1]]:
+        (*asked, chosen), (*also_asked, rejected) = sides
+        if [*map(_said, asked)] != [*map(_said, also_asked)]:
             return None
-        return [dict(each) for each in chosen[:-1]], chosen[-1]["content"], rejected[-1]["content"]
+        return asked, chosen["content"], rejected["content"]
+
+    def _side(self, side: str, cells: Mapping[str, Any]) -> list[dict[str, Any]]:
+        reader = self._sides[side]
+        (row,) = reader.read({name: [cells[name]] for name in reader.columns}, [])
+        return list(row) if isinstance(row, Chat) else []
 
     def _holds_prompt(self, cells: Mapping[str, Any]) -> bool:
         """Whether a side repeats the prompt that has a column of its own."""
@@ -134,18 +137,12 @@ class Preference(DataKind):
         return cells
 
     def _texts_in(self, answer: str, like: Sample | None) -> Mapping[str, str] | Rejected:
-        held = object_in(answer)
-        if held is not None and CHOSEN in held:
-            sections = [(part, text.strip()) for part, text in held.items() if isinstance(text, str)]
-        else:
-            sections = sections_in(answer, self.headers)
-        found = (
-            in_turn(sections, [CHOSEN, REJECTED]) if self._has_prompt else self._in_order(dict(sections), self.parts)
-        )
-        if isinstance(found, Rejected):
-            return found
-        same = " ".join(found[CHOSEN].split()).casefold() == " ".join(found[REJECTED].split()).casefold()
-        return Rejected(SAME) if same else found
+        sections, last = self._sections_in(answer), (CHOSEN, REJECTED)
+        return in_turn(sections, last) if self._has_prompt else self._in_order(dict(sections), last)
+
+    def _valid(self, sample: Sample) -> Sample | Rejected:
+        better, worse = (" ".join(sample.texts[side].split()).casefold() for side in (CHOSEN, REJECTED))
+        return Rejected(SAME) if better == worse else super()._valid(sample)
 
 
 def _said(message: Mapping[str, Any]) -> tuple[str, str]:
