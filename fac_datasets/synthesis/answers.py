@@ -21,7 +21,8 @@ _TOKENS = r"<\|[A-Za-z0-9_ ]{1,40}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_
 _TOKEN = re.compile(_TOKENS)
 _LAST_TOKENS = re.compile(rf"(?:\s*(?:{_TOKENS}))+\s*\Z")
 
-_ODD = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_ODD = re.compile("[\x00\ud800-\udfff]")
+"""What tables and journals cannot hold, or not all of them."""
 
 _CANNOT = (
     r"(?:can(?:no|['\u2019])?t|won['\u2019]t|am unable to|['\u2019]m unable to|am not able to|['\u2019]m not able to)"

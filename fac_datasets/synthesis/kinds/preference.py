@@ -31,6 +31,9 @@ CHOSEN, REJECTED = "chosen", "rejected"
 
 SAME = "same answer on both sides"
 
+MARGIN = "margin"
+"""A column of numbers that trl's `RewardTrainer` reads; 0 asks for no more than that one answer is better."""
+
 
 class Preference(DataKind):
     """A pair; where sides are transcripts or lists of messages, what was said before is its prompt."""
@@ -45,6 +48,7 @@ class Preference(DataKind):
         self._sides = {side: RowReader(self.features, side) for side in (CHOSEN, REJECTED)}
         self._prompt = next((name for name in PROMPT_COLUMNS if name in self.features), None)
         self._has_system = "system" in self.features
+        self._has_margin = str(getattr(self.features.get(MARGIN), "dtype", "")).startswith(("float", "int"))
         first = next((row for row in map(dict, rows.select_columns(list(self.features))) if self._pair(row)), None)
         pair = self._pair(first) if first else None
         asked = pair[0] if pair else []
@@ -71,7 +75,8 @@ class Preference(DataKind):
     def written(self) -> tuple[str, ...]:
         """See `DataKind.written`."""
         system = ["system"] if self._has_system else []
-        return (*([self._prompt] if self._prompt else []), *system, CHOSEN, REJECTED)
+        margin = [MARGIN] if self._has_margin else []
+        return (*([self._prompt] if self._prompt else []), *system, CHOSEN, REJECTED, *margin)
 
     def asks(self, sample: Sample) -> tuple[tuple[str, str], ...]:
         """See `DataKind.asks`."""
@@ -124,7 +129,7 @@ class Preference(DataKind):
     def _cells(self, sample: Sample) -> dict[str, Any]:
         before = {part: text for part, text in sample.texts.items() if part not in (CHOSEN, REJECTED)}
         asked = messages_of(replace(sample, texts=before))
-        cells: dict[str, Any] = {}
+        cells: dict[str, Any] = {MARGIN: 0} if self._has_margin else {}
         if self._has_system:
             asked = [each for each in asked if each["role"] not in NOT_POOLED]
             cells["system"] = sample.system

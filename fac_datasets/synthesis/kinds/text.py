@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fac_datasets.errors import ColumnError
+from fac_datasets.errors import ColumnError, RowError
 from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import Row, TextParts
 from fac_datasets.synthesis.kinds.base import LEARNED_FROM, DataKind
@@ -64,7 +64,11 @@ class Text(DataKind):
 
 
 def holds_texts(rows: datasets.Dataset, column: ColumnChoice) -> bool:
-    """Whether what is read of rows is texts, or what a user alone says."""
+    """Whether what is read of rows is texts, or what a user alone says.
+
+    Raises:
+        RowError: no row can be read.
+    """
     try:
         reader = RowReader(rows.features, column)
     except ColumnError:
@@ -72,10 +76,13 @@ def holds_texts(rows: datasets.Dataset, column: ColumnChoice) -> bool:
     if reader.schema.is_pair:
         return False
     found: list[Row] = []
+    refused: list[RowError] = []
     for batch in rows.select_columns(list(reader.columns)).with_format("arrow").iter(LEARNED_FROM):
-        found = [row for row in reader.read(batch, []) if row]
+        found = [row for row in reader.read(batch, refused) if row]
         if found:
             break
+    if not found and refused:
+        raise refused[0]
     if not found:
         return not reader.has_parts or reader.schema.name in reader.columns
     if any(isinstance(row, list) for row in found):

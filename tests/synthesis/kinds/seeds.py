@@ -106,7 +106,7 @@ PAIRS = {
         ]
     ),
     "whole chats": of(
-        [{"chosen": chat(asked, said), "rejected": chat(asked, "No."), "margin": 1.0} for asked, said in FRUIT],
+        [{"chosen": chat(asked, said), "rejected": chat(asked, "No."), "margin": 0.0} for asked, said in FRUIT],
         chosen=List(MESSAGE), rejected=List(MESSAGE), margin=Value("float32"),
     ),
     "whole chats beside their prompt": of(

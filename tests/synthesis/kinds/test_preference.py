@@ -21,7 +21,7 @@ CELLS = {
     "whole chats": {
         "chosen": chat("Which is blue?", "A plum is."),
         "rejected": chat("Which is blue?", "Nothing."),
-        "margin": None,
+        "margin": 0,
     },
     "whole chats beside their prompt": {
         "prompt": "Which is blue?",

@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from fac_datasets.errors import ColumnError, OptionError
+from fac_datasets.errors import ColumnError, SynthesisError
 from fac_datasets.rows.reader import RowReader
 from fac_datasets.synthesis.kinds import KINDS, recognise
 from fac_datasets.synthesis.kinds.base import DataKind
@@ -128,7 +128,7 @@ def test_an_unknown_schema_lists_what_was_looked_for() -> None:
 def test_a_kind_whose_columns_are_missing_is_refused_by_its_name() -> None:
     with pytest.raises(ColumnError, match="of no kind of data that can be written as 'preference'; looked for pref"):
         recognise(TEXTS["text"], "preference")
-    with pytest.raises(OptionError, match="kind='poem' is none of"):
+    with pytest.raises(SynthesisError, match="there is no data kind 'poem'"):
         recognise(TEXTS["text"], "poem")
     with pytest.raises(ColumnError, match="there is no column 'body'"):
         recognise(TEXTS["text"], column="body")
