@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -34,17 +35,40 @@ class Request:
     seed: int
     """Of the sampling; the same request gives the same text."""
     steering: Steering | None = None
+    schema: Mapping[str, Any] | None = field(default=None, hash=False)
+    """JSON schema of the answer, which the prompt describes too: a server that can holds the answer to it."""
+    prefix: str = ""
+    """Start of the answer, which the model continues; see `TextGenerator.can_prefill`."""
 
     @property
     def prompt_digest(self) -> str:
-        """First 16 hex digits of the sha256 over the messages."""
-        return hashlib.sha256(json.dumps(self.messages).encode()).hexdigest()[:16]
+        """First 16 hex digits of the sha256 over the messages, and over the prefix where there is one."""
+        asked = [self.messages, self.prefix] if self.prefix else self.messages
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+
+
+class Outcome(StrEnum):
+    """What became of a request."""
+
+    FINISHED = "finished"
+    CUT = "cut off at the token limit"
+    EMPTY = "empty"
+    REASONING = "reasoning only"
+    """The tokens, or the model's patience, were used up by reasoning, and no answer came."""
+    DECLINED = "declined by the model"
+    REFUSED = "refused by the server"
+    """The server will not answer this request, however often it is asked."""
+    FILTERED = "stopped by a content filter"
+    ERROR = "an error in place of an answer"
+    TEMPLATE = "template tokens in the text"
+    DAMAGED = "damaged characters in the text"
 
 
 class Completion(NamedTuple):
-    """One generated text."""
+    """One generated text, or what came in its place."""
 
     text: str
+    """With the request's prefix."""
     n_tokens: int
     """Tokens decoded, with the end token."""
     finished: bool
@@ -52,7 +76,18 @@ class Completion(NamedTuple):
     prompt_tokens: int = 0
     """Tokens of the prompt."""
     refusal: str = ""
-    """Why a server will not answer this request, however often it is asked; empty where it did."""
+    """What server or model say about why there is no answer; empty where there is one."""
+    problem: str = ""
+    """The outcome, where text and end do not tell it."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of the request, as far as the generator knows; `answers.answer_of` looks into the text too."""
+        if self.problem or self.refusal:
+            return Outcome(self.problem or Outcome.REFUSED)
+        if not self.text.strip():
+            return Outcome.EMPTY
+        return Outcome.FINISHED if self.finished else Outcome.CUT
 
 
 def estimated_tokens(text: str) -> int:
@@ -74,6 +109,11 @@ class TextGenerator(ABC):
     """Requests that are best sent together."""
     can_steer: bool = False
     """Whether requests may carry a steering."""
+
+    @property
+    def can_prefill(self) -> bool:
+        """Whether requests may carry a prefix."""
+        return False
 
     @property
     def key(self) -> str:
