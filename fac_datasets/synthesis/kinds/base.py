@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fac_datasets.errors import DatasetError, RowError
+from fac_datasets.generation.answers import plain_answer
 from fac_datasets.rows.dataset_identity import source_columns
 from fac_datasets.rows.manner import Manner
 from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import Row, own_texts
-from fac_datasets.synthesis.answers import bare_answer
 from fac_datasets.synthesis.samples import Rejected, Sample
 from fac_datasets.synthesis.sections import (
     Headers,
@@ -161,10 +161,10 @@ class DataKind(ABC):
         Returns:
             The sample, which reads back equal from the cells that it becomes; or why there is none.
         """
-        bare = bare_answer(answer)
-        if isinstance(bare, Rejected):
-            return bare
-        found = self._texts_in(bare, like)
+        plain = plain_answer(answer)
+        if plain.problem:
+            return Rejected(plain.problem)
+        found = self._texts_in(plain.text, like)
         if isinstance(found, Rejected):
             return found
         texts = dict(found)
@@ -232,12 +232,9 @@ class DataKind(ABC):
 
     def opened(self, text: str, finished: bool, like: Sample | None = None) -> Sample | Rejected:
         """A sample of which only the first part is written yet; where there is no other, `read` says the same."""
-        bare = bare_answer(text)
-        if isinstance(bare, Rejected):
-            return bare
-        whole = bare if finished else whole_sentences(bare)
-        if not whole:
-            return Rejected(NO_TEXT)
+        whole = one_text(text, finished)
+        if isinstance(whole, Rejected):
+            return whole
         sample = Sample({self.parts[0]: whole}, *((like.label, like.system) if like else ()))
         return self._valid(sample) if len(self.parts) == 1 else sample
 
@@ -295,6 +292,15 @@ def in_words(part: str) -> str:
         ('not matching', 'prompt 2')
     """
     return part.replace("_", " ")
+
+
+def one_text(answer: str, finished: bool) -> str | Rejected:
+    """The text of an answer that is one, without what stands around it."""
+    plain = plain_answer(answer)
+    if plain.problem:
+        return Rejected(plain.problem)
+    text = plain.text if finished else whole_sentences(plain.text)
+    return text or Rejected(NO_TEXT)
 
 
 def _stripped(sample: Sample) -> list[tuple[str, str]]:

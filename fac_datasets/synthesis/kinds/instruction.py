@@ -10,12 +10,10 @@ from fac_datasets.errors import ColumnError
 from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import Chat
 from fac_datasets.rows.writing import is_text
-from fac_datasets.synthesis.answers import bare_answer
 from fac_datasets.synthesis.derived import Derived
-from fac_datasets.synthesis.kinds.base import LEARNED_FROM, NO_TEXT, DataKind
+from fac_datasets.synthesis.kinds.base import LEARNED_FROM, DataKind, one_text
 from fac_datasets.synthesis.kinds.text import holds_texts
 from fac_datasets.synthesis.samples import Rejected, Sample
-from fac_datasets.synthesis.sentences import whole_sentences
 from fac_datasets.synthesis.turns import (
     PROMPT,
     PROMPT_HEADERS,
@@ -86,13 +84,9 @@ class Instruction(DataKind):
 
     def answered(self, sample: Sample, answer: str, finished: bool) -> Sample | Rejected:
         """See `DataKind.answered`."""
-        bare = bare_answer(answer)
-        if isinstance(bare, Rejected):
-            return bare
-        # Only what stands around the whole is taken away: a response may well begin with "Sure!".
-        text = bare if finished else whole_sentences(bare)
-        if not text:
-            return Rejected(NO_TEXT)
+        text = one_text(answer, finished)
+        if isinstance(text, Rejected):
+            return text
         prompts = sum(part.partition("_")[0] == PROMPT for part in sample.texts)
         last = RESPONSE if prompts == 1 else f"{RESPONSE}_{prompts}"
         return self._valid(replace(sample, texts={**sample.texts, last: text}))

@@ -10,10 +10,8 @@ from fac_datasets.rows.messages import NOT_POOLED
 from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import Chat
 from fac_datasets.rows.schemas import PROMPT_COLUMNS
-from fac_datasets.synthesis.answers import bare_answer
-from fac_datasets.synthesis.kinds.base import NO_TEXT, DataKind
+from fac_datasets.synthesis.kinds.base import DataKind, one_text
 from fac_datasets.synthesis.samples import Rejected, Sample
-from fac_datasets.synthesis.sentences import whole_sentences
 from fac_datasets.synthesis.turns import (
     PROMPT,
     PROMPT_HEADERS,
@@ -85,12 +83,9 @@ class Preference(DataKind):
 
     def answered(self, sample: Sample, answer: str, finished: bool) -> Sample | Rejected:
         """See `DataKind.answered`; the answer becomes the better one."""
-        bare = bare_answer(answer)
-        if isinstance(bare, Rejected):
-            return bare
-        text = bare if finished else whole_sentences(bare)
-        if not text:
-            return Rejected(NO_TEXT)
+        text = one_text(answer, finished)
+        if isinstance(text, Rejected):
+            return text
         return self._valid(replace(sample, texts={**sample.texts, CHOSEN: text}))
 
     def _sample_of(self, cells: Mapping[str, Any]) -> Sample | None:

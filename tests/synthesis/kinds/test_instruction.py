@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import pytest
 
+from fac_datasets.generation.base import Outcome
 from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.kinds.base import NO_TEXT
 from fac_datasets.synthesis.samples import Rejected, Sample
@@ -36,15 +37,15 @@ UNREADABLE = {
     "an empty response": ("Prompt: Which is blue?\nResponse:", "no response"),
     "json without a response": ('{"prompt": "Which is blue?"}', "no response"),
     "no headers": ("Which is blue? A plum is.", "no prompt"),
-    "nothing": ("  ", "empty answer"),
-    "a refusal": ("I'm sorry, but I can't help with writing that.", "refused"),
-    "an unfinished thought": ("<think>Which fruit is", "reasoning without an answer"),
-    "tokens of a template": (
+    "nothing": ("  ", Outcome.EMPTY),
+    "a refusal": ("I'm sorry, but I can't help with writing that.", Outcome.DECLINED),
+    "an unfinished thought": ("<think>Which fruit is", Outcome.REASONING),
+    Outcome.TEMPLATE: (
         "Prompt: Which?\nResponse: A plum.<|im_end|>\n<|im_start|>user\nAnd?",
-        "tokens of a template",
+        Outcome.TEMPLATE,
     ),
-    "characters that are no text": ("Prompt: Which\x00?\nResponse: A plum.", "characters that are no text"),
-    "half a surrogate": ("Prompt: Which\ud83d?\nResponse: A plum.", "characters that are no text"),
+    Outcome.DAMAGED: ("Prompt: Which\x00?\nResponse: A plum.", Outcome.DAMAGED),
+    "half a surrogate": ("Prompt: Which\ud83d?\nResponse: A plum.", Outcome.DAMAGED),
     "the wrong order": ("Prompt: Which?\nPrompt: What?\nResponse: A plum.", "parts in another order than asked for"),
 }
 
@@ -130,7 +131,7 @@ def test_a_responder_answers_the_last_prompt() -> None:
     assert kind.asks(opened) == (("system", "Be brief."), ("user", "Which is blue?"))
     answered = kind.answered(opened, "A plum is. It", False)
     assert answered == Sample({**PLUM.texts}, system="Be brief.")
-    assert kind.answered(opened, "I'm sorry, but I can't help with that.", True) == Rejected("refused")
+    assert kind.answered(opened, "I'm sorry, but I can't help with that.", True) == Rejected(Outcome.DECLINED)
     assert isinstance(answered, Sample)
     assert kind.answered(answered, "A grape is.", True) == Sample(
         {"prompt": "Which is blue?", "response": "A grape is."}, system="Be brief."

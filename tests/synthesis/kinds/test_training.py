@@ -1,4 +1,4 @@
-"""What trains a seed trains the augmented dataset, unchanged: each kind, with a tiny model and what people train with."""
+"""What trains a seed trains the augmented dataset unchanged: each kind, with a tiny model and common trainers."""
 
 from __future__ import annotations
 
