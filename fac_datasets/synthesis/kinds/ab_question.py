@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fac_datasets.errors import RowError
 from fac_datasets.rows.choices import right_choice
 from fac_datasets.rows.reader import ColumnChoice
-from fac_datasets.synthesis.kinds.base import LEARNED_FROM, DataKind
+from fac_datasets.synthesis.kinds.base import LEARNED_FROM, DataKind, quoted
 from fac_datasets.synthesis.kinds.preference import SAME
 from fac_datasets.synthesis.samples import Rejected, Sample
 
@@ -35,6 +35,7 @@ class ABQuestion(DataKind):
     name = "ab-question"
     looks_for = ", ".join(COLUMNS.values())
     turn = 10
+    claims = "behaviour"
     parts = (QUESTION, MATCHING, NOT_MATCHING)
 
     def __init__(self, rows: datasets.Dataset, column: ColumnChoice = None) -> None:
@@ -70,6 +71,11 @@ class ABQuestion(DataKind):
 
     def _held(self, rows: datasets.Dataset, part: str) -> list[str]:
         return [text for text in rows[:LEARNED_FROM][COLUMNS[part]] if isinstance(text, str) and text.strip()]
+
+    def claim(self, sample: Sample) -> dict[str, str]:
+        """See `DataKind.claim`."""
+        places = {"question": QUESTION, "first": MATCHING, "second": NOT_MATCHING}
+        return {place: quoted(sample.texts[part]) for place, part in places.items()}
 
     def _sample_of(self, cells: Mapping[str, Any]) -> Sample | None:
         texts = {part: cells[column] for part, column in COLUMNS.items()}

@@ -55,6 +55,9 @@ class DataKind(ABC):
     prompt_sections: ClassVar[tuple[str, ...]] = ()
     """Sections that its file of prompts has beside those of every kind; see `fac_datasets.synthesis.prompting`."""
 
+    claims: ClassVar[str] = ""
+    """What of a sample a verifier can check: `label`, `response`, `order`, `behaviour`; empty where nothing."""
+
     parts: tuple[str, ...] = ()
     """Parts that an answer has to hold, in their order."""
     headers: Headers
@@ -246,6 +249,10 @@ class DataKind(ABC):
         """A sample with a responder's answer as its response, see `asks`."""
         raise NotImplementedError(f"samples of the kind {self.name!r} have no response")
 
+    def claim(self, sample: Sample) -> dict[str, str]:
+        """What is shown to a verifier of a sample, by place of its prompt; see `fac_datasets.synthesis.verifier`."""
+        raise NotImplementedError(f"samples of the kind {self.name!r} claim nothing that can be checked")
+
     def label_name(self, label: Any) -> str:
         """What a label is called in a prompt."""
         return str(label)
@@ -282,6 +289,11 @@ class DataKind(ABC):
             return Rejected(NO_PLACE)
         same = again is not None and _stripped(again) == _stripped(sample) and again.label == sample.label
         return sample if same else Rejected(NO_PLACE)
+
+
+def quoted(text: Any) -> str:
+    """Data as JSON in a prompt, so that where it ends is beyond doubt."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def in_words(part: str) -> str:

@@ -11,7 +11,7 @@ from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import Chat
 from fac_datasets.rows.writing import is_text
 from fac_datasets.synthesis.derived import Derived
-from fac_datasets.synthesis.kinds.base import LEARNED_FROM, DataKind, one_text
+from fac_datasets.synthesis.kinds.base import LEARNED_FROM, DataKind, one_text, quoted
 from fac_datasets.synthesis.kinds.text import holds_texts
 from fac_datasets.synthesis.samples import Rejected, Sample
 from fac_datasets.synthesis.turns import (
@@ -37,6 +37,7 @@ class Instruction(DataKind):
         "query and response), or chats (messages, conversations)"
     )
     turn = 30
+    claims = "response"
     prompt_sections = ("context",)
     parts = (PROMPT, RESPONSE)
 
@@ -90,6 +91,11 @@ class Instruction(DataKind):
         prompts = sum(part.partition("_")[0] == PROMPT for part in sample.texts)
         last = RESPONSE if prompts == 1 else f"{RESPONSE}_{prompts}"
         return self._valid(replace(sample, texts={**sample.texts, last: text}))
+
+    def claim(self, sample: Sample) -> dict[str, str]:
+        """See `DataKind.claim`."""
+        *asked, answered = messages_of(sample)
+        return {"chat": quoted(asked), "response": quoted(answered["content"])}
 
     def _sample_of(self, cells: Mapping[str, Any]) -> Sample | None:
         (row,) = self._whole.read({name: [cells[name]] for name in self._whole.columns}, [])

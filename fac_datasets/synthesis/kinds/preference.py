@@ -10,7 +10,7 @@ from fac_datasets.rows.messages import NOT_POOLED
 from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import Chat
 from fac_datasets.rows.schemas import PROMPT_COLUMNS
-from fac_datasets.synthesis.kinds.base import DataKind, one_text
+from fac_datasets.synthesis.kinds.base import DataKind, one_text, quoted
 from fac_datasets.synthesis.samples import Rejected, Sample
 from fac_datasets.synthesis.turns import (
     PROMPT,
@@ -39,6 +39,7 @@ class Preference(DataKind):
     name = "preference"
     looks_for = "chosen beside rejected, with or without a prompt"
     turn = 20
+    claims = "order"
     prompt_sections = ("context",)
 
     def __init__(self, rows: datasets.Dataset, column: ColumnChoice = None) -> None:
@@ -87,6 +88,11 @@ class Preference(DataKind):
         if isinstance(text, Rejected):
             return text
         return self._valid(replace(sample, texts={**sample.texts, CHOSEN: text}))
+
+    def claim(self, sample: Sample) -> dict[str, str]:
+        """See `DataKind.claim`."""
+        chat = quoted([{"role": role, "content": text} for role, text in self.asks(sample)])
+        return {"chat": chat, "first": quoted(sample.texts[CHOSEN]), "second": quoted(sample.texts[REJECTED])}
 
     def _sample_of(self, cells: Mapping[str, Any]) -> Sample | None:
         pair = self._pair(cells)
