@@ -26,6 +26,7 @@ Table = Annotated[str, typer.Argument(metavar="TABLE", help="Feature table with 
 Samples = Annotated[str, typer.Argument(metavar="DATA", help="Synthetic rows, or an augmented dataset.")]
 Name = Annotated[str, typer.Option("--name", help="Of the Argilla dataset.")]
 Workspace = Annotated[str | None, typer.Option("--workspace", help="Default: the only one.")]
+Kind = Annotated[str | None, typer.Option("--kind", help="Of data; default: recognised by the columns.")]
 MinSubmitted = Annotated[int, typer.Option("--min-submitted", help="Reviewers that each record needs.")]
 Consensus = Annotated[str, typer.Option("--consensus", help="majority, unanimous or median.")]
 
@@ -62,6 +63,7 @@ def push_samples(
     name: Name,
     extraction: Extraction,
     workspace: Workspace = None,
+    kind: Kind = None,
     label_column: Annotated[str | None, typer.Option(help="Labels that reviewers check.")] = None,
     min_submitted: MinSubmitted = 1,
     column: Column = None,
@@ -75,6 +77,8 @@ def push_samples(
             load_synthetic(data),
             name,
             workspace=workspace,
+            kind=kind,
+            column=column,
             label_column=label_column,
             min_submitted=min_submitted,
             extractor=extraction.extractor(),
@@ -111,6 +115,7 @@ def pull_samples(
     out: Out,
     extraction: Extraction,
     workspace: Workspace = None,
+    kind: Kind = None,
     consensus: Consensus = "majority",
     column: Column = None,
     overwrite: Overwrite = False,
@@ -121,7 +126,9 @@ def pull_samples(
 
     rows = load_synthetic(data)
     extractor = extraction.extractor()
-    reviewed = review.pull_samples(rows, name, workspace=workspace, consensus=consensus, extractor=extractor)
+    reviewed = review.pull_samples(
+        rows, name, workspace=workspace, kind=kind, column=column, consensus=consensus, extractor=extractor
+    )
     _claim(out, "samples", rows, [name, workspace, consensus], overwrite)
     _write(out, reviewed)
     accepted = sum(decision is True for decision in reviewed["accepted"])

@@ -20,6 +20,7 @@ from fac_datasets.synthesis.provenance import (
     beside,
     contents_of,
     has_provenance,
+    own_columns,
     provenance_features,
     provenance_of,
 )
@@ -156,7 +157,7 @@ def load_synthetic(name: str) -> datasets.Dataset:
             f"dataset {name!r} has {len(places)} synthetic rows, which are not the {len(provenance)} of its provenance"
         )
     contents = written.select([places[id] for id in provenance[ID]])
-    contents = contents.select_columns(contents.column_names[: contents.column_names.index(ID)])
+    contents = contents.select_columns(own_columns(contents))
     names = beside(contents.column_names)
     for column, there in names.items():
         contents = contents.add_column(there, list(provenance[column]), feature=provenance.features[column])

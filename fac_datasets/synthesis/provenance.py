@@ -81,6 +81,12 @@ def synthetic_row(cells: dict[str, Any], provenance: dict[str, Any]) -> dict[str
     return {**cells, **{names[name]: value for name, value in provenance.items()}}
 
 
+def own_columns(rows: datasets.Dataset) -> list[str]:
+    """The user's columns of synthetic rows; none where these are no such rows."""
+    names = rows.column_names
+    return list(names[: names.index(ID)]) if ID in names else []
+
+
 def contents_of(synthetic: datasets.Dataset) -> datasets.Dataset:
     """The user's columns of synthetic rows, without provenance, feature columns and answers of a review.
 
@@ -110,13 +116,8 @@ def _own(synthetic: datasets.Dataset) -> list[str]:
     lacking = _lacking(synthetic)
     if lacking:
         raise SynthesisError(f"the synthetic rows lack the columns {lacking}; pass what synthesize returned")
-    return _before_id(synthetic)
-
-
-def _before_id(rows: datasets.Dataset) -> list[str]:
-    names = rows.column_names
-    return names[: names.index(ID)] if ID in names else []
+    return own_columns(synthetic)
 
 
 def _lacking(rows: datasets.Dataset) -> list[str]:
-    return [name for name in beside(_before_id(rows)).values() if name not in rows.column_names]
+    return [name for name in beside(own_columns(rows)).values() if name not in rows.column_names]

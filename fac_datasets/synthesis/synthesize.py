@@ -25,7 +25,7 @@ from fac_datasets.errors import OptionError, SynthesisError
 from fac_datasets.feature_space import require_same_but_threshold
 from fac_datasets.generation.base import Request, Steering, TextGenerator
 from fac_datasets.rows.reader import RowReader, row_texts
-from fac_datasets.rows.row import plain_text
+from fac_datasets.rows.row import Row, plain_text
 from fac_datasets.rows.tables import dataset_of
 from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.kinds import recognise
@@ -352,10 +352,10 @@ def _method(sample: _Sample) -> str:
     return f"{prompt}, steered" if sample.request.steering else prompt
 
 
-def measure(extractor: FeatureExtractor, texts: Sequence[str]) -> list[dict[int, float]]:
-    """The pooled activation of each positive feature of each text, before any cut-off."""
-    peaks = extractor.peaks(texts)
-    found: list[dict[int, float]] = [{} for _ in texts]
+def measure(extractor: FeatureExtractor, rows: Sequence[Row]) -> list[dict[int, float]]:
+    """The pooled activation of each positive feature of each row, before any cut-off."""
+    peaks = extractor.peaks(rows)
+    found: list[dict[int, float]] = [{} for _ in rows]
     for row, feature, value in zip(peaks.rows.tolist(), peaks.ids.tolist(), peaks.values.tolist(), strict=True):
         found[row][feature] = value
     return found

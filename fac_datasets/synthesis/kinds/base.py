@@ -180,6 +180,19 @@ class DataKind(ABC):
         sample = Sample(texts, *((like.label, like.system) if like else ()))
         return self._valid(sample)
 
+    def changed(self, shown: str, like: Sample) -> Sample | Rejected:
+        """The sample that a person made of one that was shown; nothing is taken away around it.
+
+        Args:
+            shown: what `show` gave, edited.
+            like: the sample that was shown.
+        """
+        (first, *others) = like.texts
+        found = self._texts_in(shown, like) if others else {first: shown.strip()}
+        if isinstance(found, Rejected):
+            return found
+        return self._valid(replace(like, texts=found)) if all(found.values()) else Rejected(f"no {in_words(first)}")
+
     def cells(self, sample: Sample) -> dict[str, Any]:
         """A sample as a row of the user's dataset: all columns in their order, those of `left_empty` None."""
         return dict.fromkeys(self.features) | self._cells(sample)

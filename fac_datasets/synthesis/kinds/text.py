@@ -26,7 +26,9 @@ class Text(DataKind):
     def __init__(self, rows: datasets.Dataset, column: ColumnChoice = None) -> None:
         super().__init__(rows, column)
         reader = RowReader(self.features, column)
-        self._texts = reader.schema.columns_of(list(self.features))
+        # One side of a pair without the other is a text beside others.
+        is_side = reader.schema.is_pair
+        self._texts = reader.schema.columns if is_side else reader.schema.columns_of(list(self.features))
         first = rows.select_columns(list(reader.columns))[:LEARNED_FROM]
         read = [row for row in reader.read(first, []) if row]
         self._is_chat = bool(read) and all(isinstance(row, list) for row in read)
@@ -73,7 +75,7 @@ def holds_texts(rows: datasets.Dataset, column: ColumnChoice) -> bool:
         reader = RowReader(rows.features, column)
     except ColumnError:
         return False
-    if reader.schema.is_pair:
+    if reader.schema.is_pair and {"chosen", "rejected"} <= {*rows.column_names}:
         return False
     found: list[Row] = []
     refused: list[RowError] = []
