@@ -26,9 +26,6 @@ PLACES: Mapping[str, tuple[str, ...]] = {
 EXAMPLES = 8
 """Rows of the seed that are shown to say what labels, order and behaviour mean."""
 
-UNCHECKED = "labels asked for, not checked"
-"""What is said of a dataset whose labels, responses and pairs no verifier looked at."""
-
 _HOLDS = ("yes", "probably")
 
 
