@@ -728,7 +728,7 @@ def test_every_kind_is_published_with_what_is_known_of_it(hub: Hub, case: Case, 
 
 def test_a_part_that_stands_in_the_anchor_is_a_leak(hub: Hub, case: Case) -> None:
     seed = datasets.Dataset.from_dict({"prompt": ["Hi."], "chosen": ["Hello."], "rejected": ["What?"]})
-    row = {"prompt": "And then?", "chosen": "It left.", "rejected": case.anchor[3]["text"]}
+    row = {"prompt": "And then?", "chosen": "It left.", "rejected": case.anchor[2]["text"]}
     rows = [synthetic_row(row, dict(of)) for of in provenance_of(case.synthetic)]
     augmented = augment(seed, datasets.Dataset.from_list(rows))
     with pytest.raises(PublishError, match="2 synthetic rows stand in the anchor, or hold a row of it"):
