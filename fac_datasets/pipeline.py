@@ -419,7 +419,8 @@ class _Run:
         generator: TextGenerator,
         journal: SampleJournal,
     ) -> datasets.Dataset:
-        from fac_datasets.synthesis.synthesize import synthesize, synthetic_features
+        from fac_datasets.synthesis.provenance import synthetic_features
+        from fac_datasets.synthesis.synthesize import synthesize
 
         if not len(table):
             self.say("no feature to aim at, so nothing is synthesized")

@@ -18,7 +18,7 @@ from fac_datasets.evaluate_modules.registry import load_metric, metric_names
 from fac_datasets.files.resources import resource_folder
 from fac_datasets.generation import Request
 from fac_datasets.interpretation.contrast import split_by_label
-from fac_datasets.synthesis.synthesize import synthetic_features
+from fac_datasets.synthesis.provenance import synthetic_features
 
 MODULES = sorted(module.name for module in pkgutil.walk_packages(fac_datasets.__path__, "fac_datasets."))
 SERVED = ("fac_datasets.review.explanations", "fac_datasets.review.samples")

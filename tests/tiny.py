@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,11 @@ def make_tiny_backbone(folder: Path, template: str | None = CHATML, width: int =
         pad_token_id=1,
         initializer_range=0.2,
     )
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    model = transformers.LlamaForCausalLM(config)
+    odd = [token for token in range(len(fast)) if not re.fullmatch(r"[ -~\n]+", fast.decode([token]))]
+    # Never among the likeliest, so that it writes what is a text.
+    model.lm_head.weight.data[odd] = 0
+    model.save_pretrained(folder)
     return folder
 
 

@@ -53,7 +53,9 @@ def data(
     task: Annotated[
         list[str] | None, typer.Option(help="Task category of the Hub, such as text-generation; more than once.")
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="Kind of data; toxicity is marked as not for all audiences.")] = None,
+    not_for_all_audiences: Annotated[
+        bool, typer.Option("--not-for-all-audiences", help="Tag the dataset so: it is harmful by intent.")
+    ] = False,
     column: Column = None,
     dry_run: PlanOnly = False,
 ) -> None:
@@ -87,7 +89,7 @@ def data(
             license=license,
             language=language,
             task_categories=task or (),
-            kind=kind,
+            not_for_all_audiences=not_for_all_audiences,
             column=column,
             dry_run=dry_run,
         )

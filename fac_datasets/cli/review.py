@@ -26,6 +26,7 @@ Table = Annotated[str, typer.Argument(metavar="TABLE", help="Feature table with 
 Samples = Annotated[str, typer.Argument(metavar="DATA", help="Synthetic rows, or an augmented dataset.")]
 Name = Annotated[str, typer.Option("--name", help="Of the Argilla dataset.")]
 Workspace = Annotated[str | None, typer.Option("--workspace", help="Default: the only one.")]
+Kind = Annotated[str | None, typer.Option("--kind", help="Of data; default: recognised by the columns.")]
 MinSubmitted = Annotated[int, typer.Option("--min-submitted", help="Reviewers that each record needs.")]
 Consensus = Annotated[str, typer.Option("--consensus", help="majority, unanimous or median.")]
 
@@ -62,6 +63,7 @@ def push_samples(
     name: Name,
     extraction: Extraction,
     workspace: Workspace = None,
+    kind: Kind = None,
     label_column: Annotated[str | None, typer.Option(help="Labels that reviewers check.")] = None,
     min_submitted: MinSubmitted = 1,
     column: Column = None,
@@ -72,9 +74,11 @@ def push_samples(
 
     print(
         review.push_samples(
-            load_synthetic(data, column),
+            load_synthetic(data),
             name,
             workspace=workspace,
+            kind=kind,
+            column=column,
             label_column=label_column,
             min_submitted=min_submitted,
             extractor=extraction.extractor(),
@@ -111,6 +115,7 @@ def pull_samples(
     out: Out,
     extraction: Extraction,
     workspace: Workspace = None,
+    kind: Kind = None,
     consensus: Consensus = "majority",
     column: Column = None,
     overwrite: Overwrite = False,
@@ -119,9 +124,11 @@ def pull_samples(
     from fac_datasets import review
     from fac_datasets.synthesis.augment import load_synthetic
 
-    rows = load_synthetic(data, column)
+    rows = load_synthetic(data)
     extractor = extraction.extractor()
-    reviewed = review.pull_samples(rows, name, workspace=workspace, consensus=consensus, extractor=extractor)
+    reviewed = review.pull_samples(
+        rows, name, workspace=workspace, kind=kind, column=column, consensus=consensus, extractor=extractor
+    )
     _claim(out, "samples", rows, [name, workspace, consensus], overwrite)
     _write(out, reviewed)
     accepted = sum(decision is True for decision in reviewed["accepted"])

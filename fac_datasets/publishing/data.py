@@ -17,23 +17,23 @@ from fac_datasets.feature_space import dataset_space, require_same_but_threshold
 from fac_datasets.files.parquet_layout import SHARD_BYTES, Tables, write_tables
 from fac_datasets.publishing.commit import CARD, Content
 from fac_datasets.publishing.dataset_card import CardFacts, LeakCheck, dataset_card
-from fac_datasets.publishing.leaks import Leak, find_leaks
+from fac_datasets.publishing.leaks import Leak, find_leaks_of_parts
 from fac_datasets.publishing.merging import require_room
 from fac_datasets.publishing.publication import Published, known_token, publish_files
 from fac_datasets.publishing.secrets import Found, require_allowed, secrets_in_rows
 from fac_datasets.publishing.target import HubTarget
 from fac_datasets.rows.dataset_identity import content_fingerprint, source_columns
-from fac_datasets.rows.reader import each_row_text, row_texts
+from fac_datasets.rows.reader import each_row_parts
 from fac_datasets.rows.tables import require_columns
 from fac_datasets.synthesis.augment import AugmentedDataset
+from fac_datasets.synthesis.kinds import recognise
+from fac_datasets.synthesis.kinds.base import DataKind
+from fac_datasets.synthesis.provenance import ID
 
 if TYPE_CHECKING:
     import datasets
 
 REPORT = "report.json"
-
-_HARMFUL_KINDS = ("toxicity",)
-"""Kinds of data that are harmful by intent."""
 
 
 def publish(
@@ -54,7 +54,7 @@ def publish(
     license: str | list[str] | None = None,
     language: str | list[str] | None = None,
     task_categories: Sequence[str] = (),
-    kind: str | None = None,
+    not_for_all_audiences: bool = False,
     column: str | None = None,
     dry_run: bool = False,
     shard_bytes: int = SHARD_BYTES,
@@ -83,7 +83,7 @@ def publish(
         license: Hub identifier; by default that of the report, or of the seed's `info`.
         language: codes; by default that of the report.
         task_categories: such as `["text-generation"]`.
-        kind: of the data; `"toxicity"` is tagged `not-for-all-audiences`. By default that of the report.
+        not_for_all_audiences: tag the dataset so, as one that is harmful by intent; also done where the report says so.
         column: of texts or chats; by default the one known name that is present.
         dry_run: send no request; what is returned says what would be published.
         shard_bytes: most bytes of rows in a parquet file.
@@ -110,7 +110,7 @@ def publish(
             f"measure both with the same count="
         )
     settings = known.get("settings") or {}
-    kind, column = kind or settings.get("kind"), column or settings.get("column")
+    column = column or settings.get("column")
     inherited = {} if license else {name: settings.get(name) for name in ("license_name", "license_link")}
     given = license or settings.get("license") or augmented.dataset["seed"].info.license or None
     if given is None:
@@ -155,7 +155,8 @@ def publish(
             license_link=inherited.get("license_link"),
             language=language or settings.get("language"),
             task_categories=task_categories,
-            not_for_all_audiences=kind in _HARMFUL_KINDS or bool(settings.get("not_for_all_audiences")),
+            not_for_all_audiences=not_for_all_audiences or bool(settings.get("not_for_all_audiences")),
+            kind=_kind(augmented, settings, column),
             leaks=leaks,
             review=None if reviewed is None else _summary(reviewed),
             n_not_accepted=0 if reviewed is None else _not_accepted(augmented, reviewed),
@@ -209,15 +210,25 @@ def _leaks(
             f"fingerprint is {expected['fingerprint']}"
         )
     in_anchor = anchor_column if anchor_column in anchor.column_names else None
-    found = find_leaks(row_texts(synthetic, column) if len(synthetic) else [], each_row_text(anchor, in_anchor))
+    parts = list(each_row_parts(synthetic, column)) if len(synthetic) else []
+    found = find_leaks_of_parts(parts, each_row_parts(anchor, in_anchor))
     # Digests, since the texts of an anchor need not fit into memory.
-    known = {_digest(text) for text in each_row_text(anchor, in_anchor)}
-    shared = sum(_digest(text) in known for text in each_row_text(augmented.dataset["seed"], column))
+    known = {_digest(row) for row in each_row_parts(anchor, in_anchor)}
+    shared = sum(_digest(row) in known for row in each_row_parts(augmented.dataset["seed"], column))
     return LeakCheck(len(found), shared), found
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+def _digest(parts: Sequence[str]) -> bytes:
+    return hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).digest()
+
+
+def _kind(augmented: AugmentedDataset, settings: Mapping[str, Any], column: str | None) -> DataKind | None:
+    """The kind of data that the rows are of; None of schemas that a caller joined by hand."""
+    rows = augmented.dataset["seed"].remove_columns(ID)
+    try:
+        return recognise(rows, settings.get("kind"), column=column, label_column=settings.get("label_column"))
+    except ColumnError:
+        return None
 
 
 def _require_no_leaks(found: Sequence[Leak], synthetic_ids: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fac_datasets.coverage.report import CoverageReport
     from fac_datasets.review.agreement import ReviewSummary
     from fac_datasets.synthesis.augment import AugmentedDataset
+    from fac_datasets.synthesis.kinds.base import DataKind
 
 TAGS = ("sparse-autoencoder", "fac", "fac-datasets")
 
@@ -56,6 +57,8 @@ class CardFacts:
     task_categories: Sequence[str] = ()
     """As the Hub names them."""
     not_for_all_audiences: bool = False
+    kind: DataKind | None = None
+    """Of the rows; None where it is not known."""
     leaks: LeakCheck | None = None
     """None where nobody looked."""
     review: ReviewSummary | None = None
@@ -111,6 +114,7 @@ def dataset_card(
         rows=rows,
         measures=measures_table(report["measures"]) if "measures" in report else "",
         prompts=_prompts(augmented),
+        checked=_checked(facts.kind, report.get("verifier")),
         sources=_sources(report),
         still_missing=report.get("still_missing") if after is None else after.to_dict()["missing"],
         interval=with_interval,
@@ -133,8 +137,19 @@ def _prompts(augmented: AugmentedDataset) -> dict[str, Any]:
         "count": len(digests),
         "digest": hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16],
         # A sample that serves another feature than it was made for says so, with that feature's number.
+        "parts": dict(Counter(part.replace("_", " ") for part in provenance["target_part"] if part).most_common()),
         "methods": dict(Counter(method.partition(", made for")[0] for method in provenance["method"]).most_common()),
     }
+
+
+def _checked(kind: DataKind | None, verifier: str | None) -> str:
+    """What is said of labels, responses and pairs; empty where a kind has none of them."""
+    if kind is None or not kind.claims:
+        return ""
+    what = {"label": "Labels", "response": "Responses", "order": "Order of the pairs", "behaviour": "Matching answers"}
+    if verifier:
+        return f"{what[kind.claims]}: checked by `{verifier}`; rows on which it disagreed are left out"
+    return "Labels asked for, not checked" if kind.claims == "label" else f"{what[kind.claims]}: not checked"
 
 
 def _sources(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from fac_datasets.rows.writing import holds_json, is_text, messages_in, transcri
 Form = Literal["text", "transcript", "json", "messages"]
 
 _OPEN_END = re.compile(r"\n\nAssistant:\s*\Z")
-_NOTHING = ("", None, [], {})
+_NOTHING: tuple[Any, ...] = ("", None, [], {})
 
 
 @dataclass(frozen=True)

@@ -202,6 +202,27 @@ def each_row_text(dataset: datasets.Dataset, column: ColumnChoice = None) -> Ite
         first += len(batch)
 
 
+def each_row_parts(dataset: datasets.Dataset, column: ColumnChoice = None) -> Iterator[list[str]]:
+    """All texts of each row, one row at a time: its parts or messages, and of a preference those of both sides.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> list(each_row_parts(Dataset.from_dict({"prompt": ["Hi."], "chosen": ["Hello."], "rejected": ["What?"]})))
+        [['Hi.', 'Hello.', 'What?']]
+    """
+    sides = [column] if not {*_PREFERENCE} <= {*dataset.column_names} else list(_PREFERENCE)
+    readers = [RowReader(dataset.features, side) for side in sides]
+    needed = list(dict.fromkeys(name for reader in readers for name in reader.columns))
+    first = 0
+    for batch in dataset.select_columns(needed).with_format("arrow").iter(_BATCH_ROWS):
+        try:
+            for rows in zip(*(reader.read(batch) for reader in readers), strict=True):
+                yield list(dict.fromkeys(text for row in rows for text in own_texts(row)))
+        except RowError as error:
+            raise error.at(first + error.row) from None
+        first += len(batch)
+
+
 def _candidates(names: Sequence[str]) -> list[Schema]:
     """The schemas that could be meant, the one to read first."""
     found = [schema for schema in SCHEMAS if {*schema.columns} <= {*names}]

@@ -11,9 +11,6 @@ from fac_datasets.generation.journal import Journal, Limits
 VERIFIED = "verified"
 """The outcome of a sample that activates its feature and passed the filters."""
 
-NO_TEXT = "no whole sentence"
-"""The outcome of an answer that holds no text, or was cut off before its first sentence ended."""
-
 
 class Verdict(NamedTuple):
     """What became of a sample."""

@@ -101,3 +101,20 @@ def object_in(answer: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return held if isinstance(held, dict) else None
+
+
+def sections_of_object(held: Mapping[str, Any], headers: Headers) -> list[tuple[str, str]]:
+    """Parts and texts of an object, whose keys may be parts or headers; others are left out.
+
+    Example:
+        >>> sections_of_object({"prompt": "Hi.", "Prompt 2": "Yes?", "note": 3}, {"prompt": ["Prompt"]})
+        [('prompt', 'Hi.'), ('prompt', 'Yes?')]
+    """
+    parts = {spelled.casefold(): part for part, names in headers.items() for spelled in (part, *names)}
+    found = []
+    for key, text in held.items():
+        bare = re.sub(r"[ _]\d+$", "", key).casefold()
+        part = parts.get(key.casefold()) or parts.get(bare)
+        if part is not None and isinstance(text, str):
+            found.append((part, text.strip()))
+    return found

@@ -25,12 +25,15 @@ from fac_datasets.errors import OptionError, SynthesisError
 from fac_datasets.feature_space import require_same_but_threshold
 from fac_datasets.generation.base import Request, Steering, TextGenerator
 from fac_datasets.rows.reader import RowReader, row_texts
-from fac_datasets.rows.row import plain_text
+from fac_datasets.rows.row import Row, plain_text
 from fac_datasets.rows.tables import dataset_of
 from fac_datasets.synthesis.filters import Filters
-from fac_datasets.synthesis.kinds import data_kind
-from fac_datasets.synthesis.kinds.base import DataKind, example_of, few_shot_messages
-from fac_datasets.synthesis.sample_journal import NO_TEXT, VERIFIED, SampleJournal, Verdict
+from fac_datasets.synthesis.kinds import recognise
+from fac_datasets.synthesis.kinds.base import DataKind
+from fac_datasets.synthesis.prompting import Scored, Told, example_of, prompts_of
+from fac_datasets.synthesis.provenance import synthetic_features
+from fac_datasets.synthesis.sample_journal import VERIFIED, SampleJournal, Verdict
+from fac_datasets.synthesis.samples import Rejected, Sample
 
 if TYPE_CHECKING:
     import datasets
@@ -78,7 +81,7 @@ class _Target:
 
 class _Sample(NamedTuple):
     key: str
-    text: str | None
+    text: str | Rejected
     target: _Target
     request: Request
     attempt: int
@@ -128,9 +131,9 @@ def synthesize(
         journal: keeps completions and verdicts, so that a killed run goes on; a path or a SampleJournal.
 
     Returns:
-        One row an accepted sample: `text, synthetic_id, target_feature, target_name, target_activation,
-        target_threshold, method, attempt, generator, prompt_digest, steering_strength, seed, feature_space`. A feature
-        that no sample reached has no row.
+        One row an accepted sample: `text, synthetic_id, target_feature, target_name, target_part,
+        target_activation, target_threshold, method, attempt, generator, prompt_digest, steering_strength, seed,
+        feature_space`. A feature that no sample reached has no row.
 
     Raises:
         SynthesisError: there is nothing to aim at.
@@ -153,7 +156,7 @@ def synthesize(
             f"max_new_tokens={max_new_tokens} must be at least 1, and max_features={max_features} not negative"
         )
     targets = _targets(report, table, extractor, examples, column, features, max_features)
-    data_format = data_kind(kind)
+    data_format = recognise(datasets.Dataset.from_dict({"text": [""]}), kind)
     shown = row_texts(examples, column) if examples is not None else [t for target in targets for t in target.examples]
     filters = Filters([*known, *shown])
     book = journal if isinstance(journal, SampleJournal) else SampleJournal(journal)
@@ -177,7 +180,7 @@ def synthesize(
                 temperature=temperature,
             )
             batch = [
-                sample._replace(key=key, text=data_format.read(completion.text, completion.finished))
+                sample._replace(key=key, text=_text(data_format.read(completion.text, completion.finished)))
                 for sample, (key, completion) in zip(batch, completions, strict=True)
             ]
             rows.extend(
@@ -192,27 +195,8 @@ def synthesize(
     return dataset_of(rows[:most], synthetic_features())
 
 
-def synthetic_features() -> datasets.Features:
-    """Columns of what `synthesize` returns."""
-    from datasets import Features, Value
-
-    return Features(
-        {
-            "text": Value("string"),
-            "synthetic_id": Value("string"),
-            "target_feature": Value("int32"),
-            "target_name": Value("string"),
-            "target_activation": Value("float32"),
-            "target_threshold": Value("float32"),
-            "method": Value("string"),
-            "attempt": Value("int32"),
-            "generator": Value("string"),
-            "prompt_digest": Value("string"),
-            "steering_strength": Value("float32"),
-            "seed": Value("int64"),
-            "feature_space": Value("string"),
-        }
-    )
+def _text(found: Sample | Rejected) -> str | Rejected:
+    return found if isinstance(found, Rejected) else found.texts["text"]
 
 
 def _targets(
@@ -261,26 +245,25 @@ def _attempts(
     seed: int,
     max_attempts: int,
 ) -> list[_Sample]:
-    good, bad = _contrastive_pair(target) if step.contrastive else (None, None)
-    shown = target.examples if good is None else [*target.examples[1:], good]
-    messages = few_shot_messages(kind, shown, bad)
+    pair = _contrastive_pair(target) if step.contrastive else None
+    shown = [Sample({"text": text}) for text in (target.examples if not pair else [*target.examples[1:], pair[0][1]])]
+    told = Told(bad=Scored(Sample({"text": pair[1][1]}), pair[1][0])) if pair else None
+    messages = prompts_of(kind).messages(kind, shown, shown[0] if shown else Sample({}), told)
     steering = _steering(target, step.strength, extractor, generator)
     samples = []
     for _ in range(min(step.samples, max_attempts - target.attempts)):
         target.attempts += 1
         request = Request(messages, _sample_seed(seed, target.feature, target.attempts), steering)
-        samples.append(_Sample("", None, target, request, target.attempts, good is not None))
+        samples.append(_Sample("", "", target, request, target.attempts, pair is not None))
     return samples
 
 
-def _contrastive_pair(target: _Target) -> tuple[str | None, str | None]:
+def _contrastive_pair(target: _Target) -> tuple[tuple[float, str], tuple[float, str]] | None:
     """The strongest and the weakest sample so far; nothing where there are no two different activations."""
     if len(target.tried) < 2:
-        return None, None
+        return None
     weakest, strongest = min(target.tried), max(target.tried)
-    if strongest[0] <= weakest[0]:
-        return None, None
-    return strongest[1], weakest[1]
+    return None if strongest[0] <= weakest[0] else (strongest, weakest)
 
 
 def _steering(
@@ -308,11 +291,13 @@ def _judge(
 ) -> list[tuple[_Sample, _Target, float]]:
     """Measure a round's samples and record their verdicts; those accepted, with their feature and its activation."""
     accepted = []
-    for sample, found in zip(batch, measure(extractor, [sample.text or "" for sample in batch]), strict=True):
-        outcome = filters.reject(sample.text) if sample.text else NO_TEXT
+    for sample, found in zip(
+        batch, measure(extractor, [s.text if isinstance(s.text, str) else "" for s in batch]), strict=True
+    ):
+        outcome = sample.text.reason if isinstance(sample.text, Rejected) else filters.reject(sample.text)
         target, activation = sample.target, found.get(sample.target.feature, 0.0)
         if outcome is None:
-            assert sample.text is not None
+            assert isinstance(sample.text, str)
             sample.target.tried.append((activation, sample.text))
             active = [t for t in targets if found.get(t.feature, 0.0) > t.threshold + MARGIN]
             waiting = [t for t in active if t.accepted < samples_per_feature]
@@ -333,13 +318,14 @@ def _judge(
 def _row(
     sample: _Sample, target: _Target, activation: float, space: str, generator: str, seed: int
 ) -> dict[str, object]:
-    assert sample.text is not None
+    assert isinstance(sample.text, str)
     steering = sample.request.steering
     return {
         "text": sample.text,
         "synthetic_id": hashlib.sha256(f"{sample.key}{sample.text}".encode()).hexdigest()[:16],
         "target_feature": target.feature,
         "target_name": target.name,
+        "target_part": "text",
         "target_activation": activation,
         "target_threshold": target.threshold,
         "method": _method(sample) + ("" if target is sample.target else f", made for feature {sample.target.feature}"),
@@ -366,10 +352,10 @@ def _method(sample: _Sample) -> str:
     return f"{prompt}, steered" if sample.request.steering else prompt
 
 
-def measure(extractor: FeatureExtractor, texts: Sequence[str]) -> list[dict[int, float]]:
-    """The pooled activation of each positive feature of each text, before any cut-off."""
-    peaks = extractor.peaks(texts)
-    found: list[dict[int, float]] = [{} for _ in texts]
+def measure(extractor: FeatureExtractor, rows: Sequence[Row]) -> list[dict[int, float]]:
+    """The pooled activation of each positive feature of each row, before any cut-off."""
+    peaks = extractor.peaks(rows)
+    found: list[dict[int, float]] = [{} for _ in rows]
     for row, feature, value in zip(peaks.rows.tolist(), peaks.ids.tolist(), peaks.values.tolist(), strict=True):
         found[row][feature] = value
     return found

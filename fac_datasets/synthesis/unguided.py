@@ -10,9 +10,11 @@ import numpy as np
 
 from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.synthesis.filters import Filters
-from fac_datasets.synthesis.kinds import data_kind
-from fac_datasets.synthesis.kinds.base import DataKind, example_of, few_shot_messages
-from fac_datasets.synthesis.sample_journal import NO_TEXT, VERIFIED, SampleJournal, Verdict
+from fac_datasets.synthesis.kinds import recognise
+from fac_datasets.synthesis.kinds.base import DataKind
+from fac_datasets.synthesis.prompting import example_of, prompts_of
+from fac_datasets.synthesis.sample_journal import VERIFIED, SampleJournal, Verdict
+from fac_datasets.synthesis.samples import Rejected, Sample
 from fac_datasets.synthesis.synthesize import EXAMPLES, ROUNDS
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def synthesize_unguided(
 
     book = journal or SampleJournal()
     filters = Filters(known)
-    data_format = data_kind(kind)
+    data_format = recognise(datasets.Dataset.from_dict({"text": [""]}), kind)
     texts: list[str] = []
     reached = 0
     quiet = datasets.utils.are_progress_bars_disabled()
@@ -78,8 +80,9 @@ def synthesize_unguided(
             requests = _requests(data_format, seed_texts, [seed, number])
             completions = book.generate(generator, requests, max_new_tokens=max_new_tokens, temperature=temperature)
             for key, completion in completions:
-                text = data_format.read(completion.text, completion.finished)
-                outcome = filters.reject(text) if text else NO_TEXT
+                found = data_format.read(completion.text, completion.finished)
+                text = "" if isinstance(found, Rejected) else found.texts["text"]
+                outcome = found.reason if isinstance(found, Rejected) else filters.reject(text)
                 if outcome is None and reached >= n_tokens:
                     outcome = "not needed"
                 book.judge(key, Verdict(NO_FEATURE, 0.0, outcome or VERIFIED))
@@ -98,6 +101,7 @@ def _requests(kind: DataKind, seed_texts: Sequence[str], entropy: list[int]) -> 
     requests = []
     for _ in range(PROMPTS):
         picked = generator.choice(len(seed_texts), size=min(EXAMPLES, len(seed_texts)), replace=False)
-        messages = few_shot_messages(kind, [example_of(seed_texts[i]) for i in picked])
+        shown = [Sample({"text": example_of(seed_texts[i])}) for i in picked]
+        messages = prompts_of(kind).messages(kind, shown, shown[0])
         requests += [Request(messages, int(generator.integers(2**32))) for _ in range(ROUNDS[0].samples)]
     return requests

@@ -42,9 +42,14 @@ NEW_FILES = {
         """,
     "synthesis/kinds/haiku.py": """
         '''Haiku.'''
-        from fac_datasets.synthesis.kinds.base import DataKind
+        from fac_datasets.synthesis.kinds.text import Text
 
-        HAIKU = DataKind("haiku", "You write haiku.", "Write one.", "Not {bad}.", lambda text, finished: text)
+        class Haiku(Text):
+            name, looks_for, turn = "haiku", "a column haiku", 5
+
+            @classmethod
+            def of(cls, rows, *, column=None, label_column=None):
+                return cls(rows, "haiku") if "haiku" in rows.column_names else None
         """,
     "interpretation/explainers/first_word.py": """
         '''Names that are the first word of the strongest span.'''
@@ -64,12 +69,13 @@ import numpy as np
 from fac_datasets import load_sae
 from fac_datasets.interpretation.explainers import EXPLAINERS
 from fac_datasets.synthesis.filters import Filters
-from fac_datasets.synthesis.kinds import data_kind
+from datasets import Dataset
+from fac_datasets.synthesis.kinds import recognise
 
 np.savez(f"{sys.argv[1]}/plain.npz", W_enc=np.eye(3, 5), b_enc=np.zeros(5), b_dec=np.zeros(3))
 assert load_sae(sys.argv[1]).config.d_sae == 5
 assert Filters([]).reject("THE CAT SAT ON THE MAT") == "shouting"
-assert data_kind("haiku").ask == "Write one."
+assert recognise(Dataset.from_dict({"haiku": ["a frog jumps in"]})).name == "haiku"
 assert EXPLAINERS["first_word"]().explain([[{"text": "tea time"}]])[0].name == "tea"
 """
 

@@ -11,7 +11,7 @@ import pytest
 from fac_datasets import CoverageReport, FeatureExtractor, augment, coverage
 from fac_datasets.publishing import HubTarget, Published, publish
 from fac_datasets.synthesis.augment import AugmentedDataset
-from fac_datasets.synthesis.synthesize import synthetic_features
+from fac_datasets.synthesis.provenance import synthetic_features
 from tests.tiny import TEXTS
 
 NEW_TEXTS = ["She plays the cello every evening.", "Seven boats left the harbour at dawn."]
@@ -25,6 +25,7 @@ def synthetic_rows(texts: list[str], feature_space: str) -> datasets.Dataset:
             "synthetic_id": f"s{number}",
             "target_feature": number,
             "target_name": f"feature {number}",
+            "target_part": "text",
             "target_activation": 2.0,
             "target_threshold": 1.0,
             "method": "examples",

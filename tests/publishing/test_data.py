@@ -24,9 +24,12 @@ from fac_datasets.publishing.commit import MANIFEST
 from fac_datasets.publishing.dataset_card import size_category
 from fac_datasets.rows.dataset_identity import content_fingerprint
 from fac_datasets.synthesis.augment import AugmentedDataset, augment
+from fac_datasets.synthesis.kinds import recognise
+from fac_datasets.synthesis.provenance import provenance_of, synthetic_features, synthetic_row
 from tests.publishing.conftest import NEW_TEXTS, Case, synthetic_rows
 from tests.servers.hub_double import WRITE_TOKEN, Hub
 from tests.servers.hub_double.card_header import SIZE_CATEGORIES
+from tests.synthesis.kinds.seeds import ALL
 from tests.tiny import TEXTS
 
 pytestmark = pytest.mark.slow
@@ -312,7 +315,7 @@ def test_sizes_are_those_that_the_hub_knows(rows: int) -> None:
 
 
 def test_harmful_data_is_marked(hub: Hub, case: Case) -> None:
-    case.publish(kind="toxicity")
+    case.publish(not_for_all_audiences=True)
     assert "not-for-all-audiences" in header(hub)["tags"]
     assert "holds harmful text on purpose" in hub.files(REPOSITORY)["README.md"].decode()
 
@@ -706,4 +709,44 @@ def test_the_token_in_use_is_found_wherever_it_stands(hub: Hub, case: Case) -> N
     logged_in = synthetic_rows([f"It is {WRITE_TOKEN}."], case.report.feature_space)
     with pytest.raises(PublishError, match=r"row 0, column 'text' .* holds what looks like the token in use"):
         case.publish(augmented=augment(case.seed, logged_in))
+    assert hub.requests() == []
+
+
+CLAIMS = {
+    "labelled-text: class label": "Labels asked for, not checked.",
+    "instruction: prompt and response": "Responses: not checked.",
+    "preference: transcripts": "Order of the pairs: not checked.",
+    "ab-question: letters": "Matching answers: not checked.",
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_every_kind_is_published_with_what_is_known_of_it(hub: Hub, case: Case, name: str) -> None:
+    kind_name, seed = ALL[name]
+    column = "chosen" if kind_name == "preference" else None
+    kind = recognise(seed, column=column)
+    sample = kind.sample_of(seed[0])
+    assert sample is not None
+    parts = [*sample.texts, *sample.texts]
+    rows = [
+        synthetic_row(kind.cells(sample), {**of, "target_part": part})
+        for part, of in zip(parts, provenance_of(case.synthetic), strict=False)
+    ]
+    synthetic = datasets.Dataset.from_list(rows, features=synthetic_features(kind.features))
+    case.publish(augmented=augment(seed, synthetic), column=column)
+    card = hub.files(REPOSITORY)["README.md"].decode()
+    assert f"Kind of data: {kind_name}." in card
+    assert CLAIMS[name] in card
+    assert all(f"`{column}`" in card for column in kind.left_empty)
+    if len(sample.texts) > 1:
+        assert f"Where the target feature peaks: 1 in the {parts[0]}, 1 in the {parts[1]}." in card
+
+
+def test_a_part_that_stands_in_the_anchor_is_a_leak(hub: Hub, case: Case) -> None:
+    seed = datasets.Dataset.from_dict({"prompt": ["Hi."], "chosen": ["Hello."], "rejected": ["What?"]})
+    row = {"prompt": "And then?", "chosen": "It left.", "rejected": case.anchor[2]["text"]}
+    rows = [synthetic_row(row, dict(of)) for of in provenance_of(case.synthetic)]
+    augmented = augment(seed, datasets.Dataset.from_list(rows))
+    with pytest.raises(PublishError, match="2 synthetic rows stand in the anchor, or hold a row of it"):
+        case.publish(augmented=augmented)
     assert hub.requests() == []

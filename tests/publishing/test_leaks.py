@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from fac_datasets.publishing.leaks import Leak, find_leaks
+from fac_datasets.publishing.leaks import Leak, find_leaks, find_leaks_of_parts
 
 ANCHOR = [
     "The train to Madrid leaves at nine o'clock from the third platform, said the guard.",
@@ -58,3 +58,15 @@ def test_the_time_grows_with_the_anchor_and_not_with_its_product() -> None:
     begin = time.perf_counter()
     assert find_leaks(texts, anchor) == []
     assert time.perf_counter() - begin < 20
+
+
+def test_each_part_of_a_row_is_looked_for_in_each_part_of_the_anchor() -> None:
+    anchor = [["Good morning!", "Good morning to you."], ["Who said that?", ANCHOR[0]]]
+    rows = [["Good morning!", "It is noon."], ["When does it leave?", ANCHOR[0].upper()], [ANCHOR[0][:70], "At nine."]]
+    assert find_leaks_of_parts(rows, anchor) == [Leak(1, 1, 1.0), Leak(2, 1, 13 / 14)]
+
+
+def test_a_row_of_one_short_part_is_looked_for_as_before() -> None:
+    assert find_leaks_of_parts([["Good morning!"]], [[text] for text in ANCHOR]) == find_leaks(
+        ["Good morning!"], ANCHOR
+    )

@@ -9,8 +9,12 @@ import pytest
 
 from fac_datasets import FeatureExtractor, augment, review
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, ReviewError
-from fac_datasets.synthesis.synthesize import measure, synthetic_features
+from fac_datasets.synthesis.kinds import recognise
+from fac_datasets.synthesis.provenance import provenance_of, synthetic_features, synthetic_row
+from fac_datasets.synthesis.samples import Sample
+from fac_datasets.synthesis.synthesize import measure
 from tests.servers.argilla.fixtures import Annotator, records_of
+from tests.synthesis.kinds.seeds import INSTRUCTIONS, LABELLED
 
 if TYPE_CHECKING:
     import argilla
@@ -234,3 +238,73 @@ def test_samples_may_hold_anything(client: argilla.Argilla, name: str, synthetic
     odd = datasets.Dataset.from_list(rows, features=synthetic.features)
     assert review.push_samples(odd, name, client=client).added == 3
     assert review.push_samples(odd, name, client=client).unchanged == 3
+
+
+def of_instructions(extractor: FeatureExtractor) -> datasets.Dataset:
+    """Two synthetic exchanges, each of which aims at a feature that peaks in it."""
+    seed = INSTRUCTIONS["prompt and response"]
+    kind = recognise(seed)
+    samples = [sample for sample in map(kind.sample_of, seed) if sample is not None][:2]
+    rows = []
+    for number, sample in enumerate(samples):
+        found = measure(extractor, [kind.measured(sample)])[0]
+        feature = max(found, key=lambda each: found[each])
+        target = {
+            "synthetic_id": f"{number:016x}", "target_feature": feature, "target_name": "fruit",
+            "target_part": "response", "target_activation": found[feature], "target_threshold": found[feature] / 2,
+            "method": "prompted", "attempt": 1, "generator": "a model", "prompt_digest": "0", "steering_strength": 0.0,
+            "seed": 0, "feature_space": str(extractor.feature_space),
+        }  # fmt: skip
+        rows.append(synthetic_row(kind.cells(sample), target))
+    return datasets.Dataset.from_list(rows, features=synthetic_features(kind.features))
+
+
+def test_all_parts_of_an_exchange_are_shown_and_edited(
+    client: argilla.Argilla, annotators: People, name: str, tiny_extractor: FeatureExtractor
+) -> None:
+    rows = of_instructions(tiny_extractor)
+    review.push_samples(rows, name, client=client, extractor=tiny_extractor)
+    record = records_of(client, name)[rows[0]["synthetic_id"]]
+    assert all(shown in record["fields"]["sample"] for shown in ("<b>Prompt</b>", "<b>Response</b>", "<mark>"))
+    (suggestion,) = record["suggestions"]
+    assert suggestion["value"] == f"Prompt:\n{rows[0]['prompt']}\n\nResponse:\n{rows[0]['response']}"
+
+    first, second = ids(client, name)
+    annotators[0].answer(first, **KEEP, edited=suggestion["value"] + " Is it not?")
+    annotators[0].answer(second, **KEEP, edited="A pear.")
+    reviewed = review.pull_samples(rows, name, client=client, extractor=tiny_extractor)
+    assert reviewed["prompt"] == rows["prompt"]
+    assert reviewed["response"] == [rows["response"][0] + " Is it not?", rows["response"][1]]
+    assert reviewed["original_text"] == [suggestion["value"], None]
+    assert reviewed["accepted"][1] is None
+    kind = recognise(INSTRUCTIONS["prompt and response"])
+    sample = kind.sample_of(reviewed[0])
+    assert sample is not None
+    found = measure(tiny_extractor, [kind.measured(sample)])[0]
+    activation = found.get(rows[0]["target_feature"], 0.0)
+    assert reviewed[0]["target_activation"] == pytest.approx(activation, abs=1e-4)
+    assert reviewed[0]["accepted"] is (activation > rows[0]["target_threshold"])
+    assert review.pull_samples(reviewed, name, client=client).to_list() == reviewed.to_list()
+
+
+def test_the_labels_of_a_kind_that_has_them_are_shown_by_name(
+    client: argilla.Argilla, name: str, synthetic: datasets.Dataset
+) -> None:
+    seed = LABELLED["class label"]
+    kind = recognise(seed)
+    rows = [
+        synthetic_row(kind.cells(Sample({"text": row["text"]}, number % 2)), dict(of))
+        for number, (row, of) in enumerate(zip(synthetic, provenance_of(synthetic), strict=True))
+    ]
+    labelled = datasets.Dataset.from_list(rows, features=synthetic_features(kind.features))
+    review.push_samples(labelled, name, client=client)
+    records = records_of(client, name)
+    assert [records[id]["fields"]["label"] for id in synthetic["synthetic_id"][:2]] == ["<p>dull</p>", "<p>vivid</p>"]
+
+
+def test_columns_that_a_review_adds_cannot_be_the_users(
+    client: argilla.Argilla, name: str, synthetic: datasets.Dataset
+) -> None:
+    rows = [synthetic_row({"text": "a text", "accepted": True}, dict(row)) for row in provenance_of(synthetic)]
+    with pytest.raises(ColumnError, match=r"the columns \['accepted'\] are named as those of a review"):
+        review.push_samples(datasets.Dataset.from_list(rows), name, client=client)

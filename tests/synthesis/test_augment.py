@@ -11,7 +11,10 @@ import yaml
 from fac_datasets import augment
 from fac_datasets.errors import ColumnError, DatasetError, SynthesisError
 from fac_datasets.synthesis.augment import AugmentedDataset, load_synthetic
+from fac_datasets.synthesis.kinds import recognise
+from fac_datasets.synthesis.provenance import provenance_of, synthetic_features, synthetic_row
 from tests.synthesis.cases import Case
+from tests.synthesis.kinds.seeds import ALL
 
 
 def test_augment_joins_seed_and_synthetic_with_the_same_columns(case: Case) -> None:
@@ -76,26 +79,65 @@ def test_augment_refuses_what_it_cannot_join(case: Case) -> None:
         augment(augment(case.seed, synthetic).dataset["train"], synthetic)
 
 
+def rows_for(
+    seed: datasets.Dataset, synthetic: datasets.Dataset, column: str | None = None, kind: str | None = None
+) -> datasets.Dataset:
+    """Synthetic rows in a seed's columns: those of its first row, with the provenance of rows of texts."""
+    bound = recognise(seed, kind, column=column)
+    sample = bound.sample_of(seed[0])
+    assert sample is not None
+    rows = [synthetic_row(bound.cells(sample), dict(row)) for row in provenance_of(synthetic)]
+    return datasets.Dataset.from_list(rows, features=synthetic_features(bound.features))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_rows_of_every_kind_join_the_seed_and_are_read_back(case: Case, name: str, tmp_path: Path) -> None:
+    kind, seed = ALL[name]
+    synthetic = rows_for(seed, case.synthesize(max_features=2), "chosen" if kind == "preference" else None)
+    augmented = augment(seed, synthetic)
+    splits = augmented.dataset
+    assert splits["train"].column_names == [*seed.column_names, "synthetic_id"]
+    assert all(splits["train"].features[column] == seed.features[column] for column in seed.column_names)
+    assert splits["seed"].remove_columns("synthetic_id").to_list() == seed.to_list()
+    save_with_header(augmented, tmp_path)
+    loaded = load_synthetic(str(tmp_path))
+    assert loaded.to_list() == synthetic.to_list()
+    assert loaded.features == synthetic.features
+    assert augment(seed, loaded).dataset["train"].to_list() == splits["train"].to_list()
+
+
+def test_names_that_the_user_has_too_are_told_apart(case: Case, tmp_path: Path) -> None:
+    seed = datasets.Dataset.from_dict({"text": ["Pears."], "seed": [7], "method": ["by hand"], "generator": [None]})
+    synthetic = rows_for(seed, case.synthesize(max_features=1, seed=3))
+    assert {"synthetic_seed", "synthetic_method", "synthetic_generator", "attempt"} <= {*synthetic.column_names}
+    augmented = augment(seed, synthetic)
+    assert augmented.dataset["seed"]["seed"] == [7]
+    assert augmented.dataset["synthetic"]["seed"] == [None]
+    assert augmented.provenance["seed"] == [3]
+    save_with_header(augmented, tmp_path)
+    assert load_synthetic(str(tmp_path)).to_list() == synthetic.to_list()
+
+
 @pytest.mark.parametrize(
     "seed",
     [
         {"text": ["seed"], "label": [1]},
-        {"messages": [[{"role": "user", "content": "seed"}]]},
-        {"conversations": [[{"from": "human", "value": "seed"}]]},
         {"instruction": ["seed"], "output": ["leaf"]},
+        {"prompt": ["seed"], "chosen": ["leaf"], "rejected": ["stone"]},
     ],
 )
-def test_synthetic_rows_are_read_back_from_an_augmented_dataset(
-    case: Case, seed: dict[str, list[object]], tmp_path: Path
-) -> None:
-    synthetic = case.synthesize(max_features=3)
-    augmented = augment(datasets.Dataset.from_dict(seed), synthetic)
-    save_with_header(augmented, tmp_path)
-    loaded = load_synthetic(str(tmp_path))
-    assert loaded.select_columns(synthetic.column_names).to_list() == synthetic.to_list()
-    assert augment(datasets.Dataset.from_dict(seed), loaded).dataset["train"].to_list() == (
-        augmented.dataset["train"].to_list()
-    )
+def test_texts_alone_are_not_joined_to_what_trains_on_more(case: Case, seed: dict[str, list[object]]) -> None:
+    synthetic = case.synthesize(max_features=1)
+    with pytest.raises(SynthesisError, match=r"have the columns \['text'\] and the seed has .* schema_of= the seed"):
+        augment(datasets.Dataset.from_dict(seed), synthetic)
+
+
+def test_columns_of_other_types_are_refused(case: Case) -> None:
+    seed = datasets.Dataset.from_dict({"text": ["Pears."], "label": ["ripe"]})
+    other = datasets.Dataset.from_dict({"text": ["Pears."], "label": [{"ripe": True}]})
+    synthetic = rows_for(other, case.synthesize(max_features=1), kind="text")
+    with pytest.raises(SynthesisError, match="columns of other types than the seed"):
+        augment(seed, synthetic)
 
 
 def test_synthetic_rows_are_read_from_a_file_of_them(case: Case, tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import datasets
 import pytest
 
 from fac_datasets import FeatureExtractor
 from fac_datasets.errors import FeatureSpaceMismatch, SynthesisError
 from fac_datasets.generation import Request
-from fac_datasets.synthesis.kinds import data_kind
+from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.sample_journal import SampleJournal
 from fac_datasets.synthesis.synthesize import Round, _attempts, _contrastive_pair, _steering, _Target, measure
 from tests.synthesis.cases import Case
@@ -70,16 +71,17 @@ def test_later_rounds_show_a_measured_pair_and_steer(case: Case) -> None:
 
 def test_the_contrastive_pair_is_what_was_measured(case: Case) -> None:
     target = _Target(3, "name", 1.0, ["example"], tried=[(0.5, "middle"), (0.0, "weak"), (0.9, "strong")])
-    assert _contrastive_pair(target) == ("strong", "weak")
-    (sample, *_) = _attempts(target, Round(2, 0.0, True), data_kind("text"), case.extractor, case.generator, 0, 8)
+    assert _contrastive_pair(target) == ((0.9, "strong"), (0.0, "weak"))
+    kind = recognise(datasets.Dataset.from_dict({"text": ["Pears."]}))
+    (sample, *_) = _attempts(target, Round(2, 0.0, True), kind, case.extractor, case.generator, 0, 8)
     prompt = " ".join(content for _, content in sample.request.messages)
     assert sample.contrastive
-    assert "strong" in prompt and "Not like this: weak" in prompt
+    assert "strong" in prompt and "measured to be 0.00:\nweak" in prompt
 
 
 @pytest.mark.parametrize("tried", [[], [(0.9, "one")], [(0.0, "one"), (0.0, "two")]])
 def test_no_pair_is_invented_where_activations_do_not_differ(tried: list[tuple[float, str]]) -> None:
-    assert _contrastive_pair(_Target(3, "name", 1.0, ["example"], tried=tried)) == (None, None)
+    assert _contrastive_pair(_Target(3, "name", 1.0, ["example"], tried=tried)) is None
 
 
 def test_a_generator_with_a_similar_name_is_not_steered(case: Case) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fac_datasets.errors import ColumnError, OptionError
+from fac_datasets.errors import ColumnError, SynthesisError
 from fac_datasets.files.variants import subclasses_in
 from fac_datasets.rows.reader import ColumnChoice
 from fac_datasets.synthesis.kinds.base import DataKind
@@ -34,7 +34,7 @@ def recognise(
         label_column: of labels, where nothing else says which it is.
 
     Raises:
-        OptionError: there is no such kind.
+        SynthesisError: there is no such kind.
         ColumnError: the dataset is not of that kind, or of none; the error lists what was looked for.
 
     Example:
@@ -43,7 +43,7 @@ def recognise(
         'kind of data: instruction, columns prompt, response; left empty: id'
     """
     if kind is not None and kind not in KINDS:
-        raise OptionError(f"kind={kind!r} is none of {list(KINDS)}")
+        raise SynthesisError(f"there is no data kind {kind!r}; there are {sorted(KINDS)}")
     names = [column] if isinstance(column, str) and "{" not in column else []
     if isinstance(column, str) and column not in rows.column_names and names:
         raise ColumnError(f"there is no column {column!r}; the columns are {rows.column_names}")

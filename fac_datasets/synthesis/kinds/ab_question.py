@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fac_datasets.errors import RowError
 from fac_datasets.rows.choices import right_choice
 from fac_datasets.rows.reader import ColumnChoice
-from fac_datasets.synthesis.kinds.base import LEARNED_FROM, DataKind
+from fac_datasets.synthesis.kinds.base import LEARNED_FROM, DataKind, quoted
 from fac_datasets.synthesis.kinds.preference import SAME
 from fac_datasets.synthesis.samples import Rejected, Sample
 
@@ -25,7 +25,7 @@ COLUMNS = {
 }
 """The column of each part."""
 
-_CHOICE = re.compile(r"^([ \t]*)(\(?)([A-Za-z]|\d{1,2})([.):])[ \t]+(\S.*?)[ \t]*$", re.MULTILINE)
+_CHOICE = re.compile(r"^([ \t]*)(\(?)([A-Za-z]|\d{1,2})([.):])(?:(?<=\))[ \t]*|[ \t]+)(\S.*?)[ \t]*$", re.MULTILINE)
 _LETTER = re.compile(r"(\(?)([A-Za-z]|\d{1,2})([.)]?)")
 
 
@@ -35,12 +35,13 @@ class ABQuestion(DataKind):
     name = "ab-question"
     looks_for = ", ".join(COLUMNS.values())
     turn = 10
+    claims = "behaviour"
     parts = (QUESTION, MATCHING, NOT_MATCHING)
 
     def __init__(self, rows: datasets.Dataset, column: ColumnChoice = None) -> None:
         super().__init__(rows, column)
         self.headers = {
-            QUESTION: ("Question", "Prompt"),
+            QUESTION: ("Question and choices", "Question", "Prompt"),
             MATCHING: ("Matching answer", "Answer matching behavior", "Answer matching behaviour", "Matching"),
             NOT_MATCHING: (
                 *("Other answer", "Answer not matching behavior", "Answer not matching behaviour"),
@@ -70,6 +71,11 @@ class ABQuestion(DataKind):
 
     def _held(self, rows: datasets.Dataset, part: str) -> list[str]:
         return [text for text in rows[:LEARNED_FROM][COLUMNS[part]] if isinstance(text, str) and text.strip()]
+
+    def claim(self, sample: Sample) -> dict[str, str]:
+        """See `DataKind.claim`."""
+        places = {"question": QUESTION, "first": MATCHING, "second": NOT_MATCHING}
+        return {place: quoted(sample.texts[part]) for place, part in places.items()}
 
     def _sample_of(self, cells: Mapping[str, Any]) -> Sample | None:
         texts = {part: cells[column] for part, column in COLUMNS.items()}

@@ -9,13 +9,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fac_datasets.errors import DatasetError, RowError
+from fac_datasets.generation.answers import plain_answer
 from fac_datasets.rows.dataset_identity import source_columns
 from fac_datasets.rows.manner import Manner
 from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import Row, own_texts
-from fac_datasets.synthesis.answers import bare_answer
 from fac_datasets.synthesis.samples import Rejected, Sample
-from fac_datasets.synthesis.sections import Headers, as_sections, header_of, object_in, sections_in, spells_header
+from fac_datasets.synthesis.sections import (
+    Headers,
+    as_sections,
+    header_of,
+    object_in,
+    sections_in,
+    sections_of_object,
+    spells_header,
+)
 from fac_datasets.synthesis.sentences import whole_sentences
 
 if TYPE_CHECKING:
@@ -44,6 +52,12 @@ class DataKind(ABC):
     turn: ClassVar[int]
     """Kinds are tried in rising turn, those of more columns first."""
 
+    prompt_sections: ClassVar[tuple[str, ...]] = ()
+    """Sections that its file of prompts has beside those of every kind; see `fac_datasets.synthesis.prompting`."""
+
+    claims: ClassVar[str] = ""
+    """What of a sample a verifier can check: `label`, `response`, `order`, `behaviour`; empty where nothing."""
+
     parts: tuple[str, ...] = ()
     """Parts that an answer has to hold, in their order."""
     headers: Headers
@@ -56,7 +70,7 @@ class DataKind(ABC):
 
         own = {*source_columns(rows)}
         self.features = datasets.Features(
-            {name: _filled_type(kind) for name, kind in rows.features.items() if name in own}
+            {name: filled_type(kind) for name, kind in rows.features.items() if name in own}
         )
         """Columns of the user's dataset, in their order and types; one of nothing but None holds texts."""
         self.column = column
@@ -150,10 +164,10 @@ class DataKind(ABC):
         Returns:
             The sample, which reads back equal from the cells that it becomes; or why there is none.
         """
-        bare = bare_answer(answer)
-        if isinstance(bare, Rejected):
-            return bare
-        found = self._texts_in(bare, like)
+        plain = plain_answer(answer)
+        if plain.problem:
+            return Rejected(plain.problem)
+        found = self._texts_in(plain.text, like)
         if isinstance(found, Rejected):
             return found
         texts = dict(found)
@@ -165,6 +179,19 @@ class DataKind(ABC):
             return Rejected(NO_TEXT if not finished else f"no {in_words(empty)}")
         sample = Sample(texts, *((like.label, like.system) if like else ()))
         return self._valid(sample)
+
+    def changed(self, shown: str, like: Sample) -> Sample | Rejected:
+        """The sample that a person made of one that was shown; nothing is taken away around it.
+
+        Args:
+            shown: what `show` gave, edited.
+            like: the sample that was shown.
+        """
+        (first, *others) = like.texts
+        found = self._texts_in(shown, like) if others else {first: shown.strip()}
+        if isinstance(found, Rejected):
+            return found
+        return self._valid(replace(like, texts=found)) if all(found.values()) else Rejected(f"no {in_words(first)}")
 
     def cells(self, sample: Sample) -> dict[str, Any]:
         """A sample as a row of the user's dataset: all columns in their order, those of `left_empty` None."""
@@ -221,12 +248,9 @@ class DataKind(ABC):
 
     def opened(self, text: str, finished: bool, like: Sample | None = None) -> Sample | Rejected:
         """A sample of which only the first part is written yet; where there is no other, `read` says the same."""
-        bare = bare_answer(text)
-        if isinstance(bare, Rejected):
-            return bare
-        whole = bare if finished else whole_sentences(bare)
-        if not whole:
-            return Rejected(NO_TEXT)
+        whole = one_text(text, finished)
+        if isinstance(whole, Rejected):
+            return whole
         sample = Sample({self.parts[0]: whole}, *((like.label, like.system) if like else ()))
         return self._valid(sample) if len(self.parts) == 1 else sample
 
@@ -238,6 +262,10 @@ class DataKind(ABC):
         """A sample with a responder's answer as its response, see `asks`."""
         raise NotImplementedError(f"samples of the kind {self.name!r} have no response")
 
+    def claim(self, sample: Sample) -> dict[str, str]:
+        """What is shown to a verifier of a sample, by place of its prompt; see `fac_datasets.synthesis.verifier`."""
+        raise NotImplementedError(f"samples of the kind {self.name!r} claim nothing that can be checked")
+
     def label_name(self, label: Any) -> str:
         """What a label is called in a prompt."""
         return str(label)
@@ -246,15 +274,18 @@ class DataKind(ABC):
         """Texts by part in an answer, as JSON, in sections, or as one text where there is one part."""
         expected = tuple(like.texts) if like else self.parts
         held = object_in(answer)
-        if held is not None and {*held} & {*expected}:
-            return self._in_order({part: text for part, text in held.items() if isinstance(text, str)}, expected)
-        sections = sections_in(answer, self.headers)
-        if len(expected) == 1:
+        sections = self._sections_in(answer)
+        if len(expected) == 1 and not (held and sections):
             text = sections[0][1] if len(sections) == 1 and answer.strip().endswith(sections[0][1]) else answer
             return {expected[0]: text.strip()}
         if len({part for part, _ in sections}) < len(sections):
             return Rejected("more parts than asked for")
         return self._in_order(dict(sections), expected)
+
+    def _sections_in(self, answer: str) -> list[tuple[str, str]]:
+        """Parts and texts in an answer, as JSON or in sections."""
+        held = object_in(answer)
+        return (held and sections_of_object(held, self.headers)) or sections_in(answer, self.headers)
 
     @staticmethod
     def _in_order(texts: Mapping[str, str], expected: Sequence[str]) -> Mapping[str, str] | Rejected:
@@ -273,6 +304,11 @@ class DataKind(ABC):
         return sample if same else Rejected(NO_PLACE)
 
 
+def quoted(text: Any) -> str:
+    """Data as JSON in a prompt, so that where it ends is beyond doubt."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def in_words(part: str) -> str:
     """The name of a part in words.
 
@@ -283,11 +319,20 @@ def in_words(part: str) -> str:
     return part.replace("_", " ")
 
 
+def one_text(answer: str, finished: bool) -> str | Rejected:
+    """The text of an answer that is one, without what stands around it."""
+    plain = plain_answer(answer)
+    if plain.problem:
+        return Rejected(plain.problem)
+    text = plain.text if finished else whole_sentences(plain.text)
+    return text or Rejected(NO_TEXT)
+
+
 def _stripped(sample: Sample) -> list[tuple[str, str]]:
     return [*((part, text.strip()) for part, text in sample.texts.items()), ("system", sample.system.strip())]
 
 
-def _filled_type(kind: Any) -> Any:
+def filled_type(kind: Any) -> Any:
     """A column of nothing but None becomes a column of texts."""
     from datasets import Value
 

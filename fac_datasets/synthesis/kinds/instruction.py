@@ -10,13 +10,10 @@ from fac_datasets.errors import ColumnError
 from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import Chat
 from fac_datasets.rows.writing import is_text
-from fac_datasets.synthesis.answers import bare_answer
 from fac_datasets.synthesis.derived import Derived
-from fac_datasets.synthesis.kinds.base import LEARNED_FROM, NO_TEXT, DataKind
+from fac_datasets.synthesis.kinds.base import LEARNED_FROM, DataKind, one_text, quoted
 from fac_datasets.synthesis.kinds.text import holds_texts
 from fac_datasets.synthesis.samples import Rejected, Sample
-from fac_datasets.synthesis.sections import object_in, sections_in
-from fac_datasets.synthesis.sentences import whole_sentences
 from fac_datasets.synthesis.turns import (
     PROMPT,
     PROMPT_HEADERS,
@@ -40,6 +37,8 @@ class Instruction(DataKind):
         "query and response), or chats (messages, conversations)"
     )
     turn = 30
+    claims = "response"
+    prompt_sections = ("context",)
     parts = (PROMPT, RESPONSE)
 
     def __init__(self, rows: datasets.Dataset, column: ColumnChoice, reader: RowReader) -> None:
@@ -86,16 +85,17 @@ class Instruction(DataKind):
 
     def answered(self, sample: Sample, answer: str, finished: bool) -> Sample | Rejected:
         """See `DataKind.answered`."""
-        bare = bare_answer(answer)
-        if isinstance(bare, Rejected):
-            return bare
-        # Only what stands around the whole is taken away: a response may well begin with "Sure!".
-        text = bare if finished else whole_sentences(bare)
-        if not text:
-            return Rejected(NO_TEXT)
+        text = one_text(answer, finished)
+        if isinstance(text, Rejected):
+            return text
         prompts = sum(part.partition("_")[0] == PROMPT for part in sample.texts)
         last = RESPONSE if prompts == 1 else f"{RESPONSE}_{prompts}"
         return self._valid(replace(sample, texts={**sample.texts, last: text}))
+
+    def claim(self, sample: Sample) -> dict[str, str]:
+        """See `DataKind.claim`."""
+        *asked, answered = messages_of(sample)
+        return {"chat": quoted(asked), "response": quoted(answered["content"])}
 
     def _sample_of(self, cells: Mapping[str, Any]) -> Sample | None:
         (row,) = self._whole.read({name: [cells[name]] for name in self._whole.columns}, [])
@@ -123,12 +123,7 @@ class Instruction(DataKind):
         return manner.called(cell)
 
     def _texts_in(self, answer: str, like: Sample | None) -> Mapping[str, str] | Rejected:
-        held = object_in(answer)
-        if held is not None and PROMPT in held:
-            sections = [(part, text.strip()) for part, text in held.items() if isinstance(text, str)]
-        else:
-            sections = sections_in(answer, self.headers)
-        return in_turn(sections, [RESPONSE])
+        return in_turn(self._sections_in(answer), [RESPONSE])
 
 
 def _answers(rows: datasets.Dataset, reader: RowReader, column: ColumnChoice) -> bool:

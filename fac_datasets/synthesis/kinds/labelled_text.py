@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fac_datasets.errors import ColumnError
 from fac_datasets.rows.reader import ColumnChoice
-from fac_datasets.synthesis.kinds.base import in_words
+from fac_datasets.synthesis.kinds.base import in_words, quoted
 from fac_datasets.synthesis.kinds.text import Text, holds_texts
 from fac_datasets.synthesis.samples import Rejected, Sample
 from fac_datasets.synthesis.sections import object_in, sections_in
@@ -30,6 +30,8 @@ class LabelledText(Text):
     name = "labelled-text"
     looks_for = f"a text beside a label ({', '.join(_NAMES)}, a column of ClassLabel, or label_column=)"
     turn = 40
+    claims = "label"
+    prompt_sections = ("label",)
 
     def __init__(self, rows: datasets.Dataset, column: ColumnChoice, label_column: str) -> None:
         super().__init__(rows, column)
@@ -62,6 +64,11 @@ class LabelledText(Text):
     def label_name(self, label: Any) -> str:
         """See `DataKind.label_name`."""
         return str(self._names[label] if self._names else label)
+
+    def claim(self, sample: Sample) -> dict[str, str]:
+        """See `DataKind.claim`."""
+        names = quoted([self.label_name(label) for label in self.labels])
+        return {"label": self.label_name(sample.label), "labels": names, "text": quoted(sample.whole)}
 
     def _sample_of(self, cells: Mapping[str, Any]) -> Sample | None:
         sample = super()._sample_of(cells)
@@ -135,10 +142,9 @@ def _labels_in(rows: datasets.Dataset, column: str) -> tuple[Any, ...]:
         else set()
     )
     if not found or len(found) > MOST_LABELS or any(isinstance(label, float) and label % 1 for label in found):
-        held = f"{len(found):,} different values" if found else f"{dtype}, and no value that is one"
         raise ColumnError(
-            f"column {column!r} holds no labels that can be asked for ({held} of type {dtype}); at most {MOST_LABELS} "
-            f"texts, whole numbers or booleans are; name another with label_column= (--label-column), or write texts "
-            f"alone with kind='text' (--kind text)"
+            f"column {column!r} holds no labels that can be asked for ({len(found):,} of type {dtype}); at most "
+            f"{MOST_LABELS} texts, whole numbers or booleans can; name another with label_column= (--label-column), or "
+            f"write texts alone with kind='text' (--kind text)"
         )
     return tuple(sorted(found))

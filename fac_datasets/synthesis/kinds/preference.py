@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from fac_datasets.rows.messages import NOT_POOLED
 from fac_datasets.rows.reader import ColumnChoice, RowReader
+from fac_datasets.rows.row import Chat
 from fac_datasets.rows.schemas import PROMPT_COLUMNS
-from fac_datasets.synthesis.answers import bare_answer
-from fac_datasets.synthesis.kinds.base import NO_TEXT, DataKind
+from fac_datasets.synthesis.kinds.base import DataKind, one_text, quoted
 from fac_datasets.synthesis.samples import Rejected, Sample
-from fac_datasets.synthesis.sections import object_in, sections_in
-from fac_datasets.synthesis.sentences import whole_sentences
 from fac_datasets.synthesis.turns import (
     PROMPT,
     PROMPT_HEADERS,
@@ -31,6 +29,9 @@ CHOSEN, REJECTED = "chosen", "rejected"
 
 SAME = "same answer on both sides"
 
+MARGIN = "margin"
+"""A column of numbers that trl's `RewardTrainer` reads; 0 asks for no more than that one answer is better."""
+
 
 class Preference(DataKind):
     """A pair; where sides are transcripts or lists of messages, what was said before is its prompt."""
@@ -38,12 +39,15 @@ class Preference(DataKind):
     name = "preference"
     looks_for = "chosen beside rejected, with or without a prompt"
     turn = 20
+    claims = "order"
+    prompt_sections = ("context",)
 
     def __init__(self, rows: datasets.Dataset, column: ColumnChoice = None) -> None:
         super().__init__(rows, column)
         self._sides = {side: RowReader(self.features, side) for side in (CHOSEN, REJECTED)}
         self._prompt = next((name for name in PROMPT_COLUMNS if name in self.features), None)
         self._has_system = "system" in self.features
+        self._has_margin = str(getattr(self.features.get(MARGIN), "dtype", "")).startswith(("float", "int"))
         first = next((row for row in map(dict, rows.select_columns(list(self.features))) if self._pair(row)), None)
         pair = self._pair(first) if first else None
         asked = pair[0] if pair else []
@@ -70,7 +74,8 @@ class Preference(DataKind):
     def written(self) -> tuple[str, ...]:
         """See `DataKind.written`."""
         system = ["system"] if self._has_system else []
-        return (*([self._prompt] if self._prompt else []), *system, CHOSEN, REJECTED)
+        margin = [MARGIN] if self._has_margin else []
+        return (*([self._prompt] if self._prompt else []), *system, CHOSEN, REJECTED, *margin)
 
     def asks(self, sample: Sample) -> tuple[tuple[str, str], ...]:
         """See `DataKind.asks`."""
@@ -79,13 +84,15 @@ class Preference(DataKind):
 
     def answered(self, sample: Sample, answer: str, finished: bool) -> Sample | Rejected:
         """See `DataKind.answered`; the answer becomes the better one."""
-        bare = bare_answer(answer)
-        if isinstance(bare, Rejected):
-            return bare
-        text = bare if finished else whole_sentences(bare)
-        if not text:
-            return Rejected(NO_TEXT)
+        text = one_text(answer, finished)
+        if isinstance(text, Rejected):
+            return text
         return self._valid(replace(sample, texts={**sample.texts, CHOSEN: text}))
+
+    def claim(self, sample: Sample) -> dict[str, str]:
+        """See `DataKind.claim`."""
+        chat = quoted([{"role": role, "content": text} for role, text in self.asks(sample)])
+        return {"chat": chat, "first": quoted(sample.texts[CHOSEN]), "second": quoted(sample.texts[REJECTED])}
 
     def _sample_of(self, cells: Mapping[str, Any]) -> Sample | None:
         pair = self._pair(cells)
@@ -99,19 +106,21 @@ class Preference(DataKind):
 
     def _pair(self, cells: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str, str] | None:
         """What was said before, and both answers; None where they answer different things."""
-        read = {
-            side: reader.read({name: [cells[name]] for name in reader.columns}, [])[0]
-            for side, reader in self._sides.items()
-        }
-        if not all(isinstance(row, list) and row and row[-1]["role"] == "assistant" for row in read.values()):
+        sides = [self._side(side, cells) for side in (CHOSEN, REJECTED)]
+        if not all(side and side[-1]["role"] == "assistant" for side in sides):
             # Sides of plain texts without a prompt are read as what a user says.
-            if self._prompt is None and all(isinstance(row, list) and len(row) == 1 for row in read.values()):
-                return [], *(read[side][0]["content"] for side in (CHOSEN, REJECTED))  # type: ignore[index,return-value]
+            if self._prompt is None and all(len(side) == 1 for side in sides):
+                return [], sides[0][0]["content"], sides[1][0]["content"]
             return None
-        chosen, rejected = (list(read[side] or ()) for side in (CHOSEN, REJECTED))
-        if [_said(each) for each in chosen[:-1]] != [_said(each) for each in rejected[:-1]]:
+        (*asked, chosen), (*also_asked, rejected) = sides
+        if [*map(_said, asked)] != [*map(_said, also_asked)]:
             return None
-        return [dict(each) for each in chosen[:-1]], chosen[-1]["content"], rejected[-1]["content"]
+        return asked, chosen["content"], rejected["content"]
+
+    def _side(self, side: str, cells: Mapping[str, Any]) -> list[dict[str, Any]]:
+        reader = self._sides[side]
+        (row,) = reader.read({name: [cells[name]] for name in reader.columns}, [])
+        return list(row) if isinstance(row, Chat) else []
 
     def _holds_prompt(self, cells: Mapping[str, Any]) -> bool:
         """Whether a side repeats the prompt that has a column of its own."""
@@ -121,7 +130,7 @@ class Preference(DataKind):
     def _cells(self, sample: Sample) -> dict[str, Any]:
         before = {part: text for part, text in sample.texts.items() if part not in (CHOSEN, REJECTED)}
         asked = messages_of(replace(sample, texts=before))
-        cells: dict[str, Any] = {}
+        cells: dict[str, Any] = {MARGIN: 0} if self._has_margin else {}
         if self._has_system:
             asked = [each for each in asked if each["role"] not in NOT_POOLED]
             cells["system"] = sample.system
@@ -134,18 +143,12 @@ class Preference(DataKind):
         return cells
 
     def _texts_in(self, answer: str, like: Sample | None) -> Mapping[str, str] | Rejected:
-        held = object_in(answer)
-        if held is not None and CHOSEN in held:
-            sections = [(part, text.strip()) for part, text in held.items() if isinstance(text, str)]
-        else:
-            sections = sections_in(answer, self.headers)
-        found = (
-            in_turn(sections, [CHOSEN, REJECTED]) if self._has_prompt else self._in_order(dict(sections), self.parts)
-        )
-        if isinstance(found, Rejected):
-            return found
-        same = " ".join(found[CHOSEN].split()).casefold() == " ".join(found[REJECTED].split()).casefold()
-        return Rejected(SAME) if same else found
+        sections, last = self._sections_in(answer), (CHOSEN, REJECTED)
+        return in_turn(sections, last) if self._has_prompt else self._in_order(dict(sections), last)
+
+    def _valid(self, sample: Sample) -> Sample | Rejected:
+        better, worse = (" ".join(sample.texts[side].split()).casefold() for side in (CHOSEN, REJECTED))
+        return Rejected(SAME) if better == worse else super()._valid(sample)
 
 
 def _said(message: Mapping[str, Any]) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fac_datasets.errors import ColumnError
+from fac_datasets.errors import ColumnError, RowError
 from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import Row, TextParts
 from fac_datasets.synthesis.kinds.base import LEARNED_FROM, DataKind
@@ -26,7 +26,9 @@ class Text(DataKind):
     def __init__(self, rows: datasets.Dataset, column: ColumnChoice = None) -> None:
         super().__init__(rows, column)
         reader = RowReader(self.features, column)
-        self._texts = reader.schema.columns_of(list(self.features))
+        # One side of a pair without the other is a text beside others.
+        is_side = reader.schema.is_pair
+        self._texts = reader.schema.columns if is_side else reader.schema.columns_of(list(self.features))
         first = rows.select_columns(list(reader.columns))[:LEARNED_FROM]
         read = [row for row in reader.read(first, []) if row]
         self._is_chat = bool(read) and all(isinstance(row, list) for row in read)
@@ -64,18 +66,25 @@ class Text(DataKind):
 
 
 def holds_texts(rows: datasets.Dataset, column: ColumnChoice) -> bool:
-    """Whether what is read of rows is texts, or what a user alone says."""
+    """Whether what is read of rows is texts, or what a user alone says.
+
+    Raises:
+        RowError: no row can be read.
+    """
     try:
         reader = RowReader(rows.features, column)
     except ColumnError:
         return False
-    if reader.schema.is_pair:
+    if reader.schema.is_pair and {"chosen", "rejected"} <= {*rows.column_names}:
         return False
     found: list[Row] = []
+    refused: list[RowError] = []
     for batch in rows.select_columns(list(reader.columns)).with_format("arrow").iter(LEARNED_FROM):
-        found = [row for row in reader.read(batch, []) if row]
+        found = [row for row in reader.read(batch, refused) if row]
         if found:
             break
+    if not found and refused:
+        raise refused[0]
     if not found:
         return not reader.has_parts or reader.schema.name in reader.columns
     if any(isinstance(row, list) for row in found):

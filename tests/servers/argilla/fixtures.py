@@ -16,7 +16,7 @@ import pytest
 from fac_datasets import CoverageReport
 from fac_datasets.coverage.shares import Share
 from fac_datasets.rows.dataset_identity import DatasetIdentity
-from fac_datasets.synthesis.synthesize import synthetic_features
+from fac_datasets.synthesis.provenance import synthetic_features
 from tests.servers.argilla.server import API_KEY, CHROMIUM, PASSWORD, ArgillaServer, why_unavailable
 
 if TYPE_CHECKING:
@@ -214,6 +214,7 @@ def synthetic() -> datasets.Dataset:
             "synthetic_id": f"{number:016x}",
             "target_feature": number,
             "target_name": "samples",
+            "target_part": "text",
             "target_activation": 2.0,
             "target_threshold": 1.0,
             "method": "few-shot",
