@@ -89,6 +89,10 @@ class GenerationError(FacDatasetsError, RuntimeError):
     """A text generator that gives no answers, or was not allowed to ask for more."""
 
 
+class LimitReached(GenerationError):
+    """What a run may ask for is used up."""
+
+
 class SynthesisError(FacDatasetsError, ValueError):
     """A synthesis that cannot start: nothing to aim at, or a generator that does not fit."""
 

@@ -33,7 +33,8 @@ class Request:
     """One text to generate."""
 
     messages: tuple[tuple[str, str], ...]
-    """Role and content of each message of the prompt."""
+    """Role and content of each message of the prompt; none for the template alone, up to where a user's words begin;
+    see `TextGenerator.can_open_turn`."""
     seed: int
     """Of the sampling; the same request gives the same text."""
     steering: Steering | None = None
@@ -126,6 +127,11 @@ class TextGenerator(ABC):
     @property
     def can_prefill(self) -> bool:
         """Whether requests may carry a prefix."""
+        return False
+
+    @property
+    def can_open_turn(self) -> bool:
+        """Whether requests may be without messages, so that the model writes what a user says."""
         return False
 
     @property

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from fac_datasets.errors import GenerationError, OptionError, OutputError
+from fac_datasets.errors import LimitReached, OptionError, OutputError
 from fac_datasets.generation.answers import whole_characters
 from fac_datasets.generation.base import Completion, Outcome, Request, TextGenerator, estimated_tokens
 
@@ -159,7 +159,7 @@ class Journal:
         """Key and completion of each request; only requests that are not in the journal reach the generator.
 
         Raises:
-            GenerationError: a limit is reached; what was answered until then is kept.
+            LimitReached: a limit is reached; what was answered until then is kept.
         """
         keys = _keys(requests, generator, max_new_tokens, temperature)
         new = list(self._new(keys).values())
@@ -173,7 +173,7 @@ class Journal:
             if allowed < len(batch):
                 left = [requests[i] for i in new[start + allowed :]]
                 rest = self.plan(generator, left, max_new_tokens=max_new_tokens, temperature=temperature)
-                raise GenerationError(
+                raise LimitReached(
                     f"stopped after {self.spent} by {self.limits}; {len(left):,} requests are left: {rest}. Run again "
                     f"with higher limits to go on"
                 )

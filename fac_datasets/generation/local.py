@@ -76,6 +76,11 @@ class LocalGenerator(TextGenerator):
         """See `TextGenerator.can_prefill`."""
         return True
 
+    @property
+    def can_open_turn(self) -> bool:
+        """See `TextGenerator.can_open_turn`."""
+        return self.info.has_template
+
     def complete(
         self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float
     ) -> Iterator[tuple[int, Completion]]:
@@ -160,6 +165,8 @@ class LocalGenerator(TextGenerator):
         if not self.info.has_template:
             text = "\n\n".join(content for _, content in prompt) + "\n\n" + prefix
             return list(self.tokenizer(text)["input_ids"])
+        if not prompt:
+            return list(self.tokenizer(self._opened_turn() + prefix, add_special_tokens=False)["input_ids"])
         messages = [{"role": role, "content": content} for role, content in prompt]
         try:
             text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
@@ -169,6 +176,12 @@ class LocalGenerator(TextGenerator):
             merged = {"role": second["role"], "content": f"{first['content']}\n\n{second['content']}"}
             text = self.tokenizer.apply_chat_template([merged, *rest], tokenize=False, add_generation_prompt=True)
         return list(self.tokenizer(text + prefix, add_special_tokens=False)["input_ids"])
+
+    def _opened_turn(self) -> str:
+        """The template up to where a user's words begin (Magpie's pre-query template, arXiv 2406.08464)."""
+        place = "\N{REPLACEMENT CHARACTER}"
+        text = self.tokenizer.apply_chat_template([{"role": "user", "content": place}], tokenize=False)
+        return str(text).partition(place)[0]
 
     def _end_tokens(self) -> set[int]:
         configured = self.model.generation_config.eos_token_id

@@ -106,7 +106,7 @@ def example(extractor: FeatureExtractor) -> tuple[datasets.Dataset, CoverageRepo
         extractor=extractor,
         generator=LocalGenerator(),
         examples=anchor,
-        features=wanted[:SAMPLES].tolist(),
+        targets=wanted[:SAMPLES].tolist(),
         max_new_tokens=48,
     )
     return score_explanations(table), report, synthetic

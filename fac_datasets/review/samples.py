@@ -16,13 +16,14 @@ from fac_datasets.review.records import Answer, PushReport, ReviewDataset, Revie
 from fac_datasets.rows.reader import ColumnChoice
 from fac_datasets.rows.row import own_texts
 from fac_datasets.rows.tables import add_columns
+from fac_datasets.synthesis.judging import MARGIN
 from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.kinds.base import DataKind, in_words
 from fac_datasets.synthesis.kinds.labelled_text import LabelledText
+from fac_datasets.synthesis.measuring import NOT_ACTIVE, measure
 from fac_datasets.synthesis.provenance import beside, contents_of
 from fac_datasets.synthesis.samples import Rejected, Sample
 from fac_datasets.synthesis.sections import header_of
-from fac_datasets.synthesis.synthesize import MARGIN, measure
 
 if TYPE_CHECKING:
     import argilla
@@ -396,7 +397,7 @@ def _with_texts(
         measured = [kind.measured(sample) for sample in changed.values()]
         features = reviewed.column("target_feature")
         for place, found_there in zip(changed, measure(extractor, measured), strict=True):
-            activations[place] = found_there.get(features[place], 0.0)
+            activations[place] = found_there.get(features[place], NOT_ACTIVE).activation
         reader = kind.reader
         extracted = extractor.extract(measured, chat=reader.has_parts)
         for name in extracted:

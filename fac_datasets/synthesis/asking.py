@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from fac_datasets.generation.base import Completion, Request, Steering, TextGenerator
 from fac_datasets.synthesis.measuring import Measured, measure
 from fac_datasets.synthesis.methods.base import Draft
 from fac_datasets.synthesis.prompting import Prompts, Scored, Told
+from fac_datasets.synthesis.samples import Rejected, Sample
 from fac_datasets.synthesis.together import Pending
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from fac_datasets.synthesis.kinds.base import DataKind
     from fac_datasets.synthesis.pursuit import Pursuit, Try
     from fac_datasets.synthesis.sample_journal import SampleJournal
-    from fac_datasets.synthesis.samples import Sample
+
+T = TypeVar("T")
 
 
 class _Write(NamedTuple):
@@ -53,10 +55,12 @@ class Asker:
     generator: TextGenerator
     extractor: FeatureExtractor
     journal: SampleJournal
-    likelihoods: Callable[[Sequence[str]], NDArray[Any]]
-    """Mean negative log-likelihood a token of texts, under the unsteered backbone."""
     max_new_tokens: int
     temperature: float
+    likelihoods: Callable[[Sequence[str]], NDArray[Any]] | None = None
+    """Mean negative log-likelihood a token of texts, under the unsteered backbone; None where nobody asks for it."""
+    responder: TextGenerator | None = None
+    """Writes responses in place of the generator."""
     with_schema: bool = False
     """Whether answers are asked for as JSON, which the generator's server holds them to."""
 
@@ -115,6 +119,25 @@ class Asker:
             for request, (key, answer) in zip(requests, answers, strict=True)
         ]
 
+    async def sample(self, draft: Draft, like: Sample, seed: int) -> tuple[Draft, Sample | Rejected]:
+        """The sample that a draft holds, with the response of a responder where there is one, or why there is none."""
+        read = self.kind.opened if draft.is_opening else self.kind.read
+        found = read(draft.answer.text, draft.answer.finished, like)
+        if draft.answer.refusal or draft.answer.problem:
+            return draft, Rejected(str(draft.answer.outcome))
+        if isinstance(found, Rejected) or (self.responder is None and not draft.is_opening):
+            return draft, found
+        asked = self.kind.asks(found)
+        if not asked:
+            return draft, found
+        ((key, answer),) = await self.answers(self.responder or self.generator, (Request(asked, seed),))
+        draft = draft._replace(
+            keys=(*draft.keys, key),
+            decoded_tokens=draft.decoded_tokens + answer.n_tokens,
+            prompt_tokens=draft.prompt_tokens + answer.prompt_tokens,
+        )
+        return draft, self.kind.answered(found, answer.text, answer.finished)
+
     async def answers(
         self, generator: TextGenerator, requests: tuple[Request, ...], max_new_tokens: int | None = None
     ) -> list[tuple[str, Completion]]:
@@ -128,40 +151,50 @@ class Asker:
         found: list[Mapping[int, Measured]] = await Pending(_Measure(tuple(rows)))
         return found
 
-    async def negative_log_likelihoods(self, texts: Sequence[str]) -> NDArray[Any]:
+    async def negative_log_likelihoods(self, texts: Sequence[str]) -> list[float]:
         """Mean negative log-likelihood a token of each text."""
-        found: NDArray[Any] = await Pending(_Judge(tuple(texts)))
+        found: list[float] = await Pending(_Judge(tuple(texts)))
         return found
 
     def answer(self, questions: Sequence[_Write | _Measure | _Judge]) -> list[Any]:
         """Answers to the questions of all drafts, those of one sort in as few batches as can be."""
-        found: list[Any] = [None] * len(questions)
-        writes = [(place, one) for place, one in enumerate(questions) if isinstance(one, _Write)]
-        for (_, most), group in itertools.groupby(
-            sorted(writes, key=lambda item: (item[1].generator.key, item[1].max_new_tokens)),
-            key=lambda item: (item[1].generator.key, item[1].max_new_tokens),
-        ):
-            asked = list(group)
-            requests = [request for _, one in asked for request in one.requests]
-            completions = iter(
-                self.journal.generate(
-                    asked[0][1].generator, requests, max_new_tokens=most, temperature=self.temperature
-                )
+        found: dict[int, Any] = {}
+        numbered = list(enumerate(questions))
+        found |= self._written([(place, one) for place, one in numbered if isinstance(one, _Write)])
+        found |= self._measured([(place, one) for place, one in numbered if isinstance(one, _Measure)])
+        found |= self._judged([(place, one) for place, one in numbered if isinstance(one, _Judge)])
+        return [found[place] for place in range(len(questions))]
+
+    def _written(self, questions: Sequence[tuple[int, _Write]]) -> dict[int, list[tuple[str, Completion]]]:
+        found: dict[int, list[tuple[str, Completion]]] = {}
+        alike: dict[tuple[str, int], list[tuple[int, _Write]]] = {}
+        for place, one in questions:
+            alike.setdefault((one.generator.key, one.max_new_tokens), []).append((place, one))
+        for (_, max_new_tokens), group in alike.items():
+            completions = self.journal.generate(
+                group[0][1].generator,
+                [request for _, one in group for request in one.requests],
+                max_new_tokens=max_new_tokens,
+                temperature=self.temperature,
             )
-            for place, one in asked:
-                found[place] = list(itertools.islice(completions, len(one.requests)))
-        measured = [(place, one) for place, one in enumerate(questions) if isinstance(one, _Measure)]
-        values = iter(measure(self.extractor, [row for _, one in measured for row in one.rows]) if measured else ())
-        for place, one in measured:
-            found[place] = list(itertools.islice(values, len(one.rows)))
-        judged = [(place, one) for place, one in enumerate(questions) if isinstance(one, _Judge)]
-        if judged:
-            likely = self.likelihoods([text for _, one in judged for text in one.texts])
-            start = 0
-            for place, one in judged:
-                found[place] = likely[start : start + len(one.texts)]
-                start += len(one.texts)
+            found |= _dealt(completions, {place: len(one.requests) for place, one in group})
         return found
+
+    def _measured(self, questions: Sequence[tuple[int, _Measure]]) -> dict[int, list[Mapping[int, Measured]]]:
+        rows = [row for _, one in questions for row in one.rows]
+        return _dealt(measure(self.extractor, rows), {place: len(one.rows) for place, one in questions})
+
+    def _judged(self, questions: Sequence[tuple[int, _Judge]]) -> dict[int, list[float]]:
+        if self.likelihoods is None or not questions:
+            return {}
+        found = self.likelihoods([text for _, one in questions for text in one.texts]).tolist()
+        return _dealt(found, {place: len(one.texts) for place, one in questions})
+
+
+def _dealt(found: Sequence[T], counts: Mapping[int, int]) -> dict[int, list[T]]:
+    """Answers in a row, by the place of the question that as many of them belong to."""
+    rest = iter(found)
+    return {place: list(itertools.islice(rest, count)) for place, count in counts.items()}
 
 
 def _scored(one: Try) -> Scored:

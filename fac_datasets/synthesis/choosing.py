@@ -22,9 +22,9 @@ MISS = 0.5
 class Chooser:
     """Expects of each way what it came to so far, in accepted samples a decoded token, and takes the best.
 
-    At the start all ways are expected to hit alike and to cost what their turn says, so that cheap ones come first. What
-    writes badly loses by itself: a broken or repetitive sample is no hit, however strongly the feature fires in it.
-    The choice depends on recorded outcomes alone, so that a run that goes on chooses as one that was never stopped.
+    At the start all ways are expected to hit alike and to cost what their turn says, so that cheap ones come first.
+    What writes badly loses by itself: a broken or repetitive sample is no hit, however strongly the feature fires in
+    it. The choice depends on recorded outcomes alone, so that a run that goes on chooses as one that was never stopped.
 
     Args:
         methods: the ways to choose from, cheap ones first.

@@ -35,6 +35,8 @@ def measure(extractor: FeatureExtractor, rows: Sequence[Row]) -> list[Mapping[in
         >>> all(one.activation > 0 for one in found.values())
         True
     """
+    if not rows:
+        return []
     peaks, places = extractor.placed_peaks(rows)
     found: list[dict[int, Measured]] = [{} for _ in rows]
     for row, feature, value, place in zip(

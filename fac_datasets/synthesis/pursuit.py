@@ -1,30 +1,26 @@
-"""A target on its way: what was tried for it and what came of it."""
+"""A target on its way: what is shown for it, what was tried for it, and what came of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from fac_datasets.synthesis.samples import Sample
 from fac_datasets.synthesis.targets import Target
-
-PHRASE_WORDS = 4
-"""Words of a phrase that ends where a feature peaks, at most."""
 
 
 class Try(NamedTuple):
     """One sample that was tried for a feature."""
 
-    method: str
-    sample: Any
-    """What was written, as the kind of data reads it."""
+    sample: Sample
     activation: float
     """Of the feature, measured in the sample by the unsteered backbone."""
+    part: str
+    """The part of the sample that the feature peaks in; empty where it is active in none."""
     start: int
-    """First character of the token where it peaks, within the part that it peaks in."""
+    """First character of the token where it peaks, in that part."""
     end: int
     """Character behind that token."""
-    part: str
-    """The part that it peaks in."""
     strength: float = 0.0
     """Of the steering; 0 where there was none."""
 
@@ -34,18 +30,18 @@ class Pursuit:
     """A target on its way."""
 
     target: Target
-    threshold: float
-    """Above which the feature is active."""
-    examples: list[Any]
-    """Rows of the anchor that activate it, as samples, the strongest last."""
-    phrases: list[str]
-    """Short spans in which it fires, the strongest first."""
+    like: Sample
+    """The row in whose manner a sample is to be: the sample gets its label and its system prompt."""
+    examples: tuple[Sample, ...]
+    """Rows that are shown, the best last, next to the answer."""
+    phrases: tuple[str, ...]
+    """Short spans in which the feature fires, the strongest first."""
     tries: list[Try] = field(default_factory=list)
     """Samples so far that passed the filters."""
     attempts: dict[str, int] = field(default_factory=dict)
-    """Drafts by way of generating, of whatever outcome."""
+    """Drafts of each way of generating, of whatever outcome."""
     misses: dict[str, int] = field(default_factory=dict)
-    """Those of them that did not end in an accepted sample."""
+    """Those of them that were not accepted."""
     accepted: int = 0
 
     @property
@@ -54,13 +50,14 @@ class Pursuit:
         return self.target.feature
 
     @property
+    def threshold(self) -> float:
+        """What its activation has to exceed."""
+        return self.target.threshold
+
+    @property
     def n_attempts(self) -> int:
         """Drafts of all ways together."""
         return sum(self.attempts.values())
-
-    def count(self, method: str) -> int:
-        """Drafts of one way."""
-        return self.attempts.get(method, 0)
 
     @property
     def strongest(self) -> Try | None:
@@ -70,29 +67,18 @@ class Pursuit:
 
     @property
     def contrastive_pair(self) -> tuple[Try, Try] | None:
-        """The strongest and the weakest try; None where no two differ, as a pair of equal ones tells nothing."""
-        if not self.tries:
+        """The strongest and the weakest try; None where no two differ, as equal ones tell nothing."""
+        strongest = self.strongest
+        if strongest is None:
             return None
-        strongest = max(self.tries, key=lambda one: one.activation)
         weakest = min(self.tries, key=lambda one: one.activation)
         return (strongest, weakest) if strongest.activation > weakest.activation else None
 
+    def begin(self, method: str) -> int:
+        """Count a draft of a way of generating; its number among those of all ways, from 1."""
+        self.attempts[method] = self.attempts.get(method, 0) + 1
+        return self.n_attempts
 
-def phrase_at(text: str, start: int, end: int) -> str:
-    """The few words of a text that end with the token where a feature peaks.
-
-    Example:
-        >>> phrase_at("I would like a cup of tea, please.", 15, 18)
-        'I would like a cup'
-    """
-    begin = start
-    for _ in range(PHRASE_WORDS):
-        begin = text.rfind(" ", 0, begin)
-        if begin <= 0:
-            begin = -1
-            break
-    stop = end
-    # A token may be a part of a word.
-    while stop < len(text) and text[stop].isalnum() and text[stop - 1].isalnum():
-        stop += 1
-    return text[begin + 1 : stop].strip()
+    def miss(self, method: str) -> None:
+        """Count a draft that was not accepted."""
+        self.misses[method] = self.misses.get(method, 0) + 1

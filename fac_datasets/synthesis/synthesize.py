@@ -1,91 +1,65 @@
-"""Contrastive synthesis of the samples that a dataset is missing, each verified by the same SAE.
+"""Synthesis of the samples that a dataset is missing, in its own columns, each verified by the same SAE.
 
-For each missing feature, candidates are generated from the anchor's texts that activate it, and the extractor measures
-them. The strongest and the weakest candidate become the good and the bad example of the next prompt (arXiv 2602.10388,
-section 4). Where the generator can be steered, later attempts add the feature's decoder direction while decoding. A
-sample counts only when its plain text, encoded by the unsteered backbone, activates its feature above the threshold.
+For each missing feature a way of generating writes one sample, and more only where it misses. The extractor measures
+them: the strongest and the weakest become the good and the bad example of the next prompt (arXiv 2602.10388, section
+4). A sample counts only when its plain text, encoded by the unsteered backbone, activates its feature above the threshold.
+After each batch the missing features are counted anew, since a sample often reaches several.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.coverage.names import reviewed_name
 from fac_datasets.coverage.report import CoverageReport
-from fac_datasets.errors import OptionError, SynthesisError
+from fac_datasets.errors import LimitReached, OptionError
 from fac_datasets.feature_space import require_same_but_threshold
-from fac_datasets.generation.base import Request, Steering, TextGenerator
-from fac_datasets.rows.reader import RowReader, row_texts
-from fac_datasets.rows.row import Row, plain_text
+from fac_datasets.generation.base import TextGenerator
+from fac_datasets.rows.reader import ColumnChoice, RowReader, row_texts
 from fac_datasets.rows.tables import dataset_of
+from fac_datasets.synthesis.asking import Asker
+from fac_datasets.synthesis.choosing import Chooser
 from fac_datasets.synthesis.filters import Filters
+from fac_datasets.synthesis.filters.base import Demands
+from fac_datasets.synthesis.judging import Drafted, Judge, Judged
 from fac_datasets.synthesis.kinds import recognise
-from fac_datasets.synthesis.kinds.base import DataKind
-from fac_datasets.synthesis.prompting import Scored, Told, example_of, prompts_of
-from fac_datasets.synthesis.provenance import synthetic_features
-from fac_datasets.synthesis.sample_journal import VERIFIED, SampleJournal, Verdict
-from fac_datasets.synthesis.samples import Rejected, Sample
+from fac_datasets.synthesis.methods import methods_named
+from fac_datasets.synthesis.prompting import prompts_of
+from fac_datasets.synthesis.provenance import synthetic_features, synthetic_row
+from fac_datasets.synthesis.pursuit import Pursuit
+from fac_datasets.synthesis.sample_journal import SampleJournal, Verdict
+from fac_datasets.synthesis.samples import Sample
+from fac_datasets.synthesis.showing import Shelf
+from fac_datasets.synthesis.targets import Target, listed_targets, planned_targets, targets_by_anchor_rows
+from fac_datasets.synthesis.together import run_together
 
 if TYPE_CHECKING:
     import datasets
 
     from fac_datasets.features.extractor import FeatureExtractor
+    from fac_datasets.synthesis.verifier import Verifier
 
 logger = logging.getLogger(__name__)
 
-EXAMPLES = 3
-"""Anchor texts shown for a feature."""
+ANCHOR_ROWS, PLANNED = "anchor-rows", "planned"
+"""Ways to choose what to aim at; see `fac_datasets.synthesis.targets`."""
+
+_VERIFIER_EXAMPLES = 8
 
 
-MARGIN = 1e-4
-"""A sample has to exceed its threshold by what float32 may lose when it is extracted in another batch."""
+class Fluency(NamedTuple):
+    """What counts as fluent; see `fac_datasets.synthesis.filters.fluency`."""
 
-
-class Round(NamedTuple):
-    """One round of attempts at every feature that is still missing."""
-
-    samples: int
-    """Samples a feature."""
-    strength: float
-    """Steering strength, where the generator can be steered."""
-    contrastive: bool
-    """Show the strongest and the weakest sample so far, where their activations differ."""
-
-
-ROUNDS = (Round(2, 0.0, False), Round(2, 0.4, True), Round(2, 0.4, True), Round(2, 0.6, True))
-"""Tried in turn and from the start again, until a feature is reached or its attempts are used up."""
-
-
-@dataclass
-class _Target:
-    """A missing feature on its way."""
-
-    feature: int
-    name: str
-    threshold: float
-    examples: list[str]
-    attempts: int = 0
-    accepted: int = 0
-    tried: list[tuple[float, str]] = field(default_factory=list)
-    """Measured activation and text of each sample so far that passed the filters."""
-
-
-class _Sample(NamedTuple):
-    key: str
-    text: str | Rejected
-    target: _Target
-    request: Request
-    attempt: int
-    contrastive: bool
+    nll: Any
+    """Mean negative log-likelihood of each of some texts, under the unsteered backbone."""
+    highest: float
+    """What it may be at most."""
 
 
 def synthesize(
@@ -94,11 +68,19 @@ def synthesize(
     *,
     extractor: FeatureExtractor,
     generator: TextGenerator,
-    kind: str = "text",
+    schema_of: datasets.Dataset | None = None,
+    kind: str | None = None,
+    column: ColumnChoice = None,
+    label_column: str | None = None,
     examples: datasets.Dataset | None = None,
-    column: str | None = None,
     known: Sequence[str] = (),
-    features: Sequence[int] | None = None,
+    targets: str | Sequence[int] = ANCHOR_ROWS,
+    methods: str = "auto",
+    responder: TextGenerator | None = None,
+    verifier: Verifier | None = None,
+    prompts: str | Path | None = None,
+    language: str | None = None,
+    fluency: Fluency | None = None,
     samples_per_feature: int = 1,
     max_samples: int | None = None,
     max_features: int | None = None,
@@ -114,13 +96,23 @@ def synthesize(
         report: says which features are missing, and at which threshold.
         table: feature table with spans of those features, usually made from the anchor.
         extractor: the one that made the feature columns.
-        generator: writes the samples; one on the extractor's backbone is also steered.
-        kind: of data to write, such as `"text"`.
-        examples: the dataset whose rows the table's spans refer to, so that whole texts serve as examples; by default
-            the spans do.
-        column: column of the examples' texts; by default the one known name that is present.
-        known: texts that a sample must not copy, besides the examples: the seed, the anchor.
-        features: aim at these; by default at the missing ones, those that most anchor rows activate first.
+        generator: writes the samples; one on the extractor's backbone can also be steered.
+        schema_of: the dataset that samples are made for, usually the seed: they get its columns, in its types and
+            order. By default that of `examples`, or a `text`.
+        kind: of data, such as `"instruction"`; by default the one that the columns of `schema_of` say.
+        column: what is measured, as `FeatureExtractor` has it.
+        label_column: of labels, where nothing else says which it is.
+        examples: the dataset whose rows the table's spans refer to, usually the anchor, so that whole rows serve as
+            examples; by default spans and rows of `schema_of` do.
+        known: texts that a sample must not copy, besides the examples and `schema_of`.
+        targets: `"anchor-rows"`, the missing features that most anchor rows activate; `"planned"`, those whose anchor
+            rows bring most others, for which `examples` needs feature columns; or ids.
+        methods: ways of generating, joined by commas; `"auto"` chooses among all, and learns which are worth it.
+        responder: writes responses in place of the generator.
+        verifier: checks labels, responses, or the order of pairs.
+        prompts: folder with prompts in place of ours.
+        language: code such as `"en"`, of which samples have to be.
+        fluency: samples that are less likely are rejected; by default none is.
         samples_per_feature: accepted samples a feature.
         max_samples: stop after this many accepted samples.
         max_features: aim at no more features than this.
@@ -128,15 +120,18 @@ def synthesize(
         max_new_tokens: tokens of a sample.
         temperature: of the sampling.
         seed: of the sampling.
-        journal: keeps completions and verdicts, so that a killed run goes on; a path or a SampleJournal.
+        journal: keeps completions and verdicts, so that a killed run goes on; a path or a SampleJournal. Where its
+            limits are reached, what was accepted until then is returned.
 
     Returns:
-        One row an accepted sample: `text, synthetic_id, target_feature, target_name, target_part,
-        target_activation, target_threshold, method, attempt, generator, prompt_digest, steering_strength, seed,
-        feature_space`. A feature that no sample reached has no row.
+        One row an accepted sample: the columns of `schema_of`, of which those that nobody can invent are None, and
+        beside them the provenance: `synthetic_id, target_feature, target_name, target_part, target_activation,
+        target_threshold, method, attempt, generator, prompt_digest, steering_strength, seed, feature_space`. A feature
+        that no sample reached has no row; where none is missing there is no row at all.
 
     Raises:
-        SynthesisError: there is nothing to aim at.
+        SynthesisError: the table lacks a feature that is aimed at, or there is no row to show as an example.
+        ColumnError: the columns are of no kind of data that can be written.
         OptionError: an option has no meaning.
         FeatureSpaceMismatch: report, table and extractor are of different spaces.
 
@@ -149,220 +144,181 @@ def synthesize(
         True
     """
     import datasets
-    from tqdm.auto import tqdm
 
-    if max_new_tokens < 1 or (max_features is not None and max_features < 0):
-        raise OptionError(
-            f"max_new_tokens={max_new_tokens} must be at least 1, and max_features={max_features} not negative"
-        )
-    targets = _targets(report, table, extractor, examples, column, features, max_features)
-    data_format = recognise(datasets.Dataset.from_dict({"text": [""]}), kind)
-    shown = row_texts(examples, column) if examples is not None else [t for target in targets for t in target.examples]
-    filters = Filters([*known, *shown])
+    for name, value, least in (
+        ("max_new_tokens", max_new_tokens, 1),
+        ("max_attempts", max_attempts, 1),
+        ("samples_per_feature", samples_per_feature, 1),
+        ("max_features", max_features, 0),
+        ("max_samples", max_samples, 0),
+    ):
+        if value is not None and value < least:
+            raise OptionError(f"{name}={value} is too small; the least is {least}")
+    ways = methods_named(methods)
+    rows = schema_of if schema_of is not None else examples
+    rows = datasets.Dataset.from_dict({"text": [""]}) if rows is None else rows
+    form = recognise(rows, kind, column=column, label_column=label_column)
+    # Activations are measured anew here.
+    require_same_but_threshold(report.feature_space, extractor.feature_space)
+    if not len(report.missing) and isinstance(targets, str):
+        logger.info("no feature is missing, so there is nothing to synthesize")
+        return dataset_of([], synthetic_features(form.features))
+    aims = _targets(targets, report, table, examples, max_features, column, max_new_tokens)
+    shelf = Shelf(form, examples, schema_of, label_column=label_column, random=seed)
+    pursuits = [shelf.pursuit(target) for target in aims]
     book = journal if isinstance(journal, SampleJournal) else SampleJournal(journal)
-    rows: list[dict[str, object]] = []
-    most = len(targets) * samples_per_feature if max_samples is None else max_samples
-    quiet = datasets.utils.are_progress_bars_disabled()
-    with tqdm(total=len(targets), unit="feature", desc="synthesize", disable=quiet) as bar:
-        for number, step in enumerate(itertools.cycle(ROUNDS), start=1):
-            waiting = [t for t in targets if t.accepted < samples_per_feature and t.attempts < max_attempts]
-            if not waiting or len(rows) >= most:
-                break
-            batch = [
-                sample
-                for target in waiting
-                for sample in _attempts(target, step, data_format, extractor, generator, seed, max_attempts)
-            ]
-            completions = book.generate(
-                generator,
-                [sample.request for sample in batch],
-                max_new_tokens=max_new_tokens,
-                temperature=temperature,
-            )
-            batch = [
-                sample._replace(key=key, text=_text(data_format.read(completion.text, completion.finished)))
-                for sample, (key, completion) in zip(batch, completions, strict=True)
-            ]
-            rows.extend(
-                _row(*accepted, str(extractor.feature_space), generator.name, seed)
-                for accepted in _judge(batch, targets, extractor, filters, book, samples_per_feature)
-            )
-            reached = sum(target.accepted >= samples_per_feature for target in targets)
-            bar.update(reached - bar.n)
-            logger.info("%s", _describe_round(number, step, batch, book, reached))
-    if not isinstance(journal, SampleJournal):
-        book.close()
-    return dataset_of(rows[:most], synthetic_features())
-
-
-def _text(found: Sample | Rejected) -> str | Rejected:
-    return found if isinstance(found, Rejected) else found.texts["text"]
+    asker = Asker(
+        form,
+        prompts_of(form, prompts),
+        generator,
+        extractor,
+        book,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        responder=responder,
+        likelihoods=fluency.nll if fluency else None,
+    )
+    demands = Demands(language, fluency.nll if fluency else None, fluency.highest if fluency else None)
+    shown = [row_texts(each, column) for each in (schema_of, examples) if each is not None]
+    filters = Filters([*known, *(text for texts in shown for text in texts)], demands)
+    judge = Judge(form, extractor, filters, verifier, shelf.seed_rows[:_VERIFIER_EXAMPLES])
+    most = len(pursuits) * samples_per_feature if max_samples is None else max_samples
+    loop = _Synthesis(pursuits, asker, Chooser(ways), judge, samples_per_feature, max_attempts, most, seed)
+    try:
+        accepted = loop.run()
+    finally:
+        if not isinstance(journal, SampleJournal):
+            book.close()
+    return dataset_of([loop.row(one) for one in accepted], synthetic_features(form.features))
 
 
 def _targets(
+    targets: str | Sequence[int],
     report: CoverageReport,
     table: datasets.Dataset,
-    extractor: FeatureExtractor,
     examples: datasets.Dataset | None,
-    column: str | None,
-    features: Sequence[int] | None,
     max_features: int | None,
-) -> list[_Target]:
-    wanted = list(report.missing_by_anchor_rows if features is None else features)[:max_features]
-    if not wanted:
-        raise SynthesisError("no feature is missing, so there is nothing to synthesize")
-    for space in (report.feature_space, table[0]["feature_space"] if len(table) else report.feature_space):
-        # Activations are measured anew here.
-        require_same_but_threshold(space, extractor.feature_space)
-    thresholds = extractor.thresholds(report.threshold)
-    described = {row["feature_id"]: row for row in table if row["spans"]}
-    without = [int(feature) for feature in wanted if int(feature) not in described]
-    if without:
-        raise SynthesisError(
-            f"the feature table lacks {len(without)} of the {len(wanted)} features aimed at, the first being "
-            f"{without[0]}; make it with feature_table(anchor, features=report.missing)"
+    column: ColumnChoice,
+    sample_tokens: int,
+) -> list[Target]:
+    if isinstance(targets, str) and targets == PLANNED:
+        if examples is None:
+            raise OptionError(f"targets={targets!r} needs the anchor with its feature columns, as examples=")
+        prefix = RowReader(examples.features, column).prefix
+        return planned_targets(report, table, examples, most=max_features, sample_tokens=sample_tokens, prefix=prefix)
+    if isinstance(targets, str) and targets != ANCHOR_ROWS:
+        raise OptionError(f"targets={targets!r} is none of {[ANCHOR_ROWS, PLANNED]} and no list of ids")
+    if max_features == 0:
+        return []
+    if isinstance(targets, str):
+        return targets_by_anchor_rows(report, table, most=max_features)
+    return listed_targets(report, table, list(targets)[:max_features])
+
+
+class _Synthesis:
+    """Batches of drafts, one a target that is still missing, until all are reached or given up."""
+
+    def __init__(
+        self,
+        pursuits: list[Pursuit],
+        asker: Asker,
+        chooser: Chooser,
+        judge: Judge,
+        samples_per_feature: int,
+        max_attempts: int,
+        most: int,
+        seed: int,
+    ) -> None:
+        self._pursuits, self._asker, self._chooser, self._judge = pursuits, asker, chooser, judge
+        self._samples_per_feature, self._max_attempts, self._most, self._seed = (
+            samples_per_feature, max_attempts, most, seed
+        )  # fmt: skip
+
+    def run(self) -> list[Judged]:
+        """The accepted samples, in the order in which they were accepted."""
+        import datasets
+        from tqdm.auto import tqdm
+
+        accepted: list[Judged] = []
+        quiet = datasets.utils.are_progress_bars_disabled()
+        with tqdm(total=len(self._pursuits), unit="feature", desc="synthesize", disable=quiet) as bar:
+            for number in range(1, self._max_attempts + 1):
+                waiting = [one for one in self._pursuits if one.accepted < self._samples_per_feature]
+                if not waiting or len(accepted) >= self._most:
+                    break
+                try:
+                    judged = self._round(waiting)
+                except LimitReached as limit:
+                    logger.warning("%s", limit)
+                    break
+                if not judged:
+                    break
+                accepted += [one for one in judged if one.is_accepted]
+                reached = sum(one.accepted >= self._samples_per_feature for one in self._pursuits)
+                bar.update(reached - bar.n)
+                logger.info("%s", _in_words(number, judged, reached))
+        return accepted[: self._most]
+
+    def _round(self, waiting: Sequence[Pursuit]) -> list[Judged]:
+        """One draft of each target that is waiting, judged together."""
+        chosen = [(one, self._chooser.next(one, self._asker)) for one in waiting]
+        begun = [(one, way, one.begin(way.name)) for one, way in chosen if way is not None]
+
+        async def drafted(pursuit: Pursuit, way: Any, attempt: int) -> Drafted:
+            seed = _sample_seed(self._seed, pursuit.feature, attempt)
+            draft = await way.draft(pursuit, self._asker, seed)
+            draft, sample = await self._asker.sample(draft, pursuit.like, seed)
+            return Drafted(pursuit, way.name, attempt, draft, sample)
+
+        drafts = run_together([drafted(*each) for each in begun], self._asker.answer)
+        judged = self._judge.judge(drafts, self._pursuits, self._samples_per_feature)
+        for one in judged:
+            self._asker.journal.judge(_key(one), Verdict(one.pursuit.feature, one.found.activation, one.outcome))
+            self._chooser.record(one.drafted.method, one.drafted.draft, accepted=one.is_accepted)
+            if not one.is_accepted:
+                one.drafted.pursuit.miss(one.drafted.method)
+        return judged
+
+    def row(self, one: Judged) -> dict[str, Any]:
+        """An accepted sample as a row of the result."""
+        drafted, target = one.drafted, one.pursuit.target
+        assert isinstance(drafted.sample, Sample)
+        aimed = "" if one.pursuit is drafted.pursuit else f", made for feature {drafted.pursuit.feature}"
+        steering = drafted.draft.steering
+        return synthetic_row(
+            self._asker.kind.cells(drafted.sample),
+            {
+                "synthetic_id": hashlib.sha256(f"{_key(one)}{drafted.sample.whole}".encode()).hexdigest()[:16],
+                "target_feature": target.feature,
+                "target_name": target.name,
+                "target_part": one.part,
+                "target_activation": one.found.activation,
+                "target_threshold": target.threshold,
+                "method": drafted.method + aimed,
+                "attempt": drafted.attempt,
+                "generator": self._asker.generator.name,
+                "prompt_digest": drafted.draft.prompt_digest,
+                "steering_strength": steering.strength if steering else 0.0,
+                "seed": self._seed,
+                "feature_space": str(self._asker.extractor.feature_space),
+            },
         )
-    reader = None if examples is None else RowReader(examples.features, column)
-    targets = []
-    for feature in map(int, wanted):
-        spans = described[feature]["spans"][: 2 * EXAMPLES]
-        texts = [span["text"] for span in spans]
-        if examples is not None and reader is not None:
-            texts = [_example_text(examples, reader, span) for span in spans]
-        distinct = list(dict.fromkeys(texts))[:EXAMPLES]
-        targets.append(
-            _Target(feature, reviewed_name(described[feature]) or "", float(thresholds[feature]), distinct[::-1])
-        )
-    return targets
 
 
-def _attempts(
-    target: _Target,
-    step: Round,
-    kind: DataKind,
-    extractor: FeatureExtractor,
-    generator: TextGenerator,
-    seed: int,
-    max_attempts: int,
-) -> list[_Sample]:
-    pair = _contrastive_pair(target) if step.contrastive else None
-    shown = [Sample({"text": text}) for text in (target.examples if not pair else [*target.examples[1:], pair[0][1]])]
-    told = Told(bad=Scored(Sample({"text": pair[1][1]}), pair[1][0])) if pair else None
-    messages = prompts_of(kind).messages(kind, shown, shown[0] if shown else Sample({}), told)
-    steering = _steering(target, step.strength, extractor, generator)
-    samples = []
-    for _ in range(min(step.samples, max_attempts - target.attempts)):
-        target.attempts += 1
-        request = Request(messages, _sample_seed(seed, target.feature, target.attempts), steering)
-        samples.append(_Sample("", "", target, request, target.attempts, pair is not None))
-    return samples
-
-
-def _contrastive_pair(target: _Target) -> tuple[tuple[float, str], tuple[float, str]] | None:
-    """The strongest and the weakest sample so far; nothing where there are no two different activations."""
-    if len(target.tried) < 2:
-        return None
-    weakest, strongest = min(target.tried), max(target.tried)
-    return None if strongest[0] <= weakest[0] else (strongest, weakest)
-
-
-def _steering(
-    target: _Target, strength: float, extractor: FeatureExtractor, generator: TextGenerator
-) -> Steering | None:
-    space = extractor.feature_space
-    same_model = generator.name == f"{space.backbone}@{space.backbone_digest}"
-    if not strength or not generator.can_steer or not same_model or not space.layer:
-        return None
-    direction = extractor.sae.decoder[target.feature].detach().cpu().numpy().astype(np.float32)
-    return Steering(space.layer, direction / np.linalg.norm(direction), strength)
+def _key(one: Judged) -> str:
+    """What a draft is kept under: the one request behind it, or all of them."""
+    keys = one.drafted.draft.keys
+    return keys[0] if len(keys) == 1 else hashlib.sha256("".join(keys).encode()).hexdigest()[:32]
 
 
 def _sample_seed(seed: int, feature: int, attempt: int) -> int:
     return int(np.random.SeedSequence([seed, feature, attempt]).generate_state(1)[0])
 
 
-def _judge(
-    batch: Sequence[_Sample],
-    targets: Sequence[_Target],
-    extractor: FeatureExtractor,
-    filters: Filters,
-    book: SampleJournal,
-    samples_per_feature: int,
-) -> list[tuple[_Sample, _Target, float]]:
-    """Measure a round's samples and record their verdicts; those accepted, with their feature and its activation."""
-    accepted = []
-    for sample, found in zip(
-        batch, measure(extractor, [s.text if isinstance(s.text, str) else "" for s in batch]), strict=True
-    ):
-        outcome = sample.text.reason if isinstance(sample.text, Rejected) else filters.reject(sample.text)
-        target, activation = sample.target, found.get(sample.target.feature, 0.0)
-        if outcome is None:
-            assert isinstance(sample.text, str)
-            sample.target.tried.append((activation, sample.text))
-            active = [t for t in targets if found.get(t.feature, 0.0) > t.threshold + MARGIN]
-            waiting = [t for t in active if t.accepted < samples_per_feature]
-            if waiting:
-                # Its own feature first, else the one that it activates most in proportion to the threshold.
-                target = max(waiting, key=lambda t: (t is sample.target, found[t.feature] / max(t.threshold, 1e-9)))
-                activation = found[target.feature]
-                target.accepted += 1
-                filters.add(sample.text)
-                accepted.append((sample, target, activation))
-                outcome = VERIFIED
-            else:
-                outcome = "not needed" if sample.target in active else "feature not active"
-        book.judge(sample.key, Verdict(target.feature, activation, outcome))
-    return accepted
-
-
-def _row(
-    sample: _Sample, target: _Target, activation: float, space: str, generator: str, seed: int
-) -> dict[str, object]:
-    assert isinstance(sample.text, str)
-    steering = sample.request.steering
-    return {
-        "text": sample.text,
-        "synthetic_id": hashlib.sha256(f"{sample.key}{sample.text}".encode()).hexdigest()[:16],
-        "target_feature": target.feature,
-        "target_name": target.name,
-        "target_part": "text",
-        "target_activation": activation,
-        "target_threshold": target.threshold,
-        "method": _method(sample) + ("" if target is sample.target else f", made for feature {sample.target.feature}"),
-        "attempt": sample.attempt,
-        "generator": generator,
-        "prompt_digest": sample.request.prompt_digest,
-        "steering_strength": steering.strength if steering else 0.0,
-        "seed": seed,
-        "feature_space": space,
-    }
-
-
-def _describe_round(number: int, step: Round, batch: Sequence[_Sample], book: SampleJournal, reached: int) -> str:
-    prompted = "contrastive pairs" if step.contrastive else "examples"
-    steered = sum(sample.request.steering is not None for sample in batch)
-    outcomes = Counter(book.verdicts[sample.key].outcome for sample in batch)
+def _in_words(number: int, judged: Sequence[Judged], reached: int) -> str:
+    """What came of a round, in a line."""
+    ways = Counter(one.drafted.method for one in judged)
+    outcomes = Counter(one.outcome for one in judged)
+    tried = ", ".join(f"{count} {way}" for way, count in ways.most_common())
     counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
-    steering = f", steered at {step.strength}" if steered else ""
-    return f"round {number}, {prompted}{steering}: {len(batch)} samples: {counts}; {reached} features reached"
-
-
-def _method(sample: _Sample) -> str:
-    prompt = "contrastive pair" if sample.contrastive else "examples"
-    return f"{prompt}, steered" if sample.request.steering else prompt
-
-
-def measure(extractor: FeatureExtractor, rows: Sequence[Row]) -> list[dict[int, float]]:
-    """The pooled activation of each positive feature of each row, before any cut-off."""
-    peaks = extractor.peaks(rows)
-    found: list[dict[int, float]] = [{} for _ in rows]
-    for row, feature, value in zip(peaks.rows.tolist(), peaks.ids.tolist(), peaks.values.tolist(), strict=True):
-        found[row][feature] = value
-    return found
-
-
-def _example_text(dataset: datasets.Dataset, reader: RowReader, span: dict[str, object]) -> str:
-    """The row of a span, cut to what stands around its peak where it is long."""
-    row = int(str(span["row"]))
-    text = plain_text(reader.read(dataset[row : row + 1])[0])
-    return example_of(text, max(text.find(str(span["text"])), 0))
+    return f"round {number}, {tried}: {counts}; {reached} features reached"

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fac_datasets.errors import LimitReached, SynthesisError
 from fac_datasets.generation.base import Request, TextGenerator
+from fac_datasets.rows.tables import dataset_of
 from fac_datasets.synthesis.filters import Filters
-from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.kinds.base import DataKind
-from fac_datasets.synthesis.prompting import example_of, prompts_of
+from fac_datasets.synthesis.prompting import Prompts, prompts_of
 from fac_datasets.synthesis.sample_journal import VERIFIED, SampleJournal, Verdict
 from fac_datasets.synthesis.samples import Rejected, Sample
-from fac_datasets.synthesis.synthesize import EXAMPLES, ROUNDS
+from fac_datasets.synthesis.showing import EXAMPLES
 
 if TYPE_CHECKING:
     import datasets
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from fac_datasets.features.extractor import FeatureExtractor
 
 PROMPTS = 16
-"""Different prompts in a batch."""
+"""Different prompts in a batch, each for two samples."""
 
 MOST_DECODED = 20
 """The control gives up when it has decoded this many times the tokens asked for."""
@@ -33,13 +35,14 @@ NO_FEATURE = -1
 
 
 def synthesize_unguided(
-    seed_texts: Sequence[str],
+    kind: DataKind,
+    seed_rows: Sequence[Sample],
     *,
     known: Sequence[str],
     n_tokens: int,
     extractor: FeatureExtractor,
     generator: TextGenerator,
-    kind: str = "text",
+    prompts: str | Path | None = None,
     max_new_tokens: int = 128,
     temperature: float = 0.8,
     seed: int = 0,
@@ -50,58 +53,70 @@ def synthesize_unguided(
     The generator, the prompts' form and the filters are those of `synthesize`; only the aim is missing.
 
     Args:
-        seed_texts: rows that serve as examples.
+        kind: of data.
+        seed_rows: that serve as examples; see `fac_datasets.synthesis.showing.Shelf`.
         known: texts that a sample must not copy.
         n_tokens: own tokens to reach; the last row may exceed it.
         extractor: counts own tokens.
         generator: writes the samples.
-        kind: of data.
+        prompts: folder with prompts in place of ours.
         max_new_tokens: tokens of a sample.
         temperature: of the sampling.
         seed: of prompts and sampling.
         journal: keeps completions and verdicts.
 
     Returns:
-        Rows of `text`; fewer tokens than asked for where the filters rejected nearly everything.
+        Rows in the columns of the kind; fewer tokens than asked for where the filters rejected nearly everything, or
+        where a limit of the journal was reached.
+
+    Raises:
+        SynthesisError: there is no seed row to show.
     """
     import datasets
     from tqdm.auto import tqdm
 
+    if not seed_rows:
+        raise SynthesisError(f"no row of the seed has all of {list(kind.parts)}, so that no example can be shown")
     book = journal or SampleJournal()
     filters = Filters(known)
-    data_format = recognise(datasets.Dataset.from_dict({"text": [""]}), kind)
-    texts: list[str] = []
+    form = prompts_of(kind, prompts)
+    rows: list[dict[str, object]] = []
     reached = 0
     quiet = datasets.utils.are_progress_bars_disabled()
     with tqdm(total=n_tokens, unit="tok", desc="unguided control", disable=quiet) as bar:
         for number in itertools.count():
             if reached >= n_tokens or book.decoded_tokens() > MOST_DECODED * n_tokens:
                 break
-            requests = _requests(data_format, seed_texts, [seed, number])
-            completions = book.generate(generator, requests, max_new_tokens=max_new_tokens, temperature=temperature)
-            for key, completion in completions:
-                found = data_format.read(completion.text, completion.finished)
-                text = "" if isinstance(found, Rejected) else found.texts["text"]
-                outcome = found.reason if isinstance(found, Rejected) else filters.reject(text)
+            asked = _requests(kind, form, seed_rows, [seed, number])
+            requests = [request for request, _ in asked]
+            try:
+                answers = book.generate(generator, requests, max_new_tokens=max_new_tokens, temperature=temperature)
+            except LimitReached:
+                break
+            for (_, like), (key, completion) in zip(asked, answers, strict=True):
+                found = kind.read(completion.text, completion.finished, like)
+                outcome = found.reason if isinstance(found, Rejected) else filters.reject(found.whole)
                 if outcome is None and reached >= n_tokens:
                     outcome = "not needed"
                 book.judge(key, Verdict(NO_FEATURE, 0.0, outcome or VERIFIED))
-                if outcome is None and text:
-                    filters.add(text)
-                    texts.append(text)
-                    gained = sum(int(window.own.sum()) for window in extractor.windows([text]))
+                if outcome is None and isinstance(found, Sample):
+                    filters.add(found.whole)
+                    rows.append(kind.cells(found))
+                    gained = sum(int(window.own.sum()) for window in extractor.windows([kind.measured(found)]))
                     reached += gained
                     bar.update(gained)
-    return datasets.Dataset.from_dict({"text": texts})
+    return dataset_of(rows, kind.features)
 
 
-def _requests(kind: DataKind, seed_texts: Sequence[str], entropy: list[int]) -> list[Request]:
-    """A batch of requests, as many a prompt as in the first round of `synthesize`."""
+def _requests(
+    kind: DataKind, prompts: Prompts, seed_rows: Sequence[Sample], entropy: list[int]
+) -> list[tuple[Request, Sample]]:
+    """A batch of requests, each with the row that it asks for another of."""
     generator = np.random.default_rng(entropy)
     requests = []
     for _ in range(PROMPTS):
-        picked = generator.choice(len(seed_texts), size=min(EXAMPLES, len(seed_texts)), replace=False)
-        shown = [Sample({"text": example_of(seed_texts[i])}) for i in picked]
-        messages = prompts_of(kind).messages(kind, shown, shown[0])
-        requests += [Request(messages, int(generator.integers(2**32))) for _ in range(ROUNDS[0].samples)]
+        picked = generator.choice(len(seed_rows), size=min(EXAMPLES, len(seed_rows)), replace=False)
+        shown = [seed_rows[place] for place in picked]
+        messages = prompts.messages(kind, shown, shown[-1])
+        requests += [(Request(messages, int(generator.integers(2**32))), shown[-1]) for _ in range(2)]
     return requests

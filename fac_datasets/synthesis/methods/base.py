@@ -26,6 +26,8 @@ class Draft(NamedTuple):
     """The same of their prompts."""
     steering: Steering | None = None
     """What was added while decoding."""
+    is_opening: bool = False
+    """Whether it is the first part alone, to which the others are still to be asked for."""
 
 
 class Method(ABC):

@@ -32,6 +32,8 @@ class Guided(Method):
 
     def cannot(self, pursuit: Pursuit, asker: Asker) -> str:
         """See `Method.cannot`."""
+        if asker.likelihoods is None:
+            return "nothing says how likely a text is"
         return "" if asker.generator.can_prefill else f"{asker.generator.name} cannot go on from a beginning"
 
     async def draft(self, pursuit: Pursuit, asker: Asker, seed: int) -> Draft:

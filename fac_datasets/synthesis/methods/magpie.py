@@ -28,4 +28,4 @@ class Magpie(Method):
 
     async def draft(self, pursuit: Pursuit, asker: Asker, seed: int) -> Draft:
         """See `Method.draft`."""
-        return await asker.write((), seed)
+        return (await asker.write((), seed))._replace(is_opening=True)

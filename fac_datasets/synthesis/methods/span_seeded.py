@@ -26,7 +26,7 @@ class SpanSeeded(Method):
 
     async def draft(self, pursuit: Pursuit, asker: Asker, seed: int) -> Draft:
         """See `Method.draft`."""
-        phrase = pursuit.phrases[pursuit.count(self.name) % len(pursuit.phrases)]
+        phrase = pursuit.phrases[pursuit.attempts.get(self.name, 0) % len(pursuit.phrases)]
         if not asker.generator.can_prefill:
             return await asker.write(asker.prompt(pursuit, must_hold=phrase), seed)
         return await asker.write(asker.prompt(pursuit), seed, prefix=asker.kind.begin(phrase))

@@ -1,0 +1,133 @@
+"""What a prompt shows for a target: rows that activate its feature, and the few words in which it fires."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fac_datasets.errors import ColumnError, SynthesisError
+from fac_datasets.synthesis.kinds import recognise
+from fac_datasets.synthesis.kinds.base import DataKind
+from fac_datasets.synthesis.prompting import example_of
+from fac_datasets.synthesis.pursuit import Pursuit
+from fac_datasets.synthesis.samples import Sample
+from fac_datasets.synthesis.targets import Target
+
+if TYPE_CHECKING:
+    import datasets
+
+EXAMPLES = 3
+"""Rows shown for a target."""
+
+PHRASE_WORDS = 4
+"""Words of a phrase that ends where a feature peaks, at most."""
+
+_TRIED_ROWS = 64
+"""Rows of the seed that are looked at for examples."""
+
+
+class Shelf:
+    """Rows of the anchor and the seed as samples of a kind.
+
+    Args:
+        kind: of the samples.
+        anchor: the rows that the spans of targets refer to; None where spans stand for themselves.
+        seed: rows of the kind, shown where those of the anchor are of another one.
+        label_column: of the kind.
+        random: seed of the choice among the seed's rows.
+    """
+
+    def __init__(
+        self,
+        kind: DataKind,
+        anchor: datasets.Dataset | None,
+        seed: datasets.Dataset | None,
+        *,
+        label_column: str | None = None,
+        random: int = 0,
+    ) -> None:
+        self._kind, self._anchor, self._of_anchor = kind, anchor, None
+        if anchor is not None:
+            try:
+                of_anchor = recognise(anchor, kind.name, column=kind.column, label_column=label_column)
+            except ColumnError:
+                of_anchor = None
+            if of_anchor is not None and of_anchor.labels == kind.labels:
+                self._of_anchor = of_anchor
+        self.seed_rows: list[Sample] = []
+        """Rows of the seed, in random order."""
+        if seed is not None and len(seed):
+            order = np.random.default_rng(random).permutation(len(seed))[:_TRIED_ROWS]
+            found = (kind.sample_of(seed[int(row)]) for row in order)
+            self.seed_rows = [shortened(sample) for sample in found if sample is not None]
+
+    def pursuit(self, target: Target) -> Pursuit:
+        """A target at its start.
+
+        Raises:
+            SynthesisError: there is no row of the kind that could be shown.
+        """
+        examples = self._examples(target)
+        if not examples:
+            raise SynthesisError(
+                f"no row has all that the kind {self._kind.name!r} needs, {list(self._kind.parts)}, so that no example can "
+                f"be shown; give rows that have it, with schema_of= or examples="
+            )
+        phrases = [phrase_at(span["text"], span["start"], span["end"]) for span in target.spans]
+        return Pursuit(target, examples[-1], tuple(examples), tuple(dict.fromkeys(filter(None, phrases))))
+
+    def _examples(self, target: Target) -> list[Sample]:
+        """Rows for a target, the best last."""
+        found: dict[str, Sample] = {}
+        for row, span in self._places(target):
+            sample = self._row(row, span)
+            if sample is not None:
+                found.setdefault(sample.whole, sample)
+            if len(found) == EXAMPLES:
+                break
+        if not found and self._of_anchor is None and len(self._kind.parts) == 1 and not self._kind.labels:
+            # Spans are texts as well, if short ones.
+            (part,) = self._kind.parts
+            found = {span["text"]: Sample({part: span["text"].strip()}) for span in target.spans[:EXAMPLES]}
+        others = [sample for sample in self.seed_rows if sample.whole not in found]
+        start = target.feature % max(1, len(others))
+        for sample in (others[start:] + others[:start])[: EXAMPLES - len(found)]:
+            found[sample.whole] = sample
+        return list(found.values())[::-1]
+
+    @staticmethod
+    def _places(target: Target) -> list[tuple[int, Mapping[str, Any] | None]]:
+        """Rows that activate the feature, the planned one first, with the span of each that is known."""
+        spans = {int(span["row"]): span for span in reversed(target.spans)}
+        rows = [*([target.row] if target.row is not None else []), *(int(span["row"]) for span in target.spans)]
+        return [(row, spans.get(row)) for row in dict.fromkeys(rows)]
+
+    def _row(self, row: int, span: Mapping[str, Any] | None) -> Sample | None:
+        if self._anchor is None or self._of_anchor is None:
+            return None
+        sample = self._of_anchor.sample_of(self._anchor[row])
+        if sample is None:
+            return None
+        return shortened(sample, None if span is None else str(span["text"]))
+
+
+def shortened(sample: Sample, around: str | None = None) -> Sample:
+    """A sample whose long parts are cut, those that hold a text to what stands around it."""
+    texts = {part: example_of(text, max(0, text.find(around)) if around else 0) for part, text in sample.texts.items()}
+    return replace(sample, texts=texts)
+
+
+def phrase_at(text: str, start: int, end: int) -> str:
+    """The few words of a text that end with the token where a feature peaks.
+
+    Example:
+        >>> phrase_at("I would like a cup of tea, please.", 15, 18)
+        'would like a cup'
+    """
+    # A token may be a part of a word.
+    while end < len(text) and text[end].isalnum() and text[end - 1].isalnum():
+        end += 1
+    return " ".join(text[:end].split()[-PHRASE_WORDS:])
