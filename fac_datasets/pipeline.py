@@ -1,8 +1,9 @@
 """The main job: from a seed and an anchor to a report, the missing samples, and an augmented dataset on disk.
 
 The anchor is split by row into A1, which shows what is missing and lends examples, and A2, which is only measured. An
-unguided control of as many tokens shows what the aim is worth. Finished steps are kept in `OUT/.work` until the end, so
-that a killed run goes on.
+unguided control of as many tokens shows what the aim is worth; its first samples say what counts as fluent. Finished
+steps are kept in `OUT/.work` until the end, so that a killed run goes on; what was asked and what became of it stays in
+`OUT/journal`, so that a run of which more is wanted goes on too.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -30,18 +31,35 @@ from fac_datasets.coverage.names import in_words
 from fac_datasets.coverage.report import CoverageReport, coverage
 from fac_datasets.coverage.shares import shares_in_words
 from fac_datasets.diversity.all_measures import all_measures
-from fac_datasets.errors import DatasetError, FacDatasetsError, OptionError, OutputError
-from fac_datasets.feature_space import Threshold, feature_columns, format_threshold, parse_threshold
+from fac_datasets.errors import DatasetError, FacDatasetsError, GenerationError, OptionError, OutputError
+from fac_datasets.feature_space import (
+    Threshold,
+    feature_columns,
+    format_threshold,
+    parse_threshold,
+    require_table_space,
+)
 from fac_datasets.features.bad_rows import bad_rows
 from fac_datasets.features.extractor import FeatureExtractor
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.files.output_folder import claim
-from fac_datasets.rows.dataset_identity import content_fingerprint, identify
+from fac_datasets.generation.journal import Limits
+from fac_datasets.rows.dataset_identity import content_fingerprint, identify, source_columns
 from fac_datasets.rows.reader import RowReader, row_texts
-from fac_datasets.rows.tables import dataset_of
+from fac_datasets.rows.tables import dataset_of, without_prefix
 from fac_datasets.sae.calibration import describe
 from fac_datasets.synthesis.augment import augment
+from fac_datasets.synthesis.filters.fluency import highest_nll
+from fac_datasets.synthesis.kinds import recognise
+from fac_datasets.synthesis.methods import methods_named
+from fac_datasets.synthesis.prompting import prompts_digest
+from fac_datasets.synthesis.provenance import contents_of, synthetic_features
 from fac_datasets.synthesis.sample_journal import SampleJournal
+from fac_datasets.synthesis.showing import Shelf
+from fac_datasets.synthesis.synthesize import Fluency, synthesize
+from fac_datasets.synthesis.targets import ANCHOR_ROWS, Target, chosen_targets
+from fac_datasets.synthesis.unguided import synthesize_unguided
+from fac_datasets.synthesis.verifier import Verifier
 
 if TYPE_CHECKING:
     import datasets
@@ -54,7 +72,13 @@ _SCORES = (
 )
 """What a report keeps of each coverage."""
 
-REPORT, PLOT, CARD, RUN, WORK = "report.json", "coverage.png", "README.md", "run.json", ".work"
+REPORT, PLOT, CARD, RUN, WORK, JOURNAL = "report.json", "coverage.png", "README.md", "run.json", ".work", "journal"
+
+CALIBRATION_SAMPLES = 32
+"""Unguided samples that say what counts as fluent."""
+
+_EFFORT = ("max_features", "max_attempts", "max_samples", "limits")
+"""Settings that say how much is tried; with more of it a finished run goes on."""
 
 _LIBRARIES = ("fac-datasets", "torch", "transformers", "datasets", "huggingface_hub")
 """Whose versions a report names."""
@@ -62,7 +86,7 @@ _LIBRARIES = ("fac-datasets", "torch", "transformers", "datasets", "huggingface_
 
 @dataclass(frozen=True)
 class Settings:
-    """Options of a run; with the two datasets they decide its result."""
+    """Options of a run; with the two datasets and the generators they decide its result."""
 
     backbone: str = EMBEDDED
     sae: str = EMBEDDED
@@ -76,12 +100,29 @@ class Settings:
     column: str | None = None
     anchor_column: str | None = None
     """Of the anchor, where it is not that of the seed."""
+    kind: str | None = None
+    """Of data; by default the one that the seed's columns say."""
+    label_column: str | None = None
+    """Of the seed and the anchor, where nothing else says which it is."""
     threshold: Threshold = "q90"
     """Of coverage."""
+    targets: str | tuple[int, ...] = ANCHOR_ROWS
+    """What to aim at; see `synthesize`."""
+    methods: str = "auto"
+    """Ways of generating; see `synthesize`."""
+    prompts: str | None = None
+    """Folder with prompts in place of ours."""
+    sample_language: str | None = None
+    """Code of the language that samples have to be in."""
+    samples_per_feature: int = 1
     max_features: int = 50
     """Missing features aimed at."""
     max_attempts: int = 8
     """Samples tried for a feature."""
+    max_samples: int | None = None
+    """Samples accepted."""
+    limits: Limits = field(default_factory=Limits)
+    """What may be asked of generators, by this and earlier calls together."""
     max_new_tokens: int = 64
     """Tokens of a sample."""
     temperature: float = 0.8
@@ -101,9 +142,25 @@ class Settings:
     def __post_init__(self) -> None:
         parse_threshold(self.threshold)
         require_dtype(self.dtype)
-        for name, least in (("max_features", 0), ("max_attempts", 1), ("max_new_tokens", 1), ("temperature", 0)):
-            if getattr(self, name) < least:
-                raise OptionError(f"{name}={getattr(self, name)} is too small; the least is {least}")
+        least = {"max_features": 0, "max_attempts": 1, "max_new_tokens": 1, "temperature": 0, "samples_per_feature": 1}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise OptionError(f"{name}={getattr(self, name)} is too small; the least is {value}")
+        methods_named(self.methods)
+
+    @property
+    def effort(self) -> dict[str, Any]:
+        """How much is tried."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name in _EFFORT}
+
+    def is_more_than(self, effort: Mapping[str, Any]) -> bool:
+        """Whether more is to be tried than was tried before."""
+        now = _flat(self.effort)
+        before = _flat(effort)
+        # No limit is the highest.
+        return any(
+            before.get(name) is not None and (value is None or value > before[name]) for name, value in now.items()
+        )
 
 
 def run(
@@ -112,6 +169,10 @@ def run(
     out: str | Path,
     settings: Settings | None = None,
     *,
+    generator: TextGenerator | None = None,
+    responder: TextGenerator | None = None,
+    verifier: TextGenerator | None = None,
+    features: datasets.Dataset | None = None,
     names: tuple[str, str] = ("seed", "anchor"),
     command: str | None = None,
     overwrite: bool = False,
@@ -119,13 +180,18 @@ def run(
 ) -> dict[str, Any]:
     """Run the whole pipeline into a folder.
 
-    Run again on the same folder, it goes on where it was stopped; on a finished one it prints the report.
+    Run again on the same folder, it goes on where it was stopped; on a finished one it prints the report, or goes on
+    where more features, attempts, samples, calls, tokens or dollars are allowed than before.
 
     Args:
         seed_rows: the dataset to augment.
         anchor_rows: stands for the target task; rows that are also in the seed are left out.
-        out: folder for the augmented dataset, `report.json`, `coverage.png` and the card.
+        out: folder for the augmented dataset, `report.json`, `coverage.png`, the card and the journal.
         settings: options.
+        generator: writes samples; by default the backbone itself.
+        responder: writes responses in place of the generator.
+        verifier: checks labels, responses, or the order of pairs; without one they are not checked.
+        features: a judged feature table: only its relevant features count, and its names are used.
         names: what to call the two datasets in the report.
         command: that makes it again, for the card.
         overwrite: replace what another run left in the folder.
@@ -137,20 +203,51 @@ def run(
     Raises:
         OutputError: the folder cannot be written, or holds another run.
         DatasetError: a dataset has no rows, or the anchor activates nothing.
+        ColumnError: the seed's columns are of no kind of data that can be written.
     """
     settings = settings or Settings()
     folder = Path(out)
-    job = _Run(seed_rows, anchor_rows, folder, settings, names, command, say)
+    writers = Writers(generator, responder, verifier)
+    job = _Run(seed_rows, anchor_rows, folder, settings, writers, features, names, command, say)
     claimed = claim(
-        folder, RUN, job.identity(), parts=(WORK, "data", "provenance", REPORT, PLOT, CARD), overwrite=overwrite
+        folder,
+        RUN,
+        job.identity(),
+        parts=(WORK, JOURNAL, "data", "provenance", REPORT, PLOT, CARD),
+        overwrite=overwrite,
     )
+    report: dict[str, Any] | None = None
     if (folder / REPORT).exists():
-        report: dict[str, Any] = json.loads((folder / REPORT).read_text())
-        say(f"{folder} holds this finished run")
-    else:
+        report = json.loads((folder / REPORT).read_text())
+        if settings.is_more_than(report["effort"]):
+            say(f"{folder} holds this run with lower limits; it goes on")
+            report = None
+        else:
+            say(f"{folder} holds this finished run")
+    if report is None:
         report = _finish(job, folder, claimed)
     _summarise(report, folder, say)
     return report
+
+
+class Writers(NamedTuple):
+    """Who writes and who checks."""
+
+    generator: TextGenerator | None
+    """None for the backbone itself."""
+    responder: TextGenerator | None
+    verifier: TextGenerator | None
+
+    @property
+    def keys(self) -> list[str | None]:
+        """What tells them from others."""
+        return [None if one is None else one.key for one in self]
+
+
+def _flat(effort: Mapping[str, Any]) -> dict[str, Any]:
+    """Limits by name, those of generators among the others; prices are none."""
+    limits = {name: value for name, value in effort["limits"].items() if name.startswith("max_")}
+    return {**{name: value for name, value in effort.items() if name != "limits"}, **limits}
 
 
 def _finish(job: _Run, folder: Path, claimed: bool) -> dict[str, Any]:
@@ -162,11 +259,13 @@ def _finish(job: _Run, folder: Path, claimed: bool) -> dict[str, Any]:
             return job.finish()
     except Timeout as error:
         raise OutputError(f"another process is at work in {folder}; wait for it, or choose another folder") from error
-    except OutputError:
+    except (OutputError, GenerationError):
+        # A server that is back, or room on the disk, is all that is missing.
         raise
     except FacDatasetsError:
         if claimed:
-            shutil.rmtree(folder / WORK)
+            for part in (WORK, JOURNAL):
+                shutil.rmtree(folder / part, ignore_errors=True)
             (folder / RUN).unlink()
             if not any(folder.iterdir()):
                 folder.rmdir()
@@ -190,21 +289,6 @@ def _progress_said(say: Callable[[str], None]) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _measurable(rows: datasets.Dataset, column: str | None) -> datasets.Dataset:
-    """The texts or chats alone, in a column that every step finds by itself: `text` or `messages`."""
-    import datasets
-
-    reader = RowReader(rows.features, column)
-    rows = rows.select_columns(list(reader.columns))
-    (name, *others) = reader.columns
-    if reader.schema.is_pair or (others and column is not None):
-        return datasets.Dataset.from_dict({"text": row_texts(rows, column)})
-    if others:
-        return rows
-    as_named = "messages" if reader.has_parts else "text"
-    return rows if name == as_named else rows.rename_column(name, as_named)
-
-
 class _Run:
     """One run on its way."""
 
@@ -214,28 +298,32 @@ class _Run:
         anchor_rows: datasets.Dataset,
         folder: Path,
         settings: Settings,
+        writers: Writers,
+        features: datasets.Dataset | None,
         names: tuple[str, str],
         command: str | None,
         say: Callable[[str], None],
     ) -> None:
-        self.folder, self.settings, self.names, self.command, self.say = folder, settings, names, command, say
+        self.folder, self.settings, self.writers, self.features = folder, settings, writers, features
+        self.names, self.command, self.say = names, command, say
         for name, rows in (("seed", seed_rows), ("anchor", anchor_rows)):
             if not len(rows):
                 raise DatasetError(f"the {name} dataset has no rows")
-        self.seed_rows, self.anchor_rows = seed_rows, anchor_rows
         in_anchor = settings.anchor_column or settings.column
-        readers = {
+        self.columns: dict[str, str | None] = {"seed": settings.column, "anchor": in_anchor}
+        self.readers = {
             "seed": RowReader(seed_rows.features, settings.column),
             "anchor": RowReader(anchor_rows.features, in_anchor),
         }
-        for name, reader in readers.items():
+        for name, reader in self.readers.items():
             for sentence in reader.passed_over():
                 say(f"{name}: {sentence}")
-        # Before hours of work: whether there is a place for what will be written.
-        readers["seed"].write("")
-        self.seed = _measurable(seed_rows, settings.column)
-        anchor = _measurable(anchor_rows, in_anchor)
-        self.anchor, self.n_shared = _without(row_texts(self.seed), anchor)
+        # Before hours of work: what will be written, and whether there is a place for it.
+        self.kind = recognise(seed_rows, settings.kind, column=settings.column, label_column=settings.label_column)
+        say(self.kind.in_words)
+        self.seed = _own(seed_rows)
+        self.given_anchor = anchor_rows
+        self.anchor, self.n_shared = self._unshared(_own(anchor_rows))
         if len(self.anchor) < 2:
             raise DatasetError(
                 f"the anchor has {len(self.anchor)} rows that are not in the seed; at least 2 are needed, one that "
@@ -254,16 +342,22 @@ class _Run:
         )
         # Raises where the SAE does not belong to the backbone, before anything is written.
         self.feature_space = self.extractor.feature_space
+        if features is not None:
+            require_table_space(features, self.feature_space)
 
     def identity(self) -> dict[str, Any]:
         """What decides the result; a folder belongs to one identity."""
+        settings = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in _EFFORT}
         return {
             "version": version("fac-datasets"),
-            "settings": dataclasses.asdict(self.settings),
+            "settings": settings,
             "feature_space": str(self.feature_space),
             "thresholds": self.extractor.thresholds_digest(self.settings.threshold),
-            "seed": [self.names[0], content_fingerprint(self.seed_rows)],
-            "anchor": [self.names[1], content_fingerprint(self.anchor_rows)],
+            "seed": [self.names[0], content_fingerprint(self.seed)],
+            "anchor": [self.names[1], content_fingerprint(self.given_anchor)],
+            "features": None if self.features is None else content_fingerprint(self.features),
+            "writers": self.writers.keys,
+            "prompts": prompts_digest(self.kind, self.settings.prompts),
         }
 
     def finish(self) -> dict[str, Any]:
@@ -288,27 +382,56 @@ class _Run:
             for line in shares_in_words(report.to_dict()):
                 say(f"  {line}")
         missing = before["A1"].missing_by_anchor_rows
-        targets = missing[: settings.max_features]
-        say(f"missing features: {len(missing):,} of {len(before['A1'].relevant):,}; aiming at {len(targets)}")
+        say(f"missing features: {len(missing):,} of {len(before['A1'].relevant):,}")
         if len(missing):
             say(f"missing: {in_words(missing, before['A1'].feature_names.names)}")
-        table = feature_table(anchors["A1"], features=targets)
-        table = explain(table, TopTokensExplainer())
+        table = self.features
+        if table is None:
+            table = feature_table(anchors["A1"], features=missing, column=self.columns["anchor"])
+            table = explain(table, TopTokensExplainer())
+        with self._journals() as journals:
+            generator = self.writers.generator or self._backbone_generator()
+            say(f"generator: {generator.name}")
+            fluency = self._fluency(generator, journals["unguided"])
+            targets = self._targets(before["A1"], table, anchors["A1"])
+            synthetic = self._synthesize(
+                before["A1"], table, targets, anchors["A1"], generator, fluency, journals["guided"]
+            )
+            guided = self._extract("guided", contents_of(synthetic))
+            control = self._unguided(generator, journals["unguided"], int(sum(guided[self._column("feature_tokens")])))
+            additions = {"guided": guided, "unguided": self._extract("unguided", control)}
+            after = {
+                name: self._coverage_of(_together(seed, rows), f" + {name}", anchors, before)
+                for name, rows in additions.items()
+            }
+            say(f"unguided samples: {_describe_outcomes(journals['unguided'])}")
+            result = self._report(journals, generator, targets, seed, anchors, before, additions, after)
+        self._write(result, synthetic, before, after)
+        return result
 
-        generator = self._generator()
-        journals = {name: SampleJournal(self.folder / WORK / f"{name}.jsonl") for name in ("guided", "unguided")}
-        synthetic = self._synthesize(before["A1"], table, anchors["A1"], generator, journals["guided"])
-        guided = self._extract("guided", synthetic.select_columns(["text"]))
-        control = self._unguided(guided, generator, journals["unguided"])
-        additions = {"guided": guided, "unguided": self._extract("unguided", control)}
-        after = {
-            name: self._coverage_of(_together(seed, rows), f" + {name}", anchors, before)
+    def _report(
+        self,
+        journals: Mapping[str, SampleJournal],
+        generator: TextGenerator,
+        targets: Sequence[Target],
+        seed: datasets.Dataset,
+        anchors: Mapping[str, datasets.Dataset],
+        before: Mapping[str, CoverageReport],
+        additions: Mapping[str, datasets.Dataset],
+        after: Mapping[str, Mapping[str, CoverageReport]],
+    ) -> dict[str, Any]:
+        """The content of `report.json`."""
+        settings, missing = self.settings, before["A1"].missing_by_anchor_rows
+        aimed_at = [target.feature for target in targets]
+        reached = np.intersect1d(aimed_at, after["guided"]["A1"].covered)
+        texts = {"seed": row_texts(self.seed, self.columns["seed"])}
+        texts |= {
+            f"seed + {name}": [*texts["seed"], *row_texts(rows, self.columns["seed"])]
             for name, rows in additions.items()
         }
-        reached = np.intersect1d(targets, after["guided"]["A1"].covered)
-        texts = row_texts(self.seed)
-        still_missing = missing[~np.isin(missing, after["guided"]["A1"].covered)]
-        result = {
+        texts["anchor"] = row_texts(self.anchor, self.columns["anchor"])
+        tokens = self._column("feature_tokens")
+        return {
             **before["A1"].to_dict(),
             "before": {name: _scores(report) for name, report in before.items()},
             "after": {
@@ -320,61 +443,90 @@ class _Run:
                 for addition, reports in after.items()
             },
             "targets": {
-                "aimed_at": targets.tolist(),
+                "aimed_at": aimed_at,
                 "covered": reached.tolist(),
-                "not_reached": np.setdiff1d(targets, reached).tolist(),
-                "names": {str(row["feature_id"]): row["explanation"] for row in table},
+                "not_reached": np.setdiff1d(aimed_at, reached).tolist(),
+                "names": {str(target.feature): target.name for target in targets},
             },
-            "still_missing": still_missing.tolist(),
+            "still_missing": missing[~np.isin(missing, after["guided"]["A1"].covered)].tolist(),
+            "kind": self.kind.name,
+            "left_empty": list(self.kind.left_empty),
+            "checked_by": self.writers.verifier.name if self.writers.verifier and self.kind.claims else None,
             "samples": {name: dict(journal.outcomes().most_common()) for name, journal in journals.items()},
             "decoded_tokens": {name: journal.decoded_tokens() for name, journal in journals.items()},
             "added_rows": {name: len(rows) for name, rows in additions.items()},
-            "added_tokens": {name: int(sum(rows["feature_tokens"])) for name, rows in additions.items()},
-            "measures": all_measures(
-                {
-                    "seed": texts,
-                    **{f"seed + {name}": [*texts, *row_texts(rows)] for name, rows in additions.items()},
-                    "anchor": row_texts(self.anchor),
-                }
-            ),
+            "added_tokens": {name: int(sum(rows[tokens])) for name, rows in additions.items()},
+            "measures": all_measures(texts),
             "generator": generator.name,
             "anchor_rows_in_seed": self.n_shared,
-            "bad_rows": {name: len(bad_rows(rows)) for name, rows in {"seed": seed, **anchors}.items()},
+            "bad_rows": {
+                name: len(bad_rows(rows, self.readers["seed" if name == "seed" else "anchor"].prefix))
+                for name, rows in {"seed": seed, **anchors}.items()
+            },
             "given": {
                 role: identify(rows, name)._asdict()
-                for role, rows, name in zip(
-                    ("seed", "anchor"), (self.seed_rows, self.anchor_rows), self.names, strict=True
-                )
+                for role, rows, name in zip(("seed", "anchor"), (self.seed, self.given_anchor), self.names, strict=True)
             },
             "settings": _public_settings(settings),
+            "effort": settings.effort,
             "command": self.command,
             "versions": {name: version(name) for name in _LIBRARIES},
         }
-        for journal in journals.values():
-            journal.close()
-        self._write(result, synthetic, before, after)
-        return result
+
+    def _column(self, name: str) -> str:
+        """A feature column of the seed, and of what is made for it."""
+        return f"{self.readers['seed'].prefix}{name}"
+
+    def _unshared(self, anchor: datasets.Dataset) -> tuple[datasets.Dataset, int]:
+        """The anchor's rows whose text is not in the seed, and how many others there are."""
+        known = set(row_texts(self.seed, self.columns["seed"]))
+        texts = row_texts(anchor, self.columns["anchor"])
+        kept = [row for row, text in enumerate(texts) if text not in known]
+        return anchor.select(kept), len(anchor) - len(kept)
+
+    @contextmanager
+    def _journals(self) -> Iterator[dict[str, SampleJournal]]:
+        """What was asked and what became of it, of samples that aim at features and of those that do not."""
+        with ExitStack() as stack:
+            yield {
+                name: stack.enter_context(
+                    closing(SampleJournal(self.folder / JOURNAL / f"{name}.jsonl", self.settings.limits))
+                )
+                for name in ("guided", "unguided")
+            }
 
     def _extract(self, name: str, rows: datasets.Dataset) -> datasets.Dataset:
-        """Feature columns of rows, kept on disk until the run is finished."""
+        """Rows with feature columns, kept on disk until the run is finished."""
         import datasets
 
+        role = "anchor" if name in ("A1", "A2") else "seed"
+        # One extractor, and so one model, reads both.
+        self.extractor.column = self.columns[role]
+        prefix = self.readers[role].prefix
         kept = self.folder / WORK / name
-        if kept.exists():
-            extracted = datasets.load_from_disk(str(kept))
-            self.say(f"{name}: {len(extracted):,} rows, kept from before")
-            return extracted
+        if (kept / "state.json").exists():
+            try:
+                extracted = datasets.load_from_disk(str(kept))
+            except (OSError, ValueError, FileNotFoundError) as error:
+                self.say(f"{name}: what was kept is damaged ({error}), and is made again")
+                shutil.rmtree(kept)
+            else:
+                if content_fingerprint(extracted) == content_fingerprint(rows):
+                    self.say(f"{name}: {len(extracted):,} rows, kept from before")
+                    return extracted
+                shutil.rmtree(kept)
         started = time.monotonic()
         if len(rows):
             extracted = rows.map(self.extractor, batched=True, load_from_cache_file=False, desc=f"extract {name}")
         else:
-            extracted = dataset_of([], datasets.Features({**rows.features, **feature_columns()}))
+            columns = feature_columns(prefix, chat=self.readers[role].has_parts)
+            extracted = dataset_of([], datasets.Features({**rows.features, **columns}))
         with tempfile.TemporaryDirectory(dir=self.folder / WORK) as temporary:
             extracted.save_to_disk(f"{temporary}/rows")
             Path(temporary, "rows").rename(kept)
         seconds = max(time.monotonic() - started, 1e-9)
-        identity = identify(extracted)
-        bad = bad_rows(extracted)
+        identity = identify(without_prefix(extracted, prefix))
+        bad = bad_rows(extracted, prefix)
         if bad:
             self.say(f"{name}: {len(bad):,} rows could not be read and have no features; one {bad[0]['problem']}")
         what = {"seed": self.names[0], "A1": self.names[1], "A2": self.names[1]}.get(name, "synthetic")
@@ -388,15 +540,17 @@ class _Run:
         self,
         rows: datasets.Dataset,
         added: str,
-        anchors: dict[str, datasets.Dataset],
-        before: dict[str, CoverageReport] | None = None,
+        anchors: Mapping[str, datasets.Dataset],
+        before: Mapping[str, CoverageReport] | None = None,
     ) -> dict[str, CoverageReport]:
+        """Coverage of the seed, or of it and what is added to it, against each part of the anchor."""
         seed_name, anchor_name = self.names
         return {
             name: coverage(
-                rows,
-                anchor,
+                without_prefix(rows, self.readers["seed"].prefix),
+                without_prefix(anchor, self.readers["anchor"].prefix),
                 threshold=self.settings.threshold,
+                features=self.features,
                 missing_of=None if before is None else before[name],
                 seed=self.settings.seed,
                 names=(f"{seed_name}{added}", f"{anchor_name} ({name})"),
@@ -404,36 +558,76 @@ class _Run:
             for name, anchor in anchors.items()
         }
 
-    def _generator(self) -> TextGenerator:
+    def _backbone_generator(self) -> TextGenerator:
         from fac_datasets.generation.local import LocalGenerator
 
-        generator = LocalGenerator(self.settings.backbone, device=self.settings.device, dtype=self.settings.dtype)
-        self.say(f"generator: {generator.name}")
-        return generator
+        settings = self.settings
+        return LocalGenerator(settings.backbone, device=settings.device, dtype=settings.dtype)
+
+    def _targets(self, report: CoverageReport, table: datasets.Dataset, anchor: datasets.Dataset) -> list[Target]:
+        settings = self.settings
+        found = chosen_targets(
+            settings.targets,
+            report,
+            table,
+            anchor,
+            most=settings.max_features,
+            column=self.columns["anchor"],
+            sample_tokens=settings.max_new_tokens,
+        )
+        names = {target.feature: target.name for target in found}
+        self.say(f"aiming at {len(found)}" + (f": {in_words(names, names)}" if found else ""))
+        return found
+
+    def _fluency(self, generator: TextGenerator, journal: SampleJournal) -> Fluency:
+        """What counts as fluent: at least as likely as nearly all of the first unguided samples."""
+        from fac_datasets.backbone.likelihood import Likelihood
+        from fac_datasets.generation.local import LocalGenerator
+
+        render, settings = self.feature_space.render, self.settings
+        if isinstance(generator, LocalGenerator) and self.writers.generator is None:
+            nll = Likelihood(generator.model, generator.tokenizer, render=render)
+        else:
+            nll = Likelihood.load(settings.backbone, render=render, device=settings.device, dtype=settings.dtype)
+        rows = self._unguided(generator, journal, most=CALIBRATION_SAMPLES)
+        texts = [sample.whole for sample in map(self.kind.sample_of, rows) if sample is not None]
+        return Fluency(nll, highest_nll(nll(texts)))
 
     def _synthesize(
         self,
         report: CoverageReport,
         table: datasets.Dataset,
+        targets: list[Target],
         examples: datasets.Dataset,
         generator: TextGenerator,
+        fluency: Fluency,
         journal: SampleJournal,
     ) -> datasets.Dataset:
-        from fac_datasets.synthesis.provenance import synthetic_features
-        from fac_datasets.synthesis.synthesize import synthesize
-
-        if not len(table):
+        settings, verifier = self.settings, self.writers.verifier
+        if not targets:
             self.say("no feature to aim at, so nothing is synthesized")
-            return dataset_of([], synthetic_features())
-        settings = self.settings
+            return dataset_of([], synthetic_features(self.kind.features))
+        self.extractor.column = self.columns["seed"]
         synthetic = synthesize(
             report,
             table,
             extractor=self.extractor,
             generator=generator,
+            schema_of=self.seed,
+            kind=self.kind.name,
+            column=self.columns["seed"],
+            label_column=settings.label_column,
             examples=examples,
-            known=self._known(),
-            max_features=settings.max_features,
+            known=row_texts(self.anchor, self.columns["anchor"]),
+            targets=targets,
+            methods=settings.methods,
+            responder=self.writers.responder,
+            verifier=None if verifier is None else Verifier(verifier, journal, settings.prompts),
+            prompts=settings.prompts,
+            language=settings.sample_language,
+            fluency=fluency,
+            samples_per_feature=settings.samples_per_feature,
+            max_samples=settings.max_samples,
             max_attempts=settings.max_attempts,
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
@@ -443,28 +637,26 @@ class _Run:
         self.say(f"samples: {_describe_outcomes(journal)}")
         return synthetic
 
-    def _known(self) -> list[str]:
-        """Texts that no sample may copy."""
-        return row_texts(self.seed) + row_texts(self.anchor)
-
-    def _unguided(self, guided: datasets.Dataset, generator: TextGenerator, journal: SampleJournal) -> datasets.Dataset:
-        """As many tokens of samples that aim at nothing."""
-        from fac_datasets.synthesis.unguided import synthesize_unguided
-
+    def _unguided(
+        self, generator: TextGenerator, journal: SampleJournal, n_tokens: int | None = None, most: int | None = None
+    ) -> datasets.Dataset:
+        """Samples that aim at nothing: as many tokens or as many samples."""
         settings = self.settings
-        rows = synthesize_unguided(
-            row_texts(self.seed),
-            known=self._known(),
-            n_tokens=int(sum(guided["feature_tokens"])),
+        self.extractor.column = self.columns["seed"]
+        return synthesize_unguided(
+            self.kind,
+            Shelf(self.kind, None, self.seed, random=settings.seed).seed_rows,
+            known=[*row_texts(self.seed, self.columns["seed"]), *row_texts(self.anchor, self.columns["anchor"])],
+            n_tokens=n_tokens,
+            most=most,
             extractor=self.extractor,
             generator=generator,
+            prompts=settings.prompts,
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
             seed=settings.seed,
             journal=journal,
         )
-        self.say(f"unguided samples: {_describe_outcomes(journal)}")
-        return rows
 
     def _write(
         self,
@@ -477,7 +669,7 @@ class _Run:
         from fac_datasets.publishing.dataset_card import CardFacts, dataset_card
         from fac_datasets.publishing.merging import merge_card
 
-        augmented = augment(self.seed_rows, synthetic, column=self.settings.column)
+        augmented = augment(self.seed, synthetic, column=self.settings.column)
         header = augmented.save(self.folder)
         write_atomically(self.folder / PLOT, gain_png(before, after))
         facts = CardFacts(
@@ -495,18 +687,18 @@ class _Run:
         shutil.rmtree(self.folder / WORK, ignore_errors=True)
 
 
-def _without(texts: list[str], rows: datasets.Dataset) -> tuple[datasets.Dataset, int]:
-    """The rows whose text is none of `texts`, and how many others there were."""
-    known = set(texts)
-    kept = [i for i, text in enumerate(row_texts(rows)) if text not in known]
-    return rows.select(kept), len(rows) - len(kept)
+def _own(rows: datasets.Dataset) -> datasets.Dataset:
+    """The rows without feature columns of an earlier extraction, in the order of their columns."""
+    own = {*source_columns(rows)}
+    return rows.select_columns([name for name in rows.column_names if name in own])
 
 
 def _together(seed: datasets.Dataset, added: datasets.Dataset) -> datasets.Dataset:
     """Feature columns of both."""
     import datasets
 
-    columns = [name for name in added.column_names if name in seed.column_names and name.startswith("feature_")]
+    own = {*source_columns(seed), *source_columns(added)}
+    columns = [name for name in added.column_names if name in seed.column_names and name not in own]
     return datasets.concatenate_datasets([seed.select_columns(columns), added.select_columns(columns)])
 
 

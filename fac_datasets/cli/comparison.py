@@ -22,10 +22,10 @@ from fac_datasets.cli.options import (
     Reading,
     Seed,
     with_features,
-    without_prefix,
 )
 from fac_datasets.errors import FacDatasetsError, OptionError
 from fac_datasets.files.atomic import write_atomically
+from fac_datasets.rows.tables import without_prefix
 
 if TYPE_CHECKING:
     import datasets

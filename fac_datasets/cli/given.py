@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fac_datasets.cli.options import Reading, with_features, without_prefix
+from fac_datasets.cli.options import Reading, with_features
 from fac_datasets.errors import ColumnError
+from fac_datasets.rows.tables import without_prefix
 
 if TYPE_CHECKING:
     import datasets

@@ -20,8 +20,8 @@ from fac_datasets.cli.options import (
     Reading,
     Seed,
     with_features,
-    without_prefix,
 )
+from fac_datasets.rows.tables import without_prefix
 
 if TYPE_CHECKING:
     import datasets

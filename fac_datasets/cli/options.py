@@ -294,12 +294,3 @@ def with_features(rows: datasets.Dataset, extractor: FeatureExtractor) -> datase
     if bad:
         print(in_words(bad))
     return extracted
-
-
-def without_prefix(rows: datasets.Dataset, prefix: str) -> datasets.Dataset:
-    """Rows whose feature columns have lost a prefix, so that those of two datasets have the same names."""
-    if not prefix:
-        return rows
-    renamed = {name: name.removeprefix(prefix) for name in rows.column_names if name.startswith(f"{prefix}feature_")}
-    hidden = [name for name in renamed.values() if name in rows.column_names]
-    return rows.remove_columns(hidden).rename_columns(renamed)

@@ -421,8 +421,10 @@ class FeatureExtractor:
         import torch
 
         peaks, windows = in_sound_thread(lambda: self._peaks(rows, torch.zeros_like(self._load().cutoffs), None))
-        places = [_joined([of_window[window.own] for window, of_window in zip(windows, each, strict=True)])
-                  for each in ([w.messages for w in windows], [w.starts for w in windows], [w.ends for w in windows])]
+        places = [
+            _joined([of_window[window.own] for window, of_window in zip(windows, each, strict=True)])
+            for each in ([w.messages for w in windows], [w.starts for w in windows], [w.ends for w in windows])
+        ]
         return peaks, np.stack(places, axis=1)[peaks.positions].astype(np.int64)
 
     def _peaks(

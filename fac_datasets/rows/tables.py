@@ -81,3 +81,12 @@ def require_columns(table: datasets.Dataset, *names: str) -> None:
                 f"the table has no column {name!r}, which {makers.get(name, 'feature_table')} makes; its columns are "
                 f"{table.column_names}"
             )
+
+
+def without_prefix(rows: datasets.Dataset, prefix: str) -> datasets.Dataset:
+    """Rows whose feature columns have lost a prefix, so that those of two datasets have the same names."""
+    if not prefix:
+        return rows
+    renamed = {name: name.removeprefix(prefix) for name in rows.column_names if name.startswith(f"{prefix}feature_")}
+    hidden = [name for name in renamed.values() if name in rows.column_names]
+    return rows.remove_columns(hidden).rename_columns(renamed)

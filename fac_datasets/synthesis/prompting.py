@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -159,6 +160,11 @@ def prompts_of(kind: DataKind | type[DataKind], folder: str | Path | None = None
     if lacking:
         raise OptionError(f"{path} lacks the sections {lacking}; each begins with a line such as '# {lacking[0]}'")
     return Prompts(sections)
+
+
+def prompts_digest(kind: DataKind, folder: str | Path | None = None) -> str:
+    """What tells the prompts of a kind from others: first 16 hex digits of the sha256 over its file."""
+    return hashlib.sha256((Path(folder or FOLDER) / f"{kind.name}.md").read_bytes()).hexdigest()[:16]
 
 
 def sections_of(path: Path, places: Mapping[str, Sequence[str]]) -> dict[str, Template]:

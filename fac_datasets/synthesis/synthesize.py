@@ -2,8 +2,8 @@
 
 For each missing feature a way of generating writes one sample, and more only where it misses. The extractor measures
 them: the strongest and the weakest become the good and the bad example of the next prompt (arXiv 2602.10388, section
-4). A sample counts only when its plain text, encoded by the unsteered backbone, activates its feature above the threshold.
-After each batch the missing features are counted anew, since a sample often reaches several.
+4). A sample counts only when its plain text, encoded by the unsteered backbone, activates its feature above the
+threshold. After each batch the missing features are counted anew, since a sample often reaches several.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fac_datasets.coverage.report import CoverageReport
 from fac_datasets.errors import LimitReached, OptionError
 from fac_datasets.feature_space import require_same_but_threshold
 from fac_datasets.generation.base import TextGenerator
-from fac_datasets.rows.reader import ColumnChoice, RowReader, row_texts
+from fac_datasets.rows.reader import ColumnChoice, row_texts
 from fac_datasets.rows.tables import dataset_of
 from fac_datasets.synthesis.asking import Asker
 from fac_datasets.synthesis.choosing import Chooser
@@ -36,7 +36,7 @@ from fac_datasets.synthesis.pursuit import Pursuit
 from fac_datasets.synthesis.sample_journal import SampleJournal, Verdict
 from fac_datasets.synthesis.samples import Sample
 from fac_datasets.synthesis.showing import Shelf
-from fac_datasets.synthesis.targets import Target, listed_targets, planned_targets, targets_by_anchor_rows
+from fac_datasets.synthesis.targets import ANCHOR_ROWS, Target, chosen_targets
 from fac_datasets.synthesis.together import run_together
 
 if TYPE_CHECKING:
@@ -46,9 +46,6 @@ if TYPE_CHECKING:
     from fac_datasets.synthesis.verifier import Verifier
 
 logger = logging.getLogger(__name__)
-
-ANCHOR_ROWS, PLANNED = "anchor-rows", "planned"
-"""Ways to choose what to aim at; see `fac_datasets.synthesis.targets`."""
 
 _VERIFIER_EXAMPLES = 8
 
@@ -74,7 +71,7 @@ def synthesize(
     label_column: str | None = None,
     examples: datasets.Dataset | None = None,
     known: Sequence[str] = (),
-    targets: str | Sequence[int] = ANCHOR_ROWS,
+    targets: str | Sequence[int] | Sequence[Target] = ANCHOR_ROWS,
     methods: str = "auto",
     responder: TextGenerator | None = None,
     verifier: Verifier | None = None,
@@ -106,7 +103,7 @@ def synthesize(
             examples; by default spans and rows of `schema_of` do.
         known: texts that a sample must not copy, besides the examples and `schema_of`.
         targets: `"anchor-rows"`, the missing features that most anchor rows activate; `"planned"`, those whose anchor
-            rows bring most others, for which `examples` needs feature columns; or ids.
+            rows bring most others, for which `examples` needs feature columns; or ids, or what `chosen_targets` gave.
         methods: ways of generating, joined by commas; `"auto"` chooses among all, and learns which are worth it.
         responder: writes responses in place of the generator.
         verifier: checks labels, responses, or the order of pairs.
@@ -163,7 +160,9 @@ def synthesize(
     if not len(report.missing) and isinstance(targets, str):
         logger.info("no feature is missing, so there is nothing to synthesize")
         return dataset_of([], synthetic_features(form.features))
-    aims = _targets(targets, report, table, examples, max_features, column, max_new_tokens)
+    aims = chosen_targets(
+        targets, report, table, examples, most=max_features, column=column, sample_tokens=max_new_tokens
+    )
     shelf = Shelf(form, examples, schema_of, label_column=label_column, random=seed)
     pursuits = [shelf.pursuit(target) for target in aims]
     book = journal if isinstance(journal, SampleJournal) else SampleJournal(journal)
@@ -190,29 +189,6 @@ def synthesize(
         if not isinstance(journal, SampleJournal):
             book.close()
     return dataset_of([loop.row(one) for one in accepted], synthetic_features(form.features))
-
-
-def _targets(
-    targets: str | Sequence[int],
-    report: CoverageReport,
-    table: datasets.Dataset,
-    examples: datasets.Dataset | None,
-    max_features: int | None,
-    column: ColumnChoice,
-    sample_tokens: int,
-) -> list[Target]:
-    if isinstance(targets, str) and targets == PLANNED:
-        if examples is None:
-            raise OptionError(f"targets={targets!r} needs the anchor with its feature columns, as examples=")
-        prefix = RowReader(examples.features, column).prefix
-        return planned_targets(report, table, examples, most=max_features, sample_tokens=sample_tokens, prefix=prefix)
-    if isinstance(targets, str) and targets != ANCHOR_ROWS:
-        raise OptionError(f"targets={targets!r} is none of {[ANCHOR_ROWS, PLANNED]} and no list of ids")
-    if max_features == 0:
-        return []
-    if isinstance(targets, str):
-        return targets_by_anchor_rows(report, table, most=max_features)
-    return listed_targets(report, table, list(targets)[:max_features])
 
 
 class _Synthesis:

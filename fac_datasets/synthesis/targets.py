@@ -17,10 +17,11 @@ import numpy as np
 from fac_datasets.coverage.active_rows import Cutoffs, active_rows, flatten_arrow, token_counts
 from fac_datasets.coverage.names import reviewed_name
 from fac_datasets.coverage.report import CoverageReport
-from fac_datasets.errors import SynthesisError
+from fac_datasets.errors import OptionError, SynthesisError
 from fac_datasets.feature_space import FeatureSpace, dataset_space, require_same_but_threshold, require_table_space
 from fac_datasets.rows.inputs import feature_ids
 from fac_datasets.rows.one_dataset import require_dataset
+from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.tables import require_columns
 from fac_datasets.sae.calibration import thresholds_of
 from fac_datasets.sae.shipped_names import shipped_names
@@ -29,6 +30,9 @@ from fac_datasets.synthesis.plan import Aim, plan
 if TYPE_CHECKING:
     import datasets
     from numpy.typing import NDArray
+
+ANCHOR_ROWS, PLANNED = "anchor-rows", "planned"
+"""Ways to choose what to aim at."""
 
 LEXICAL = 0.8
 """Share of a feature's activations that are on one token, from which on the feature is about this token."""
@@ -52,6 +56,55 @@ class Target:
     """Other missing features that occur together with it in the anchor, and so need no target of their own."""
     row: int | None = None
     """Row of the anchor in whose manner a sample is to be; None where none was chosen."""
+
+
+def chosen_targets(
+    targets: str | Sequence[int] | Sequence[Target],
+    report: CoverageReport,
+    table: datasets.Dataset,
+    anchor: datasets.Dataset | None = None,
+    *,
+    most: int | None = None,
+    column: ColumnChoice = None,
+    sample_tokens: int = SAMPLE_TOKENS,
+) -> list[Target]:
+    """What to aim at, in one of the ways of this file.
+
+    Args:
+        targets: `"anchor-rows"`, `"planned"`, ids, or targets as they are.
+        report: says which features are missing, and at which threshold.
+        table: feature table with spans of those features.
+        anchor: the one of the report, with feature columns, for `"planned"`.
+        most: targets.
+        column: of the anchor that is measured.
+        sample_tokens: of a sample.
+
+    Returns:
+        Targets; none where no feature is missing.
+
+    Raises:
+        OptionError: `targets` has no meaning, or a plan is asked for without an anchor.
+        SynthesisError, FeatureSpaceMismatch: see the other functions of this file.
+
+    Example:
+        >>> table = feature_table(anchor, features=report.missing)
+        >>> len(chosen_targets("planned", report, table, anchor, most=2))
+        2
+    """
+    if not isinstance(targets, str):
+        listed: list[Any] = list(targets)[:most]
+        are_chosen = all(isinstance(one, Target) for one in listed)
+        return listed if are_chosen else listed_targets(report, table, listed)
+    if targets not in (ANCHOR_ROWS, PLANNED):
+        raise OptionError(f"targets={targets!r} is none of {[ANCHOR_ROWS, PLANNED]} and no list of ids")
+    if most == 0 or not len(report.missing):
+        return []
+    if targets == ANCHOR_ROWS:
+        return targets_by_anchor_rows(report, table, most=most)
+    if anchor is None:
+        raise OptionError(f"targets={targets!r} needs the anchor with its feature columns, as examples=")
+    prefix = RowReader(anchor.features, column).prefix
+    return planned_targets(report, table, anchor, most=most, sample_tokens=sample_tokens, prefix=prefix)
 
 
 def targets_by_anchor_rows(report: CoverageReport, table: datasets.Dataset, *, most: int | None = None) -> list[Target]:

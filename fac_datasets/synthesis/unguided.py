@@ -28,7 +28,7 @@ PROMPTS = 16
 """Different prompts in a batch, each for two samples."""
 
 MOST_DECODED = 20
-"""The control gives up when it has decoded this many times the tokens asked for."""
+"""The control gives up when it has decoded this many times the tokens asked for, or tried so many times the samples."""
 
 NO_FEATURE = -1
 """Stands in a verdict for a sample that was made for no feature."""
@@ -39,7 +39,8 @@ def synthesize_unguided(
     seed_rows: Sequence[Sample],
     *,
     known: Sequence[str],
-    n_tokens: int,
+    n_tokens: int | None = None,
+    most: int | None = None,
     extractor: FeatureExtractor,
     generator: TextGenerator,
     prompts: str | Path | None = None,
@@ -48,7 +49,7 @@ def synthesize_unguided(
     seed: int = 0,
     journal: SampleJournal | None = None,
 ) -> datasets.Dataset:
-    """Generate samples from random seed rows as examples until they hold `n_tokens` own tokens.
+    """Generate samples from random seed rows as examples until they hold `n_tokens` own tokens, or are `most`.
 
     The generator, the prompts' form and the filters are those of `synthesize`; only the aim is missing.
 
@@ -56,7 +57,8 @@ def synthesize_unguided(
         kind: of data.
         seed_rows: that serve as examples; see `fac_datasets.synthesis.showing.Shelf`.
         known: texts that a sample must not copy.
-        n_tokens: own tokens to reach; the last row may exceed it.
+        n_tokens: own tokens to reach; the last row may exceed it. With the same journal, more tokens go on from fewer.
+        most: samples to reach; one of the two is given.
         extractor: counts own tokens.
         generator: writes the samples.
         prompts: folder with prompts in place of ours.
@@ -81,11 +83,12 @@ def synthesize_unguided(
     filters = Filters(known)
     form = prompts_of(kind, prompts)
     rows: list[dict[str, object]] = []
-    reached = 0
+    reached = spent = 0
     quiet = datasets.utils.are_progress_bars_disabled()
-    with tqdm(total=n_tokens, unit="tok", desc="unguided control", disable=quiet) as bar:
+    unit, goal = ("tok", n_tokens) if n_tokens is not None else ("sample", most or 0)
+    with tqdm(total=goal, unit=unit, desc="unguided control", disable=quiet) as bar:
         for number in itertools.count():
-            if reached >= n_tokens or book.decoded_tokens() > MOST_DECODED * n_tokens:
+            if reached >= goal or spent > MOST_DECODED * goal:
                 break
             asked = _requests(kind, form, seed_rows, [seed, number])
             requests = [request for request, _ in asked]
@@ -94,15 +97,17 @@ def synthesize_unguided(
             except LimitReached:
                 break
             for (_, like), (key, completion) in zip(asked, answers, strict=True):
+                spent += completion.n_tokens if n_tokens is not None else 1
                 found = kind.read(completion.text, completion.finished, like)
                 outcome = found.reason if isinstance(found, Rejected) else filters.reject(found.whole)
-                if outcome is None and reached >= n_tokens:
+                if outcome is None and reached >= goal:
                     outcome = "not needed"
                 book.judge(key, Verdict(NO_FEATURE, 0.0, outcome or VERIFIED))
                 if outcome is None and isinstance(found, Sample):
                     filters.add(found.whole)
                     rows.append(kind.cells(found))
-                    gained = sum(int(window.own.sum()) for window in extractor.windows([kind.measured(found)]))
+                    windows = extractor.windows([kind.measured(found)]) if n_tokens is not None else []
+                    gained = sum(int(window.own.sum()) for window in windows) if n_tokens is not None else 1
                     reached += gained
                     bar.update(gained)
     return dataset_of(rows, kind.features)
