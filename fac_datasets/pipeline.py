@@ -19,7 +19,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from fac_datasets.backbone.identity import EMBEDDED
 from fac_datasets.backbone.pretrained import require_dtype
 from fac_datasets.coverage.interval import with_interval
-from fac_datasets.coverage.names import in_words
+from fac_datasets.coverage.names import in_words, shown_name
 from fac_datasets.coverage.report import CoverageReport, coverage
 from fac_datasets.coverage.shares import shares_in_words
 from fac_datasets.diversity.all_measures import all_measures
@@ -43,7 +43,8 @@ from fac_datasets.features.bad_rows import bad_rows
 from fac_datasets.features.extractor import FeatureExtractor
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.files.output_folder import claim
-from fac_datasets.generation.journal import Limits
+from fac_datasets.generation.base import Request
+from fac_datasets.generation.journal import Limits, Plan
 from fac_datasets.rows.dataset_identity import content_fingerprint, identify, source_columns
 from fac_datasets.rows.reader import RowReader, row_texts
 from fac_datasets.rows.tables import dataset_of, without_prefix
@@ -52,7 +53,7 @@ from fac_datasets.synthesis.augment import augment
 from fac_datasets.synthesis.filters.fluency import highest_nll
 from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.methods import methods_named
-from fac_datasets.synthesis.prompting import prompts_digest
+from fac_datasets.synthesis.prompting import Told, prompts_digest, prompts_of
 from fac_datasets.synthesis.provenance import contents_of, synthetic_features
 from fac_datasets.synthesis.sample_journal import SampleJournal
 from fac_datasets.synthesis.showing import Shelf
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
     import datasets
 
     from fac_datasets.generation.base import TextGenerator
+
+T = TypeVar("T")
 
 _SCORES = (
     *("fac", "low", "high", "no_interval", "n_covered", "n_relevant"),
@@ -176,6 +179,7 @@ def run(
     names: tuple[str, str] = ("seed", "anchor"),
     command: str | None = None,
     overwrite: bool = False,
+    dry_run: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Run the whole pipeline into a folder.
@@ -195,10 +199,11 @@ def run(
         names: what to call the two datasets in the report.
         command: that makes it again, for the card.
         overwrite: replace what another run left in the folder.
+        dry_run: only measure, keep that, and say how many calls, tokens and dollars the rest takes at most.
         say: takes each line of progress.
 
     Returns:
-        The content of `report.json`.
+        The content of `report.json`; with `dry_run` the plan.
 
     Raises:
         OutputError: the folder cannot be written, or holds another run.
@@ -224,10 +229,47 @@ def run(
             report = None
         else:
             say(f"{folder} holds this finished run")
+    if report is None and dry_run:
+        plan = _alone(job, folder, claimed, job.plan)
+        say(f"at most {plan}")
+        return plan._asdict()
     if report is None:
-        report = _finish(job, folder, claimed)
+        report = _alone(job, folder, claimed, job.finish)
     _summarise(report, folder, say)
     return report
+
+
+def preview(
+    seed_rows: datasets.Dataset,
+    anchor_rows: datasets.Dataset,
+    most: int,
+    settings: Settings | None = None,
+    *,
+    generator: TextGenerator | None = None,
+    responder: TextGenerator | None = None,
+    verifier: TextGenerator | None = None,
+    features: datasets.Dataset | None = None,
+    names: tuple[str, str] = ("seed", "anchor"),
+    say: Callable[[str], None] = print,
+) -> list[dict[str, Any]]:
+    """Make a few samples end to end and write nothing.
+
+    Args:
+        most: features aimed at.
+        seed_rows, anchor_rows, settings, generator, responder, verifier, features, names, say: see `run`.
+
+    Returns:
+        Rows as `synthesize` returns them.
+    """
+    writers = Writers(generator, responder, verifier)
+    with tempfile.TemporaryDirectory() as folder, _progress_said(say):
+        job = _Run(seed_rows, anchor_rows, Path(folder), settings or Settings(), writers, features, names, None, say)
+        (Path(folder) / WORK).mkdir()
+        rows = job.preview(most)
+    for row in rows:
+        cells = {name: row[name] for name in job.kind.written}
+        say(f"for {row['target_feature']} ({shown_name(row['target_name'])}): {json.dumps(cells, ensure_ascii=False)}")
+    return rows
 
 
 class Writers(NamedTuple):
@@ -250,13 +292,13 @@ def _flat(effort: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in effort.items() if name != "limits"}, **limits}
 
 
-def _finish(job: _Run, folder: Path, claimed: bool) -> dict[str, Any]:
+def _alone(job: _Run, folder: Path, claimed: bool, do: Callable[[], T]) -> T:
     """Do the run, alone in its folder; a run that cannot succeed gives up a folder that it has just claimed."""
     (folder / WORK).mkdir(exist_ok=True)
     lock = FileLock(folder / WORK / "lock", timeout=0)
     try:
         with lock, _progress_said(job.say):
-            return job.finish()
+            return do()
     except Timeout as error:
         raise OutputError(f"another process is at work in {folder}; wait for it, or choose another folder") from error
     except (OutputError, GenerationError):
@@ -360,8 +402,10 @@ class _Run:
             "prompts": prompts_digest(self.kind, self.settings.prompts),
         }
 
-    def finish(self) -> dict[str, Any]:
-        """Do every step, then put the results in place, the report last."""
+    def _measured(
+        self,
+    ) -> tuple[datasets.Dataset, dict[str, datasets.Dataset], dict[str, CoverageReport], datasets.Dataset]:
+        """The seed and the parts of the anchor with features, what is covered, and a table of what is missing."""
         from fac_datasets.interpretation.explain import explain
         from fac_datasets.interpretation.explainers.top_tokens import TopTokensExplainer
         from fac_datasets.interpretation.table import feature_table
@@ -389,6 +433,41 @@ class _Run:
         if table is None:
             table = feature_table(anchors["A1"], features=missing, column=self.columns["anchor"])
             table = explain(table, TopTokensExplainer())
+        return seed, anchors, before, table
+
+    def plan(self) -> Plan:
+        """What the run would ask for at most; rows are extracted, and kept."""
+        settings = self.settings
+        _, anchors, before, table = self._measured()
+        targets = self._targets(before["A1"], table, anchors["A1"])
+        shelf = Shelf(self.kind, anchors["A1"], self.seed, label_column=settings.label_column, random=settings.seed)
+        prompts = prompts_of(self.kind, settings.prompts)
+        requests = [
+            Request(prompts.messages(self.kind, one.examples, one.like, Told(one.target.name)), seed=one.feature)
+            for one in map(shelf.pursuit, targets)
+        ]
+        generator = self.writers.generator or self._backbone_generator()
+        with self._journals() as journals:
+            once = journals["guided"].plan(
+                generator, requests, max_new_tokens=settings.max_new_tokens, temperature=settings.temperature
+            )
+        # Every target may take all its attempts, and the control as many tokens again.
+        return once.times(2 * settings.max_attempts * settings.samples_per_feature)
+
+    def preview(self, most: int) -> list[dict[str, Any]]:
+        """A few samples, end to end, with their provenance."""
+        self.settings = dataclasses.replace(self.settings, max_features=most)
+        _, anchors, before, table = self._measured()
+        targets = self._targets(before["A1"], table, anchors["A1"])
+        generator = self.writers.generator or self._backbone_generator()
+        with self._journals() as journals:
+            made = self._synthesize(before["A1"], table, targets, anchors["A1"], generator, None, journals["guided"])
+        return list(made)
+
+    def finish(self) -> dict[str, Any]:
+        """Do every step, then put the results in place, the report last."""
+        say = self.say
+        seed, anchors, before, table = self._measured()
         with self._journals() as journals:
             generator = self.writers.generator or self._backbone_generator()
             say(f"generator: {generator.name}")
@@ -600,7 +679,7 @@ class _Run:
         targets: list[Target],
         examples: datasets.Dataset,
         generator: TextGenerator,
-        fluency: Fluency,
+        fluency: Fluency | None,
         journal: SampleJournal,
     ) -> datasets.Dataset:
         settings, verifier = self.settings, self.writers.verifier

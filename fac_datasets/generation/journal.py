@@ -30,6 +30,11 @@ class Plan(NamedTuple):
     dollars: float | None = None
     """What they would cost at most; None where no price is known."""
 
+    def times(self, number: int) -> Plan:
+        """The same so many times."""
+        dollars = None if self.dollars is None else self.dollars * number
+        return Plan(self.calls * number, self.prompt_tokens * number, self.max_new_tokens * number, dollars)
+
     def __str__(self) -> str:
         """In words, for a dry run."""
         cost = "" if self.dollars is None else f", which cost {_in_words(self.dollars)} at most"

@@ -73,8 +73,8 @@ class Shelf:
         examples = self._examples(target)
         if not examples:
             raise SynthesisError(
-                f"no row has all parts of the kind {self._kind.name!r}, {list(self._kind.parts)}, so that no example can be "
-                f"shown; give rows that have them, with schema_of= or examples="
+                f"no row has all parts of the kind {self._kind.name!r}, {list(self._kind.parts)}, so that no "
+                f"example can be shown; give rows that have them, with schema_of= or examples="
             )
         phrases = [phrase_at(span["text"], span["start"], span["end"]) for span in target.spans]
         return Pursuit(target, examples[-1], tuple(examples), tuple(dict.fromkeys(filter(None, phrases))))
