@@ -52,7 +52,7 @@ from fac_datasets.sae.calibration import describe
 from fac_datasets.synthesis.augment import augment
 from fac_datasets.synthesis.filters.fluency import highest_nll
 from fac_datasets.synthesis.kinds import recognise
-from fac_datasets.synthesis.methods import methods_named
+from fac_datasets.synthesis.methods import ways_named
 from fac_datasets.synthesis.prompting import Told, prompts_digest, prompts_of
 from fac_datasets.synthesis.provenance import contents_of, synthetic_features
 from fac_datasets.synthesis.sample_journal import SampleJournal
@@ -149,7 +149,7 @@ class Settings:
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise OptionError(f"{name}={getattr(self, name)} is too small; the least is {value}")
-        methods_named(self.methods)
+        ways_named(self.methods)
 
     @property
     def effort(self) -> dict[str, Any]:
@@ -471,8 +471,8 @@ class _Run:
         with self._journals() as journals:
             generator = self.writers.generator or self._backbone_generator()
             say(f"generator: {generator.name}")
-            fluency = self._fluency(generator, journals["unguided"])
             targets = self._targets(before["A1"], table, anchors["A1"])
+            fluency = self._fluency(generator, journals["unguided"]) if targets else None
             synthetic = self._synthesize(
                 before["A1"], table, targets, anchors["A1"], generator, fluency, journals["guided"]
             )
@@ -658,7 +658,7 @@ class _Run:
         self.say(f"aiming at {len(found)}" + (f": {in_words(names, names)}" if found else ""))
         return found
 
-    def _fluency(self, generator: TextGenerator, journal: SampleJournal) -> Fluency:
+    def _fluency(self, generator: TextGenerator, journal: SampleJournal) -> Fluency | None:
         """What counts as fluent: at least as likely as nearly all of the first unguided samples."""
         from fac_datasets.backbone.likelihood import Likelihood
         from fac_datasets.generation.local import LocalGenerator
@@ -670,7 +670,13 @@ class _Run:
             nll = Likelihood.load(settings.backbone, render=render, device=settings.device, dtype=settings.dtype)
         rows = self._unguided(generator, journal, most=CALIBRATION_SAMPLES)
         texts = [sample.whole for sample in map(self.kind.sample_of, rows) if sample is not None]
-        return Fluency(nll, highest_nll(nll(texts)))
+        likely = nll(texts) if texts else np.zeros(0)
+        if not np.isfinite(likely).any():
+            self.say(
+                "no unguided sample passed the filters, so that nothing says what is fluent, and nothing is asked"
+            )
+            return None
+        return Fluency(nll, highest_nll(likely))
 
     def _synthesize(
         self,

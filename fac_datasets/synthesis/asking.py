@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from fac_datasets.generation.base import Completion, Request, Steering, TextGenerator
+from fac_datasets.generation.base import Completion, Request, TextGenerator
+from fac_datasets.synthesis.guiding import guided_draft
 from fac_datasets.synthesis.measuring import Measured, measure
-from fac_datasets.synthesis.methods.base import Draft
+from fac_datasets.synthesis.methods.base import Draft, Wish
 from fac_datasets.synthesis.prompting import Prompts, Scored, Told
 from fac_datasets.synthesis.samples import Rejected, Sample
 from fac_datasets.synthesis.together import Pending
@@ -71,61 +72,55 @@ class Asker:
         same_model = self.generator.name == f"{space.backbone}@{space.backbone_digest}"
         return self.generator.can_steer and same_model and space.layer > 0
 
-    def prompt(
-        self, pursuit: Pursuit, *, change: Sample | None = None, must_hold: str = ""
-    ) -> tuple[tuple[str, str], ...]:
+    def prompt(self, wish: Wish, pursuit: Pursuit) -> tuple[tuple[str, str], ...]:
         """The prompt for a target: examples, the feature's name, and the best and the worst try where they differ.
 
-        Args:
-            pursuit: the target.
-            change: a sample that is to be changed.
-            must_hold: words that have to occur.
+        A real row of the anchor stands among the examples; the pair is of measured tries alone.
         """
-        pair = pursuit.contrastive_pair
-        good, bad = (_scored(one) for one in pair) if pair and change is None else (None, None)
-        told = Told(pursuit.target.name, must_hold, good, bad, change)
+        if wish.is_open:
+            return ()
+        pair = None if wish.change is not None else pursuit.contrastive_pair
+        good, bad = (_scored(one) for one in pair) if pair else (None, None)
+        told = Told(pursuit.target.name, wish.must_hold, good, bad, wish.change)
         return self.prompts.messages(self.kind, pursuit.examples, pursuit.like, told, as_json=self.with_schema)
+
+    async def draft(self, wish: Wish, pursuit: Pursuit, seed: int) -> Draft:
+        """One answer to a wish.
+
+        Args:
+            wish: what is asked for.
+            pursuit: the target.
+            seed: of the sampling; the same seed and the same tries give the same answer.
+        """
+        if wish.is_guided:
+            return await guided_draft(wish, pursuit, self, seed)
+        (draft,) = await self.write(self.prompt(wish, pursuit), [seed], wish)
+        return draft
 
     async def write(
         self,
         messages: tuple[tuple[str, str], ...],
-        seed: int,
-        *,
-        prefix: str = "",
-        steering: Steering | None = None,
-        max_new_tokens: int | None = None,
-    ) -> Draft:
-        """One answer to a prompt."""
-        (draft,) = await self.write_several(
-            messages, [seed], prefix=prefix, steering=steering, max_new_tokens=max_new_tokens
-        )
-        return draft
-
-    async def write_several(
-        self,
-        messages: tuple[tuple[str, str], ...],
         seeds: Sequence[int],
+        wish: Wish,
         *,
-        prefix: str = "",
-        steering: Steering | None = None,
         max_new_tokens: int | None = None,
     ) -> list[Draft]:
         """Answers to one prompt, one a seed."""
-        schema = self.kind.json_schema() if self.with_schema and not prefix else None
-        requests = tuple(Request(messages, seed, steering, schema, prefix) for seed in seeds)
+        schema = self.kind.json_schema() if self.with_schema and not wish.prefix and not wish.is_open else None
+        requests = tuple(Request(messages, seed, wish.steering, schema, wish.prefix) for seed in seeds)
         answers = await self.answers(self.generator, requests, max_new_tokens)
         return [
-            Draft(answer, (key,), request.prompt_digest, answer.n_tokens, answer.prompt_tokens, steering)
+            Draft(answer, (key,), request.prompt_digest, answer.n_tokens, answer.prompt_tokens, wish)
             for request, (key, answer) in zip(requests, answers, strict=True)
         ]
 
     async def sample(self, draft: Draft, like: Sample, seed: int) -> tuple[Draft, Sample | Rejected]:
         """The sample that a draft holds, with the response of a responder where there is one, or why there is none."""
-        read = self.kind.opened if draft.is_opening else self.kind.read
+        read = self.kind.opened if draft.wish.is_open else self.kind.read
         found = read(draft.answer.text, draft.answer.finished, like)
         if draft.answer.refusal or draft.answer.problem:
             return draft, Rejected(str(draft.answer.outcome))
-        if isinstance(found, Rejected) or (self.responder is None and not draft.is_opening):
+        if isinstance(found, Rejected) or (self.responder is None and not draft.wish.is_open):
             return draft, found
         asked = self.kind.asks(found)
         if not asked:

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fac_datasets.synthesis.methods.base import Draft, Method
+from fac_datasets.synthesis.methods import Way
+from fac_datasets.synthesis.methods.base import Draft
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.asking import Asker
@@ -27,34 +28,34 @@ class Chooser:
     it. The choice depends on recorded outcomes alone, so that a run that goes on chooses as one that was never stopped.
 
     Args:
-        methods: the ways to choose from, cheap ones first.
+        ways: to choose from, cheap ones first.
     """
 
-    def __init__(self, methods: Sequence[Method]) -> None:
-        self._methods = methods
+    def __init__(self, ways: Sequence[Way]) -> None:
+        self._ways = ways
         self._hits: dict[str, int] = defaultdict(int)
         self._tries: dict[str, int] = defaultdict(int)
         self._tokens: dict[str, int] = defaultdict(int)
 
-    def next(self, pursuit: Pursuit, asker: Asker) -> Method | None:
+    def next(self, pursuit: Pursuit, asker: Asker) -> Way | None:
         """The way that a target is tried with next; None where there is none."""
-        possible = [method for method in self._methods if not method.cannot(pursuit, asker)]
-        return max(possible, key=lambda method: (self._worth(method, pursuit), -method.turn), default=None)
+        possible = [way for way in self._ways if not way.cannot(pursuit, asker)]
+        return max(possible, key=lambda way: (self._worth(way, pursuit), -way.turn), default=None)
 
-    def record(self, method: str, draft: Draft, accepted: bool) -> None:
+    def record(self, way: str, draft: Draft, *, accepted: bool) -> None:
         """Take note of what a draft came to."""
-        self._tries[method] += 1
-        self._hits[method] += accepted
-        self._tokens[method] += draft.decoded_tokens
+        self._tries[way] += 1
+        self._hits[way] += accepted
+        self._tokens[way] += draft.decoded_tokens
 
     def hits(self) -> dict[str, tuple[int, int, int]]:
         """Accepted samples, drafts and decoded tokens of each way that was used."""
         return {name: (self._hits[name], tries, self._tokens[name]) for name, tries in self._tries.items()}
 
-    def _worth(self, method: Method, pursuit: Pursuit) -> float:
+    def _worth(self, way: Way, pursuit: Pursuit) -> float:
         """Accepted samples expected of a decoded token."""
-        tries = self._tries[method.name]
-        rate = (self._hits[method.name] + PRIOR_TRIES / 2) / (tries + PRIOR_TRIES)
+        tries = self._tries[way.name]
+        rate = (self._hits[way.name] + PRIOR_TRIES / 2) / (tries + PRIOR_TRIES)
         # Before anything is known a way costs as many tokens as its turn says of its dearness.
-        tokens = (self._tokens[method.name] + method.turn * PRIOR_TRIES) / (tries + PRIOR_TRIES)
-        return rate * MISS ** pursuit.misses.get(method.name, 0) / tokens
+        tokens = (self._tokens[way.name] + way.turn * PRIOR_TRIES) / (tries + PRIOR_TRIES)
+        return rate * MISS ** pursuit.misses.get(way.name, 0) / tokens

@@ -98,7 +98,7 @@ class Judge:
             features = found.get(place, {})
             own = features.get(one.pursuit.feature, NOT_ACTIVE)
             if place in found and isinstance(one.sample, Sample):
-                strength = one.draft.steering.strength if one.draft.steering else 0.0
+                strength = one.draft.wish.steering.strength if one.draft.wish.steering else 0.0
                 part = self._part(one.sample, own)
                 one.pursuit.tries.append(Try(one.sample, own.activation, part, own.start, own.end, strength))
             # An earlier draft of the batch may have reached a target, or be the text that this one copies.

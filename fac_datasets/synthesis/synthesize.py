@@ -29,7 +29,7 @@ from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.filters.base import Demands
 from fac_datasets.synthesis.judging import Drafted, Judge, Judged
 from fac_datasets.synthesis.kinds import recognise
-from fac_datasets.synthesis.methods import methods_named
+from fac_datasets.synthesis.methods import Way, ways_named
 from fac_datasets.synthesis.prompting import prompts_of
 from fac_datasets.synthesis.provenance import synthetic_features, synthetic_row
 from fac_datasets.synthesis.pursuit import Pursuit
@@ -104,7 +104,8 @@ def synthesize(
         known: texts that a sample must not copy, besides the examples and `schema_of`.
         targets: `"anchor-rows"`, the missing features that most anchor rows activate; `"planned"`, those whose anchor
             rows bring most others, for which `examples` needs feature columns; or ids, or what `chosen_targets` gave.
-        methods: ways of generating, joined by commas; `"auto"` chooses among all, and learns which are worth it.
+        methods: ways of generating, see `fac_datasets.synthesis.methods.ways_named`: joined by `+` where they work
+            together, by commas where one is tried after the other; `"auto"` learns which are worth it.
         responder: writes responses in place of the generator.
         verifier: checks labels, responses, or the order of pairs.
         prompts: folder with prompts in place of ours.
@@ -151,7 +152,7 @@ def synthesize(
     ):
         if value is not None and value < least:
             raise OptionError(f"{name}={value} is too small; the least is {least}")
-    ways = methods_named(methods)
+    ways = ways_named(methods)
     rows = schema_of if schema_of is not None else examples
     rows = datasets.Dataset.from_dict({"text": [""]}) if rows is None else rows
     form = recognise(rows, kind, column=column, label_column=label_column)
@@ -240,9 +241,9 @@ class _Synthesis:
         chosen = [(one, self._chooser.next(one, self._asker)) for one in waiting]
         begun = [(one, way, one.begin(way.name)) for one, way in chosen if way is not None]
 
-        async def drafted(pursuit: Pursuit, way: Any, attempt: int) -> Drafted:
+        async def drafted(pursuit: Pursuit, way: Way, attempt: int) -> Drafted:
             seed = _sample_seed(self._seed, pursuit.feature, attempt)
-            draft = await way.draft(pursuit, self._asker, seed)
+            draft = await self._asker.draft(way.wish(pursuit, self._asker), pursuit, seed)
             draft, sample = await self._asker.sample(draft, pursuit.like, seed)
             return Drafted(pursuit, way.name, attempt, draft, sample)
 
@@ -260,7 +261,7 @@ class _Synthesis:
         drafted, target = one.drafted, one.pursuit.target
         assert isinstance(drafted.sample, Sample)
         aimed = "" if one.pursuit is drafted.pursuit else f", made for feature {drafted.pursuit.feature}"
-        steering = drafted.draft.steering
+        steering = drafted.draft.wish.steering
         return synthetic_row(
             self._asker.kind.cells(drafted.sample),
             {

@@ -11,8 +11,8 @@ import pytest
 
 from fac_datasets.errors import OutputError
 from fac_datasets.generation import Request, Steering
+from fac_datasets.synthesis.measuring import measure
 from fac_datasets.synthesis.sample_journal import SampleJournal, Verdict
-from fac_datasets.synthesis.synthesize import measure
 from tests.synthesis.cases import Case
 from tests.tiny import TINY_LAYER, TINY_WIDTH
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
-import datasets
 import pytest
 
-from fac_datasets import FeatureExtractor
-from fac_datasets.errors import FeatureSpaceMismatch, SynthesisError
-from fac_datasets.generation import Request
-from fac_datasets.synthesis.kinds import recognise
+from fac_datasets import FeatureExtractor, coverage, feature_table, synthesize
+from fac_datasets.errors import FeatureSpaceMismatch, OptionError, SynthesisError
+from fac_datasets.generation import Limits
 from fac_datasets.synthesis.sample_journal import SampleJournal
-from fac_datasets.synthesis.synthesize import Round, _attempts, _contrastive_pair, _steering, _Target, measure
 from tests.synthesis.cases import Case
-from tests.tiny import TEXTS
+from tests.synthesis.listening import asked_of
 
 
 def test_every_claimed_feature_is_active_when_extracted_anew(case: Case, tiny_backbone: str, tiny_sae: str) -> None:
@@ -49,57 +47,59 @@ def test_a_feature_that_no_sample_reaches_has_no_row(case: Case) -> None:
     assert "target_feature" in synthetic.column_names
 
 
-def test_later_rounds_show_a_measured_pair_and_steer(case: Case) -> None:
-    journal = SampleJournal()
+def test_one_sample_is_asked_for_first_and_more_only_on_a_miss(case: Case) -> None:
     hard = int(case.report.missing_by_anchor_rows[0])
-    asked: list[Request] = []
-    complete = case.generator.complete
-
-    def listening(requests: list[Request], **options: object) -> object:
-        asked.extend(requests)
-        return complete(requests, **options)  # type: ignore[arg-type]
-
-    case.generator.complete = listening  # type: ignore[method-assign, assignment]
-    try:
-        case.synthesize(features=[hard], samples_per_feature=50, max_attempts=8, journal=journal)
-    finally:
-        del case.generator.complete
-    assert [request.steering is not None for request in asked] == [False] * 2 + [True] * 6
-    strengths = {request.steering.strength for request in asked if request.steering}
-    assert strengths == {0.4, 0.6}
+    with asked_of(case.generator) as asked:
+        synthetic = case.synthesize(targets=[hard], methods="prompted", max_attempts=5)
+    assert len(asked) == (synthetic["attempt"][0] if len(synthetic) else 5)
 
 
-def test_the_contrastive_pair_is_what_was_measured(case: Case) -> None:
-    target = _Target(3, "name", 1.0, ["example"], tried=[(0.5, "middle"), (0.0, "weak"), (0.9, "strong")])
-    assert _contrastive_pair(target) == ((0.9, "strong"), (0.0, "weak"))
-    kind = recognise(datasets.Dataset.from_dict({"text": ["Pears."]}))
-    (sample, *_) = _attempts(target, Round(2, 0.0, True), kind, case.extractor, case.generator, 0, 8)
-    prompt = " ".join(content for _, content in sample.request.messages)
-    assert sample.contrastive
-    assert "strong" in prompt and "measured to be 0.00:\nweak" in prompt
+def test_a_sample_that_reaches_another_target_counts_for_it(case: Case) -> None:
+    wanted = case.report.missing_by_anchor_rows[:6].tolist()
+    synthetic = case.synthesize(samples_per_feature=2, methods="prompted")
+    made_for_others = [row for row in synthetic if ", made for feature " in row["method"]]
+    for row in made_for_others:
+        assert row["target_feature"] in wanted
+        assert row["target_activation"] > row["target_threshold"]
+    assert max(Counter(synthetic["target_feature"]).values()) <= 2
 
 
-@pytest.mark.parametrize("tried", [[], [(0.9, "one")], [(0.0, "one"), (0.0, "two")]])
-def test_no_pair_is_invented_where_activations_do_not_differ(tried: list[tuple[float, str]]) -> None:
-    assert _contrastive_pair(_Target(3, "name", 1.0, ["example"], tried=tried)) is None
+def test_a_limit_that_is_reached_ends_it_with_what_was_accepted(case: Case) -> None:
+    journal = SampleJournal(limits=Limits(max_calls=8))
+    synthetic = case.synthesize(journal=journal, methods="prompted")
+    assert len(journal.completions) <= 8
+    assert {*synthetic["synthetic_id"]} <= {row["synthetic_id"] for row in case.synthesize(methods="prompted")}
 
 
-def test_a_generator_with_a_similar_name_is_not_steered(case: Case) -> None:
-    target = _Target(3, "name", 1.0, ["example"])
-    name = case.generator.name
-    assert _steering(target, 0.4, case.extractor, case.generator) is not None
-    case.generator.name = f"my-{name}"
-    try:
-        assert _steering(target, 0.4, case.extractor, case.generator) is None
-    finally:
-        case.generator.name = name
+def test_samples_have_all_columns_of_the_dataset_that_they_are_made_for(case: Case) -> None:
+    synthetic = case.synthesize(schema_of=case.seed_rows, column="text")
+    assert synthetic.column_names[:3] == ["text", "topic", "synthetic_id"]
+    assert set(synthetic["topic"]) == {None}
+    assert synthetic.features["topic"] == case.seed_rows.features["topic"]
 
 
-def test_nothing_missing_and_unknown_features_are_errors(case: Case) -> None:
-    with pytest.raises(SynthesisError, match="no feature is missing"):
-        case.synthesize(features=[])
+def test_planned_targets_need_the_anchor(case: Case) -> None:
+    with pytest.raises(OptionError, match="needs the anchor with its feature columns"):
+        case.synthesize(targets="planned", examples=None)
+    planned = case.synthesize(targets="planned")
+    assert set(planned["target_feature"]) <= set(case.report.missing.tolist())
+
+
+def test_where_nothing_is_missing_there_are_columns_and_no_rows(case: Case) -> None:
+    report = coverage(case.anchor, case.anchor, threshold="q75")
+    table = feature_table(case.anchor, features=report.covered[:1])
+    synthetic = synthesize(report, table, extractor=case.extractor, generator=case.generator, schema_of=case.seed_rows)
+    assert len(synthetic) == 0
+    assert synthetic.column_names[:3] == ["text", "topic", "synthetic_id"]
+
+
+def test_unknown_features_targets_ways_and_kinds_are_errors(case: Case) -> None:
     with pytest.raises(SynthesisError, match="feature table lacks 1 of the 1"):
-        case.synthesize(features=[int(case.report.covered[0])])
+        case.synthesize(targets=[int(case.report.covered[0])])
+    with pytest.raises(OptionError, match="targets='all' is none of"):
+        case.synthesize(targets="all")
+    with pytest.raises(OptionError, match="no way of generating 'prayed'"):
+        case.synthesize(methods="prayed")
     with pytest.raises(SynthesisError, match="no data kind 'poem'"):
         case.synthesize(kind="poem")
 
@@ -107,13 +107,6 @@ def test_nothing_missing_and_unknown_features_are_errors(case: Case) -> None:
 def test_an_extractor_of_another_space_is_refused(case: Case, tiny_backbone: str, tiny_sae: str) -> None:
     with pytest.raises(FeatureSpaceMismatch):
         case.synthesize(extractor=FeatureExtractor(tiny_backbone, tiny_sae, render="raw"))
-
-
-def test_measure_gives_activations_below_the_stored_cut_off(case: Case, tiny_backbone: str, tiny_sae: str) -> None:
-    extractor = FeatureExtractor(tiny_backbone, tiny_sae)
-    found = measure(extractor, [TEXTS[0]])[0]
-    stored = extractor.extract([TEXTS[0]])["feature_ids"][0]
-    assert set(stored) < set(found)
 
 
 @pytest.mark.slow
@@ -124,22 +117,12 @@ def test_a_killed_run_repeats_nothing(case: Case, tmp_path: Path) -> None:
     journal = SampleJournal(tmp_path / "cut.jsonl")
     kept = set(journal.completions)
     assert len(kept) >= 5
-    generated: list[Request] = []
-    complete = case.generator.complete
-
-    def counting(requests: list[Request], **options: object) -> object:
-        generated.extend(requests)
-        return complete(requests, **options)  # type: ignore[arg-type]
-
-    case.generator.complete = counting  # type: ignore[method-assign, assignment]
-    try:
+    with asked_of(case.generator) as generated:
         resumed = case.synthesize(journal=journal)
-    finally:
-        del case.generator.complete
     journal.close()
     assert resumed["text"] == whole["text"]
     assert len(generated) == len(journal.completions) - len(kept)
     # With everything journalled, a third run asks the generator for nothing.
-    generated.clear()
-    assert case.synthesize(journal=tmp_path / "cut.jsonl")["text"] == whole["text"]
+    with asked_of(case.generator) as generated:
+        assert case.synthesize(journal=tmp_path / "cut.jsonl")["text"] == whole["text"]
     assert not generated

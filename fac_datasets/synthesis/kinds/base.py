@@ -246,6 +246,11 @@ class DataKind(ABC):
             "additionalProperties": False,
         }
 
+    @property
+    def can_be_opened(self) -> bool:
+        """Whether a sample can begin with what a user says, to which a generator then answers or nothing is missing."""
+        return len(self.parts) == 1 and not self.labels
+
     def opened(self, text: str, finished: bool, like: Sample | None = None) -> Sample | Rejected:
         """A sample of which only the first part is written yet; where there is no other, `read` says the same."""
         whole = one_text(text, finished)

@@ -76,6 +76,11 @@ class Instruction(DataKind):
         derived = [name for name, how in self._derived.items() if how.templates]
         return (*self._columns, *derived)
 
+    @property
+    def can_be_opened(self) -> bool:
+        """See `DataKind.can_be_opened`."""
+        return True
+
     def asks(self, sample: Sample) -> tuple[tuple[str, str], ...]:
         """See `DataKind.asks`."""
         messages = messages_of(sample)

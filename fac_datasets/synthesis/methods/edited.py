@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fac_datasets.synthesis.methods.base import Draft, Method
+from fac_datasets.synthesis.methods.base import Method, Wish
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.asking import Asker
@@ -16,12 +16,12 @@ class Edited(Method):
 
     name = "edited"
     turn = 30
+    asks = True
 
     def cannot(self, pursuit: Pursuit, asker: Asker) -> str:
         """See `Method.cannot`."""
         return "" if pursuit.strongest is not None else "nothing was tried yet that could be changed"
 
-    async def draft(self, pursuit: Pursuit, asker: Asker, seed: int) -> Draft:
-        """See `Method.draft`."""
-        assert pursuit.strongest is not None
-        return await asker.write(asker.prompt(pursuit, change=pursuit.strongest.sample), seed)
+    def shape(self, wish: Wish, pursuit: Pursuit, asker: Asker) -> Wish:
+        """See `Method.shape`."""
+        return wish if pursuit.strongest is None else wish._replace(change=pursuit.strongest.sample)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fac_datasets.synthesis.methods.base import Draft, Method
+from fac_datasets.synthesis.methods.base import Method, Wish
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.asking import Asker
@@ -19,13 +19,14 @@ class Magpie(Method):
 
     name = "magpie"
     turn = 60
+    asks = True
 
     def cannot(self, pursuit: Pursuit, asker: Asker) -> str:
         """See `Method.cannot`."""
         if not asker.generator.can_open_turn:
             return f"{asker.generator.name} does not take a template alone"
-        return ""
+        return "" if asker.kind.can_be_opened else f"samples of the kind {asker.kind.name!r} do not begin so"
 
-    async def draft(self, pursuit: Pursuit, asker: Asker, seed: int) -> Draft:
-        """See `Method.draft`."""
-        return (await asker.write((), seed))._replace(is_opening=True)
+    def shape(self, wish: Wish, pursuit: Pursuit, asker: Asker) -> Wish:
+        """See `Method.shape`."""
+        return wish._replace(is_open=True)

@@ -1,10 +1,10 @@
-"""Prompts that tell what is missing: examples, the feature's name and phrase, and the best and worst try so far."""
+"""Prompts that tell what is missing: examples, the feature's name, and the best and the worst try so far."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fac_datasets.synthesis.methods.base import Draft, Method
+from fac_datasets.synthesis.methods.base import Method, Wish
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.asking import Asker
@@ -20,7 +20,8 @@ class Prompted(Method):
 
     name = "prompted"
     turn = 10
+    asks = True
 
-    async def draft(self, pursuit: Pursuit, asker: Asker, seed: int) -> Draft:
-        """See `Method.draft`."""
-        return await asker.write(asker.prompt(pursuit), seed)
+    def shape(self, wish: Wish, pursuit: Pursuit, asker: Asker) -> Wish:
+        """See `Method.shape`."""
+        return wish

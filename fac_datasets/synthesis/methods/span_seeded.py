@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fac_datasets.synthesis.methods.base import Draft, Method
+from fac_datasets.synthesis.methods.base import Method, Wish
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.asking import Asker
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class SpanSeeded(Method):
-    """Lets the answer begin with a phrase in which the feature fires; another phrase with each try.
+    """Lets the answer begin with a phrase in which the feature fires; another phrase with each attempt.
 
     A generator that cannot go on from the beginning of an answer is told that the phrase has to occur.
     """
@@ -24,9 +24,9 @@ class SpanSeeded(Method):
         """See `Method.cannot`."""
         return "" if pursuit.phrases else "the feature table has no span of it"
 
-    async def draft(self, pursuit: Pursuit, asker: Asker, seed: int) -> Draft:
-        """See `Method.draft`."""
-        phrase = pursuit.phrases[pursuit.attempts.get(self.name, 0) % len(pursuit.phrases)]
+    def shape(self, wish: Wish, pursuit: Pursuit, asker: Asker) -> Wish:
+        """See `Method.shape`."""
+        phrase = pursuit.phrases[(pursuit.n_attempts - 1) % len(pursuit.phrases)]
         if not asker.generator.can_prefill:
-            return await asker.write(asker.prompt(pursuit, must_hold=phrase), seed)
-        return await asker.write(asker.prompt(pursuit), seed, prefix=asker.kind.begin(phrase))
+            return wish._replace(must_hold=phrase)
+        return wish._replace(prefix=asker.kind.begin(phrase))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fac_datasets.generation.base import Steering
-from fac_datasets.synthesis.methods.base import Draft, Method
+from fac_datasets.synthesis.methods.base import Method, Wish
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.asking import Asker
@@ -36,12 +36,11 @@ class Steered(Method):
             return f"{asker.generator.name} does not run the SAE's own backbone"
         return NO_EFFECT if has_no_effect(pursuit) else ""
 
-    async def draft(self, pursuit: Pursuit, asker: Asker, seed: int) -> Draft:
-        """See `Method.draft`."""
+    def shape(self, wish: Wish, pursuit: Pursuit, asker: Asker) -> Wish:
+        """See `Method.shape`."""
         direction = asker.extractor.sae.decoder[pursuit.feature].detach().cpu().numpy().astype(np.float32)
         layer = asker.extractor.feature_space.layer
-        steering = Steering(layer, direction / np.linalg.norm(direction), next_strength(pursuit))
-        return await asker.write(asker.prompt(pursuit), seed, steering=steering)
+        return wish._replace(steering=Steering(layer, direction / np.linalg.norm(direction), next_strength(pursuit)))
 
 
 def next_strength(pursuit: Pursuit) -> float:

@@ -1,0 +1,127 @@
+"""Ways of generating change what is asked, and compose."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fac_datasets.errors import OptionError
+from fac_datasets.synthesis.methods import AUTO, METHODS, ways_named
+from fac_datasets.synthesis.methods.steered import NO_EFFECT, STRENGTHS
+from tests.synthesis.asking_cases import asker_of, cannot, drafted, pursuit_of, wish_of
+from tests.synthesis.cases import Case
+
+
+def test_methods_are_found_by_file_the_cheap_ones_first() -> None:
+    assert list(METHODS) == ["prompted", "span_seeded", "edited", "guided", "steered", "magpie"]
+
+
+def test_names_are_joined_where_methods_work_together() -> None:
+    ways = ways_named("prompted, span_seeded+guided,edited+steered")
+    assert [way.name for way in ways] == ["prompted", "prompted+span_seeded+guided", "edited+steered"]
+    assert {method.name for way in ways_named("auto") for method in way.methods} == {*METHODS}
+    assert len(ways_named("auto")) == len(AUTO)
+
+
+@pytest.mark.parametrize("names", ["prayed", "", "prompted,", "prompted+prayed"])
+def test_unknown_names_are_refused(names: str) -> None:
+    with pytest.raises(OptionError, match="there is no way of generating"):
+        ways_named(names)
+
+
+def test_a_prompt_shows_examples_the_name_and_the_measured_pair(case: Case) -> None:
+    asker, pursuit = asker_of(case), pursuit_of(case, 0.5, 0.25, 4.0)
+    messages = asker.prompt(wish_of("prompted", pursuit, asker), pursuit)
+    last = messages[-1][1]
+    assert [role for role, _ in messages] == ["system", *["user", "assistant"] * len(pursuit.examples), "user"]
+    assert messages[-2][1] == pursuit.examples[-1].whole
+    assert pursuit.target.name in last
+    assert "measured to be 4.00:\n**try** 2 of it" in last
+    assert "measured to be 0.25:\n**try** 1 of it" in last
+    assert "try 0" not in last
+
+
+def test_the_strongest_try_is_edited(case: Case) -> None:
+    asker = asker_of(case)
+    assert cannot("edited", pursuit_of(case), asker)
+    assert cannot("edited", pursuit_of(case, 0.0), asker)
+    pursuit = pursuit_of(case, 0.5, 4.0)
+    assert not cannot("edited", pursuit, asker)
+    assert "try 1 of it" in asker.prompt(wish_of("edited", pursuit, asker), pursuit)[-1][1]
+
+
+def test_an_answer_begins_with_a_phrase_in_which_the_feature_fires(case: Case) -> None:
+    asker, pursuit = asker_of(case), pursuit_of(case)
+    assert drafted("span_seeded", pursuit, asker).answer.text.startswith(pursuit.phrases[0])
+    spans = pursuit.target.spans
+    assert pursuit.phrases[0].endswith(spans[0]["text"][spans[0]["start"] : spans[0]["end"]].strip())
+
+
+def test_a_generator_that_cannot_go_on_is_told_the_phrase(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    asker, pursuit = asker_of(case), pursuit_of(case)
+    monkeypatch.setattr(type(case.generator), "can_prefill", False)
+    wish = wish_of("span_seeded", pursuit, asker)
+    assert wish.must_hold == pursuit.phrases[0] and not wish.prefix
+    assert pursuit.phrases[0] in asker.prompt(wish, pursuit)[-1][1]
+
+
+def test_steering_adds_the_decoder_direction_of_the_feature(case: Case) -> None:
+    asker, pursuit = asker_of(case), pursuit_of(case)
+    steering = wish_of("steered", pursuit, asker).steering
+    assert steering is not None
+    direction = case.extractor.sae.decoder[pursuit.feature].detach().numpy()
+    np.testing.assert_allclose(steering.direction, direction / np.linalg.norm(direction), rtol=1e-5)
+    assert (steering.layer, steering.strength) == (case.extractor.feature_space.layer, STRENGTHS[0])
+    assert drafted("steered", pursuit, asker).answer.text != drafted("prompted", pursuit, asker).answer.text
+
+
+def test_strengths_rise_until_one_fires_and_stay_there(case: Case) -> None:
+    asker, high = asker_of(case), pursuit_of(case).threshold + 1
+    for activations, strengths, expected in (
+        ((0.0,), (0.3,), 0.5),
+        ((0.0, 0.0), (0.3, 0.5), 0.7),
+        ((0.0, high), (0.3, 0.5), 0.5),
+    ):
+        steering = wish_of("steered", pursuit_of(case, *activations, strengths=strengths), asker).steering
+        assert steering is not None and steering.strength == expected
+
+
+def test_a_feature_that_no_strength_raises_is_steered_no_more(case: Case) -> None:
+    asker = asker_of(case)
+    assert cannot("steered", pursuit_of(case, 0.5, 0.1, 0.2, 0.5, strengths=(0.0, *STRENGTHS)), asker) == NO_EFFECT
+    assert not cannot("steered", pursuit_of(case, 0.5, 0.1, 0.2, 0.6, strengths=(0.0, *STRENGTHS)), asker)
+
+
+def test_a_generator_with_a_similar_name_is_not_steered(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    asker = asker_of(case)
+    monkeypatch.setattr(case.generator, "name", f"my-{case.generator.name}")
+    assert "does not run the SAE's own backbone" in cannot("steered", pursuit_of(case), asker)
+
+
+def test_a_guided_answer_is_the_most_active_of_its_fluent_continuations(case: Case) -> None:
+    # Longer texts are less likely here, so that the two shorter of four continuations are fluent.
+    asker = asker_of(case, likelihoods=lambda texts: np.array([float(len(text)) for text in texts]), max_new_tokens=8)
+    pursuit = pursuit_of(case)
+    draft = drafted("guided", pursuit, asker)
+    first = [asker.journal.completions[key].text for key in draft.keys[:4]]
+    fluent = sorted(first, key=len)[:2]
+    found = case.extractor.peaks(first)
+    active = {
+        first[row]: value
+        for row, feature, value in zip(found.rows, found.ids, found.values, strict=True)
+        if feature == pursuit.feature
+    }
+    assert draft.answer.text == max(fluent, key=lambda text: active.get(text, 0.0))
+    assert draft.decoded_tokens == sum(asker.journal.completions[key].n_tokens for key in draft.keys)
+    assert cannot("guided", pursuit, asker_of(case)) == "nothing says how likely a text is"
+
+
+def test_the_template_alone_lets_the_model_write_a_user_s_words(case: Case) -> None:
+    asker, pursuit = asker_of(case), pursuit_of(case)
+    assert not cannot("magpie", pursuit, asker)
+    wish = wish_of("magpie", pursuit, asker)
+    assert wish.is_open and asker.prompt(wish, pursuit) == ()
+    rendered = case.generator.tokenizer.decode(case.generator._encode(()))
+    whole = case.generator.tokenizer.apply_chat_template([{"role": "user", "content": "Hi."}], tokenize=False)
+    assert whole.startswith(rendered) and whole[len(rendered) :].startswith("Hi.")
+    assert drafted("magpie", pursuit, asker).answer.n_tokens > 0
