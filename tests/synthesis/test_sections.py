@@ -47,6 +47,11 @@ def test_other_lines_are_no_headers(text: str) -> None:
     assert not spells_header(text, HEADERS)
 
 
+def test_another_sample_behind_the_first_is_left_out() -> None:
+    assert sections_in("Prompt: Hi.\nResponse: Hello.\nPrompt: Ho.\nResponse: No.", HEADERS) == BOTH
+    assert len(sections_in("Prompt: Hi.\nResponse: Hello.\nPrompt 2: Ho.\nResponse 2: No.", HEADERS)) == 4
+
+
 def test_parts_that_come_again_are_numbered() -> None:
     assert as_sections({"prompt": "Hi.", "response": "Yes?", "prompt_2": "Ho."}, HEADERS).count("Prompt") == 2
     assert "Prompt 2:\nHo." in as_sections({"prompt_2": "Ho."}, HEADERS)
