@@ -52,7 +52,8 @@ def sections_in(answer: str, headers: Headers) -> list[tuple[str, str]]:
     """Parts and texts of the sections in an answer, in their order; none where it has no headers.
 
     Headers may be marked up, numbered, in letters of any case, and have the text behind them in the same line. Other
-    headers than those that were shown are looked for only where the first of those is missing.
+    headers than those that were shown are looked for only where the first of those is missing. Where the first header
+    comes again without a number, the generator went on with another sample, which is left out.
 
     Example:
         >>> sections_in("**Prompt:** Hi.\\n### Response\\nHello.", {"prompt": ["Prompt"], "response": ["Response"]})
@@ -71,11 +72,16 @@ def spells_header(text: str, headers: Headers) -> bool:
 
 def _sections(answer: str, headers: Headers) -> list[tuple[str, str]]:
     found = _headers_in(answer, headers)
-    ends = [*(match.start() for _, match in found), len(answer)][1:]
-    return [(part, answer[match.end() : end].strip()) for (part, match), end in zip(found, ends, strict=True)]
+    leading = next(iter(headers))
+    firsts = [place for place, (part, number, _) in enumerate(found) if part == leading and number == 1]
+    end = found[firsts[1]][2].start() if len(firsts) > 1 else len(answer)
+    kept = found[: firsts[1]] if len(firsts) > 1 else found
+    ends = [*(match.start() for _, _, match in kept), end][1:]
+    return [(part, answer[match.end() : end].strip()) for (part, _, match), end in zip(kept, ends, strict=True)]
 
 
-def _headers_in(answer: str, headers: Headers) -> list[tuple[str, re.Match[str]]]:
+def _headers_in(answer: str, headers: Headers) -> list[tuple[str, int, re.Match[str]]]:
+    """Part, number and place of each header."""
     parts = {name.casefold(): part for part, names in headers.items() for name in names}
     # The longest first, since one header may begin with another.
     name = "|".join(re.escape(each) for each in sorted(parts, key=len, reverse=True))
@@ -88,7 +94,9 @@ def _headers_in(answer: str, headers: Headers) -> list[tuple[str, re.Match[str]]
     found = []
     for match in pattern.finditer(answer):
         spelled = next(filter(None, match.groups()))
-        found.append((parts[re.sub(r"[ \t]*#?\d+$", "", spelled).casefold()], match))
+        number = re.search(r"[ \t]*#?(\d+)$", spelled)
+        bare = spelled[: number.start()] if number else spelled
+        found.append((parts[bare.casefold()], int(number[1]) if number else 1, match))
     return found
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from fac_datasets.errors import ColumnError, RowError
-from fac_datasets.rows.reader import RowReader, row_texts
+from fac_datasets.rows.reader import RowReader, each_row_parts, row_texts
 from fac_datasets.rows.row import TextParts, own_texts
 from tests.rows.schema_rows import EXAMPLES, roles_of
 
@@ -177,3 +177,16 @@ def test_a_list_of_words_is_no_chat() -> None:
     rows = datasets.Dataset.from_dict({"tokens": [["The", "cat"]]})
     with pytest.raises(RowError, match="list of str"):
         RowReader(rows.features, "tokens").read(rows[:])
+
+
+def test_all_texts_of_both_sides_of_a_preference_are_its_parts() -> None:
+    chats = {
+        side: [[{"role": "user", "content": "Hi."}, {"role": "assistant", "content": said}]]
+        for side, said in (("chosen", "Hello."), ("rejected", "What?"))
+    }
+    assert list(each_row_parts(datasets.Dataset.from_dict(chats))) == [["Hi.", "Hello.", "What?"]]
+    one_side = datasets.Dataset.from_dict({"text": ["Hi."], "chosen": ["Hello."]})
+    assert list(each_row_parts(one_side, "text")) == [["Hi."]]
+    wrong = datasets.Dataset.from_dict({"messages": [[{"role": "user", "content": "Hi."}], [{"speaker": "me"}]]})
+    with pytest.raises(RowError, match="row 1 has a message"):
+        list(each_row_parts(wrong))

@@ -26,6 +26,9 @@ COLUMNS = {
 """The column of each part."""
 
 _CHOICE = re.compile(r"^([ \t]*)(\(?)([A-Za-z]|\d{1,2})([.):])(?:(?<=\))[ \t]*|[ \t]+)(\S.*?)[ \t]*$", re.MULTILINE)
+_STATED = re.compile(r"\n[ \t]*Answer:[ \t]*(\(?(?:[A-Za-z]|\d{1,2})[).:]?)(?![\w'])[^\n]*\Z")
+"""An answer behind the choices of a question, as some seeds leave a place for."""
+
 _LETTER = re.compile(r"(\(?)([A-Za-z]|\d{1,2})([.)]?)")
 
 
@@ -85,7 +88,10 @@ class ABQuestion(DataKind):
         return {column: self._manners[column].text(sample.texts[part]) for part, column in COLUMNS.items()}
 
     def _texts_in(self, answer: str, like: Sample | None) -> Mapping[str, str] | Rejected:
-        found = super()._texts_in(answer, like)
+        sections = dict(self._sections_in(answer))
+        if self._letters is not None and QUESTION in sections:
+            sections = self._with_what_follows(sections)
+        found = self._in_order(sections, self.parts)
         if isinstance(found, Rejected):
             return found
         texts = dict(found)
@@ -101,6 +107,23 @@ class ABQuestion(DataKind):
                 texts[part] = f"{self._letters[1]}{letter}{self._letters[3]}"
             texts[QUESTION] = _CHOICE.sub(self._as_listed, texts[QUESTION])
         return Rejected(SAME) if texts[MATCHING].casefold() == texts[NOT_MATCHING].casefold() else texts
+
+    def _cut_back(self, text: str) -> str:
+        return text if self._letters is not None else super()._cut_back(text)
+
+    @staticmethod
+    def _with_what_follows(sections: Mapping[str, str]) -> dict[str, str]:
+        """Sections with the answer that stands at the end of the question, and the one choice that is left."""
+        texts = dict(sections)
+        stated = _STATED.search(texts[QUESTION])
+        if stated and MATCHING not in texts:
+            texts |= {QUESTION: texts[QUESTION][: stated.start(1)].rstrip(), MATCHING: stated[1]}
+        choices = list(_CHOICE.finditer(texts[QUESTION]))
+        letters, listed = [choice[3] for choice in choices], [choice[5] for choice in choices]
+        if len(letters) == 2 and MATCHING in texts and NOT_MATCHING not in texts:
+            right = _letter_of(texts[MATCHING], letters, listed)
+            texts[NOT_MATCHING] = next((letter for letter in letters if letter != right), "")
+        return texts
 
     def _as_listed(self, choice: re.Match[str]) -> str:
         """A choice in the manner in which the seed lists them."""

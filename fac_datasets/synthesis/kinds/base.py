@@ -171,9 +171,9 @@ class DataKind(ABC):
         if isinstance(found, Rejected):
             return found
         texts = dict(found)
-        if not finished:
-            last = next(reversed(texts))
-            texts[last] = whole_sentences(texts[last])
+        last = next(reversed(texts))
+        if not finished and plain.text.rstrip().endswith(texts[last]):
+            texts[last] = self._cut_back(texts[last])
         empty = next((part for part, text in texts.items() if not text.strip()), None)
         if empty is not None:
             return Rejected(NO_TEXT if not finished else f"no {in_words(empty)}")
@@ -274,6 +274,10 @@ class DataKind(ABC):
     def label_name(self, label: Any) -> str:
         """What a label is called in a prompt."""
         return str(label)
+
+    def _cut_back(self, text: str) -> str:
+        """The last part of an answer that was cut off, up to where it is whole; empty where it is not."""
+        return whole_sentences(text)
 
     def _texts_in(self, answer: str, like: Sample | None) -> Mapping[str, str] | Rejected:
         """Texts by part in an answer, as JSON, in sections, or as one text where there is one part."""

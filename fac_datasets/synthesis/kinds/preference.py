@@ -55,8 +55,8 @@ class Preference(DataKind):
         self._has_prompt = bool(asked) or self._prompt is not None
         self.parts = (PROMPT, CHOSEN, REJECTED) if self._has_prompt else (CHOSEN, REJECTED)
         self.headers = {
-            CHOSEN: ("Better answer", "Chosen", "Better response", "Good answer", "Answer A"),
-            REJECTED: ("Worse answer", "Rejected", "Worse response", "Bad answer", "Answer B"),
+            CHOSEN: ("Better answer", "Chosen", "Better response", "Best answer", "Good answer", "Answer A"),
+            REJECTED: ("Worse answer", "Rejected", "Worse response", "Worst answer", "Bad answer", "Answer B"),
         }
         if self._has_prompt:
             self.headers = {PROMPT: PROMPT_HEADERS, **self.headers, RESPONSE: RESPONSE_HEADERS}

@@ -39,7 +39,8 @@ def test_choices_are_listed_in_the_manner_of_the_seed() -> None:
         (f"Question: {QUESTION}\nMatching answer: (A)\nOther answer: A plum", "same answer on both sides"),
         ("Question: Which is blue?\nMatching answer: (A)\nOther answer: (B)", "no two choices"),
         ("Question: Which?\n (A) A plum\nMatching answer: (A)\nOther answer: (B)", "no two choices"),
-        (f"Question: {QUESTION}\nMatching answer: (A)", "no not matching"),
+        (f"Question: {QUESTION}", "no matching"),
+        (f"Question: {QUESTION}\n (C) A pear\nMatching answer: (A)", "no not matching"),
     ],
 )
 def test_what_is_no_such_question_is_rejected(answer: str, reason: str) -> None:
@@ -65,3 +66,11 @@ def test_questions_that_begin_with_that_word_are_examples() -> None:
     assert sample is not None
     assert kind.read(kind.show(sample), True, sample) == sample
     assert kind.cells(sample) == row
+
+
+def test_of_two_choices_the_other_follows() -> None:
+    kind = recognise(QUESTIONS["letters"])
+    for answer in (f"Question: {QUESTION}\nMatching answer: (B)", f"Question: {QUESTION}\n\nAnswer: (B) A fig"):
+        found = kind.read(answer, False)
+        assert isinstance(found, Sample)
+        assert list(kind.cells(found).values())[1:] == [" (B)", " (A)"]

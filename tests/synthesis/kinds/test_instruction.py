@@ -29,6 +29,7 @@ MESSY = {
     "reasoning": "<think>A plum.</think>\nPrompt: Which is blue?\nResponse: A plum is.",
     "end of a thought": "so a plum\n</think>\n\nPrompt: Which is blue?\nResponse: A plum is.",
     "end tokens": "Prompt: Which is blue?\nResponse: A plum is.<|im_end|>",
+    "another sample behind it": "Prompt: Which is blue?\nResponse: A plum is.\n\nPrompt: Which is red?\nResponse: A",
     "json": '{"prompt": "Which is blue?", "response": "A plum is.", "note": "hard"}',
 }
 
@@ -46,7 +47,8 @@ UNREADABLE = {
     ),
     Outcome.DAMAGED: ("Prompt: Which\x00?\nResponse: A plum.", Outcome.DAMAGED),
     "half a surrogate": ("Prompt: Which\ud83d?\nResponse: A plum.", Outcome.DAMAGED),
-    "the wrong order": ("Prompt: Which?\nPrompt: What?\nResponse: A plum.", "parts in another order than asked for"),
+    "the wrong order": ("Response: A plum.\nPrompt: Which?", "parts in another order than asked for"),
+    "two responses": ("Prompt: Which?\nResponse: A plum.\nResponse: A fig.", "parts in another order than asked for"),
 }
 
 
@@ -67,6 +69,12 @@ def test_a_response_that_was_cut_off_ends_with_its_last_whole_sentence() -> None
     assert kind.read(begun, False) == PLUM
     assert kind.read("Prompt: Which is blue?\nResponse: A plum", False) == Rejected(NO_TEXT)
     assert kind.read("Prompt: Which is", False) == Rejected("no response")
+
+
+def test_a_sample_is_whole_where_only_another_one_behind_it_was_cut_off() -> None:
+    answer = "Prompt: Which is blue?\nResponse: A plum\n\nPrompt: Which is"
+    found = recognise(INSTRUCTIONS["alpaca"]).read(answer, False)
+    assert found == Sample({"prompt": "Which is blue?", "response": "A plum"})
 
 
 def test_headers_within_a_text_are_left_alone() -> None:
