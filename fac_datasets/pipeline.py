@@ -530,7 +530,7 @@ class _Run:
             "still_missing": missing[~np.isin(missing, after["guided"]["A1"].covered)].tolist(),
             "kind": self.kind.name,
             "left_empty": list(self.kind.left_empty),
-            "checked_by": self.writers.verifier.name if self.writers.verifier and self.kind.claims else None,
+            "verifier": self.writers.verifier.name if self.writers.verifier and self.kind.claims else None,
             "samples": {name: dict(journal.outcomes().most_common()) for name, journal in journals.items()},
             "decoded_tokens": {name: journal.decoded_tokens() for name, journal in journals.items()},
             "added_rows": {name: len(rows) for name, rows in additions.items()},
