@@ -672,9 +672,7 @@ class _Run:
         texts = [sample.whole for sample in map(self.kind.sample_of, rows) if sample is not None]
         likely = nll(texts) if texts else np.zeros(0)
         if not np.isfinite(likely).any():
-            self.say(
-                "no unguided sample passed the filters, so that nothing says what is fluent, and nothing is asked"
-            )
+            self.say("no unguided sample passed the filters, so that nothing says what is fluent, and nothing is asked")
             return None
         return Fluency(nll, highest_nll(likely))
 

@@ -18,6 +18,7 @@ from fac_datasets.cli import (
     review,
     sae,
     selection,
+    synthesis,
 )
 from fac_datasets.errors import exit_with
 
@@ -49,6 +50,7 @@ app.command()(coverage.coverage)
 app.command()(finding.find)
 app.command()(comparison.compare)
 app.command()(selection.select)
+app.command()(synthesis.synthesize)
 app.command()(interpretation.table)
 app.command()(interpretation.explain)
 app.command()(interpretation.relevance)

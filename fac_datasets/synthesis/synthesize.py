@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fac_datasets.coverage.gap import Gap
 from fac_datasets.coverage.report import CoverageReport
 from fac_datasets.errors import LimitReached, OptionError
 from fac_datasets.feature_space import require_same_but_threshold
@@ -60,7 +61,7 @@ class Fluency(NamedTuple):
 
 
 def synthesize(
-    report: CoverageReport,
+    report: CoverageReport | Gap | Mapping[str, Any],
     table: datasets.Dataset,
     *,
     extractor: FeatureExtractor,
@@ -90,7 +91,8 @@ def synthesize(
     """Generate samples for missing features and keep those that are measured to activate them.
 
     Args:
-        report: says which features are missing, and at which threshold.
+        report: says which features are missing, and at which threshold: what `coverage` returned, or the content of its
+            `report.json`.
         table: feature table with spans of those features, usually made from the anchor.
         extractor: the one that made the feature columns.
         generator: writes the samples; one on the extractor's backbone can also be steered.
@@ -152,18 +154,16 @@ def synthesize(
     ):
         if value is not None and value < least:
             raise OptionError(f"{name}={value} is too small; the least is {least}")
-    ways = ways_named(methods)
+    ways, gap = ways_named(methods), Gap.of(report)
     rows = schema_of if schema_of is not None else examples
     rows = datasets.Dataset.from_dict({"text": [""]}) if rows is None else rows
     form = recognise(rows, kind, column=column, label_column=label_column)
     # Activations are measured anew here.
-    require_same_but_threshold(report.feature_space, extractor.feature_space)
-    if not len(report.missing) and isinstance(targets, str):
+    require_same_but_threshold(gap.feature_space, extractor.feature_space)
+    if not len(gap.missing) and isinstance(targets, str):
         logger.info("no feature is missing, so there is nothing to synthesize")
         return dataset_of([], synthetic_features(form.features))
-    aims = chosen_targets(
-        targets, report, table, examples, most=max_features, column=column, sample_tokens=max_new_tokens
-    )
+    aims = chosen_targets(targets, gap, table, examples, most=max_features, column=column, sample_tokens=max_new_tokens)
     shelf = Shelf(form, examples, schema_of, label_column=label_column, random=seed)
     pursuits = [shelf.pursuit(target) for target in aims]
     book = journal if isinstance(journal, SampleJournal) else SampleJournal(journal)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fac_datasets.coverage.active_rows import Cutoffs, active_rows, flatten_arrow, token_counts
+from fac_datasets.coverage.gap import Gap
 from fac_datasets.coverage.names import reviewed_name
 from fac_datasets.coverage.report import CoverageReport
 from fac_datasets.errors import OptionError, SynthesisError
@@ -60,7 +61,7 @@ class Target:
 
 def chosen_targets(
     targets: str | Sequence[int] | Sequence[Target],
-    report: CoverageReport,
+    report: CoverageReport | Gap,
     table: datasets.Dataset,
     anchor: datasets.Dataset | None = None,
     *,
@@ -107,7 +108,9 @@ def chosen_targets(
     return planned_targets(report, table, anchor, most=most, sample_tokens=sample_tokens, prefix=prefix)
 
 
-def targets_by_anchor_rows(report: CoverageReport, table: datasets.Dataset, *, most: int | None = None) -> list[Target]:
+def targets_by_anchor_rows(
+    report: CoverageReport | Gap, table: datasets.Dataset, *, most: int | None = None
+) -> list[Target]:
     """Aim at the missing features that most anchor rows activate.
 
     Args:
@@ -128,7 +131,7 @@ def targets_by_anchor_rows(report: CoverageReport, table: datasets.Dataset, *, m
 
 
 def listed_targets(
-    report: CoverageReport, table: datasets.Dataset, features: Sequence[int] | NDArray[np.int64]
+    report: CoverageReport | Gap, table: datasets.Dataset, features: Sequence[int] | NDArray[np.int64]
 ) -> list[Target]:
     """Aim at these features, in their order, each once.
 
@@ -147,7 +150,7 @@ def listed_targets(
 
 
 def planned_targets(
-    report: CoverageReport,
+    report: CoverageReport | Gap,
     table: datasets.Dataset,
     anchor: datasets.Dataset,
     *,
@@ -251,7 +254,7 @@ def _lines_of_ids(path: Path) -> list[int | str] | None:
     return [int(line) if line.isdecimal() else line for line in lines]
 
 
-def _described(aims: Sequence[Aim], report: CoverageReport, table: datasets.Dataset) -> list[Target]:
+def _described(aims: Sequence[Aim], report: CoverageReport | Gap, table: datasets.Dataset) -> list[Target]:
     """Aims with what is known of their features."""
     if not aims:
         raise _nothing_missing()
@@ -278,7 +281,7 @@ def _described(aims: Sequence[Aim], report: CoverageReport, table: datasets.Data
     ]
 
 
-def _require_table_of(report: CoverageReport, table: datasets.Dataset) -> None:
+def _require_table_of(report: CoverageReport | Gap, table: datasets.Dataset) -> None:
     require_dataset(table, "the feature table")
     require_columns(table, "feature_id", "feature_space", "spans")
     require_table_space(table, FeatureSpace.parse(report.feature_space))
@@ -290,7 +293,7 @@ def _ids_with_spans(table: datasets.Dataset) -> NDArray[np.int64]:
     return ids[flatten_arrow(columns["spans"])[0] > 0]
 
 
-def _ranks(features: NDArray[np.int64], report: CoverageReport, table: datasets.Dataset) -> list[int]:
+def _ranks(features: NDArray[np.int64], report: CoverageReport | Gap, table: datasets.Dataset) -> list[int]:
     """In which turn to aim at each feature; those of the lowest rank come first."""
     names = {"feature_id", "lexical", "evidence", "explanation", "review_explanation", "review_fits"}
     known = {row["feature_id"]: row for row in table.select_columns(sorted(names & {*table.column_names}))}
@@ -305,7 +308,7 @@ def _ranks(features: NDArray[np.int64], report: CoverageReport, table: datasets.
     return ranks
 
 
-def _lexical_features(report: CoverageReport, table: datasets.Dataset) -> set[int]:
+def _lexical_features(report: CoverageReport | Gap, table: datasets.Dataset) -> set[int]:
     """The features that are about one token, as far as it is known."""
     source = table if "lexical" in table.column_names else shipped_names(report.feature_space)
     if source is None:
