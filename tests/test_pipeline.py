@@ -329,7 +329,7 @@ FORMS: dict[str, tuple[dict[str, list[object]], str | None]] = {
             "chosen": [
                 [{"role": "user", "content": "Say one."}, {"role": "assistant", "content": text}] for text in TEXTS[:8]
             ],
-            "rejected": [[{"role": "user", "content": "Say one."}]] * 8,
+            "rejected": [[{"role": "user", "content": "Say one."}, {"role": "assistant", "content": "No."}]] * 8,
         },
         "chosen",
     ),
