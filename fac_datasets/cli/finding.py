@@ -74,7 +74,7 @@ def find(
     )
     of_features = list(dict.fromkeys(found["feature_id"]))
     shown = {*of_features[:MOST]}
-    print(*found_in_words(found.select(i for i, id in enumerate(found["feature_id"]) if id in shown)), sep="\n")
+    print(*found_in_words(found.select([i for i, id in enumerate(found["feature_id"]) if id in shown])), sep="\n")
     if len(of_features) > MOST:
         rest = of_features[MOST:]
         print(f"and {len(rest):,} features more, whose rows --json keeps: {in_words(rest, known)}")

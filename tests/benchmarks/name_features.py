@@ -121,7 +121,8 @@ def main(features: list[str], sae_folder: Path) -> None:
     names = names_table(rows)
     table = names.data.table.replace_schema_metadata({SAE_DIGEST: digest})
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=19)
+    # Hardly a text is there twice, so that dictionaries only take room.
+    pq.write_table(table, sink, compression="zstd", compression_level=19, use_dictionary=False)
     content = sink.getvalue().to_pybytes()
     if len(content) > LARGEST:
         raise SystemExit(f"the names take {len(content):,} bytes, and at most {LARGEST:,} ship")

@@ -111,6 +111,18 @@ def test_spans_are_marked_where_the_feature_peaks() -> None:
     assert "<li><bdi>tea <mark>&lt;now&gt;</mark></bdi></li>" in page
 
 
+@pytest.mark.parametrize(
+    ("token", "shown"), [("\n", "\u21b5<br>"), ("\t", "\u2423"), ("  ", "\u2423\u2423"), (" a", " a")]
+)
+def test_a_blank_in_which_a_feature_peaks_can_be_seen(token: str, shown: str) -> None:
+    text = f"Which one?{token}"
+    rows = texts_with(np.full((20, 1), 2.0), [text] * 20)
+    places = {"feature_starts": [len("Which one?")], "feature_ends": [len(text)]}
+    rows = rows.map(lambda _: places)
+    page = compare(rows, texts_with(np.zeros((20, 1))), threshold=0.5, names=("a", "b")).to_html()
+    assert f"<mark>{shown}</mark>" in page
+
+
 def test_bars_lie_within_their_scale() -> None:
     rng = np.random.default_rng(0)
     chosen, rejected = (np.maximum(rng.normal(shift, 1, size=(200, 12)), 0) for shift in (0.4, -0.4))
