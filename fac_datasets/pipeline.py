@@ -31,7 +31,14 @@ from fac_datasets.coverage.names import in_words, shown_name
 from fac_datasets.coverage.report import CoverageReport, coverage
 from fac_datasets.coverage.shares import shares_in_words
 from fac_datasets.diversity.all_measures import all_measures
-from fac_datasets.errors import DatasetError, FacDatasetsError, GenerationError, OptionError, OutputError
+from fac_datasets.errors import (
+    DatasetError,
+    FacDatasetsError,
+    GenerationError,
+    OptionError,
+    OutputError,
+    SynthesisError,
+)
 from fac_datasets.feature_space import (
     Threshold,
     feature_columns,
@@ -363,6 +370,11 @@ class _Run:
         # Before hours of work: what will be written, and whether there is a place for it.
         self.kind = recognise(seed_rows, settings.kind, column=settings.column, label_column=settings.label_column)
         say(self.kind.in_words)
+        if not Shelf(self.kind, None, seed_rows).seed_rows:
+            raise SynthesisError(
+                f"no row of the seed has all of {list(self.kind.parts)}, so that no example can be shown; give rows "
+                f"that have them, or another --kind"
+            )
         self.seed = _own(seed_rows)
         self.given_anchor = anchor_rows
         self.anchor, self.n_shared = self._unshared(_own(anchor_rows))

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from fac_datasets.generation.base import Completion, Request, TextGenerator
-from fac_datasets.synthesis.guiding import guided_draft
+from fac_datasets.synthesis.drafts import Draft, Wish
 from fac_datasets.synthesis.measuring import Measured, measure
-from fac_datasets.synthesis.methods.base import Draft, Wish
 from fac_datasets.synthesis.prompting import Prompts, Scored, Told
 from fac_datasets.synthesis.samples import Rejected, Sample
 from fac_datasets.synthesis.together import Pending
@@ -83,19 +82,6 @@ class Asker:
         good, bad = (_scored(one) for one in pair) if pair else (None, None)
         told = Told(pursuit.target.name, wish.must_hold, good, bad, wish.change)
         return self.prompts.messages(self.kind, pursuit.examples, pursuit.like, told, as_json=self.with_schema)
-
-    async def draft(self, wish: Wish, pursuit: Pursuit, seed: int) -> Draft:
-        """One answer to a wish.
-
-        Args:
-            wish: what is asked for.
-            pursuit: the target.
-            seed: of the sampling; the same seed and the same tries give the same answer.
-        """
-        if wish.is_guided:
-            return await guided_draft(wish, pursuit, self, seed)
-        (draft,) = await self.write(self.prompt(wish, pursuit), [seed], wish)
-        return draft
 
     async def write(
         self,

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fac_datasets.synthesis.drafts import Draft
 from fac_datasets.synthesis.methods import Way
-from fac_datasets.synthesis.methods.base import Draft
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.asking import Asker

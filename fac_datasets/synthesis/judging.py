@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from fac_datasets.synthesis.drafts import Draft
 from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.measuring import NOT_ACTIVE, Measured, measure
-from fac_datasets.synthesis.methods.base import Draft
 from fac_datasets.synthesis.pursuit import Pursuit, Try
 from fac_datasets.synthesis.sample_journal import VERIFIED
 from fac_datasets.synthesis.samples import Rejected, Sample

@@ -26,6 +26,7 @@ from fac_datasets.rows.reader import ColumnChoice, row_texts
 from fac_datasets.rows.tables import dataset_of
 from fac_datasets.synthesis.asking import Asker
 from fac_datasets.synthesis.choosing import Chooser
+from fac_datasets.synthesis.drafting import drafted
 from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.filters.base import Demands
 from fac_datasets.synthesis.judging import Drafted, Judge, Judged
@@ -241,13 +242,13 @@ class _Synthesis:
         chosen = [(one, self._chooser.next(one, self._asker)) for one in waiting]
         begun = [(one, way, one.begin(way.name)) for one, way in chosen if way is not None]
 
-        async def drafted(pursuit: Pursuit, way: Way, attempt: int) -> Drafted:
+        async def written(pursuit: Pursuit, way: Way, attempt: int) -> Drafted:
             seed = _sample_seed(self._seed, pursuit.feature, attempt)
-            draft = await self._asker.draft(way.wish(pursuit, self._asker), pursuit, seed)
+            draft = await drafted(way.wish(pursuit, self._asker), pursuit, self._asker, seed)
             draft, sample = await self._asker.sample(draft, pursuit.like, seed)
             return Drafted(pursuit, way.name, attempt, draft, sample)
 
-        drafts = run_together([drafted(*each) for each in begun], self._asker.answer)
+        drafts = run_together([written(*each) for each in begun], self._asker.answer)
         judged = self._judge.judge(drafts, self._pursuits, self._samples_per_feature)
         for one in judged:
             self._asker.journal.judge(_key(one), Verdict(one.pursuit.feature, one.found.activation, one.outcome))

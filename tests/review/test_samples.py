@@ -10,9 +10,9 @@ import pytest
 from fac_datasets import FeatureExtractor, augment, review
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, ReviewError
 from fac_datasets.synthesis.kinds import recognise
+from fac_datasets.synthesis.measuring import measure
 from fac_datasets.synthesis.provenance import provenance_of, synthetic_features, synthetic_row
 from fac_datasets.synthesis.samples import Sample
-from fac_datasets.synthesis.synthesize import measure
 from tests.servers.argilla.fixtures import Annotator, records_of
 from tests.synthesis.kinds.seeds import INSTRUCTIONS, LABELLED
 
@@ -32,9 +32,9 @@ def measured(tiny_extractor: FeatureExtractor, synthetic: datasets.Dataset) -> d
     """Rows whose target is a feature that the tiny SAE finds in the text, with feature columns."""
     rows = synthetic.to_list()
     for row in rows:
-        ((feature, activation), *_) = sorted(
-            measure(tiny_extractor, [row["text"]])[0].items(), key=lambda each: -each[1]
-        )
+        found = measure(tiny_extractor, [row["text"]])[0]
+        feature = max(found, key=lambda each: found[each].activation)
+        activation = found[feature].activation
         row |= {
             "target_feature": feature,
             "target_activation": activation,

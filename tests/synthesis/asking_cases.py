@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fac_datasets.synthesis.asking import Asker
+from fac_datasets.synthesis.drafting import drafted as written
+from fac_datasets.synthesis.drafts import Draft, Wish
 from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.methods import ways_named
-from fac_datasets.synthesis.methods.base import Draft, Wish
 from fac_datasets.synthesis.prompting import prompts_of
 from fac_datasets.synthesis.pursuit import Pursuit, Try
 from fac_datasets.synthesis.sample_journal import SampleJournal
@@ -42,7 +43,7 @@ def wish_of(way: str, pursuit: Pursuit, asker: Asker) -> Wish:
 
 
 def drafted(way: str, pursuit: Pursuit, asker: Asker, seed: int = 0) -> Draft:
-    (draft,) = run_together([asker.draft(wish_of(way, pursuit, asker), pursuit, seed)], asker.answer)
+    (draft,) = run_together([written(wish_of(way, pursuit, asker), pursuit, asker, seed)], asker.answer)
     return draft
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fac_datasets.generation.base import Completion
 from fac_datasets.synthesis.choosing import Chooser
+from fac_datasets.synthesis.drafts import Draft
 from fac_datasets.synthesis.methods import ways_named
-from fac_datasets.synthesis.methods.base import Draft
 from tests.synthesis.asking_cases import asker_of, pursuit_of
 from tests.synthesis.cases import Case
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from fac_datasets.errors import OptionError
 from fac_datasets.files.variants import subclasses_in
-from fac_datasets.synthesis.methods.base import Method, Wish
+from fac_datasets.synthesis.drafts import Wish
+from fac_datasets.synthesis.methods.base import Method
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.asking import Asker

@@ -3,47 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
-from fac_datasets.generation.base import Completion, Steering
-from fac_datasets.synthesis.samples import Sample
+from fac_datasets.synthesis.drafts import Wish
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.asking import Asker
     from fac_datasets.synthesis.pursuit import Pursuit
-
-
-class Wish(NamedTuple):
-    """What is asked of a generator for a target; by default another sample like the examples."""
-
-    change: Sample | None = None
-    """A sample to be changed, in place of a new one."""
-    must_hold: str = ""
-    """Words that have to occur."""
-    prefix: str = ""
-    """Beginning of the answer."""
-    steering: Steering | None = None
-    """What is added while decoding."""
-    is_guided: bool = False
-    """Whether the answer is decoded in chunks, of which the SAE chooses."""
-    is_open: bool = False
-    """Whether the template alone is given, so that the model writes what a user says."""
-
-
-class Draft(NamedTuple):
-    """An answer that was written for a wish, not judged yet."""
-
-    answer: Completion
-    """Its text, and whether the generator ended it itself."""
-    keys: tuple[str, ...]
-    """Of all requests behind it in the journal, of continuations that were dropped too."""
-    prompt_digest: str
-    """Of the prompt that it answers."""
-    decoded_tokens: int
-    """Of all these requests."""
-    prompt_tokens: int
-    """The same of their prompts."""
-    wish: Wish = Wish()
 
 
 class Method(ABC):

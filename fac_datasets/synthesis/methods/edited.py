@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fac_datasets.synthesis.methods.base import Method, Wish
+from fac_datasets.synthesis.drafts import Wish
+from fac_datasets.synthesis.methods.base import Method
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.asking import Asker

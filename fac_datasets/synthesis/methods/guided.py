@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fac_datasets.synthesis.methods.base import Method, Wish
+from fac_datasets.synthesis.drafts import Wish
+from fac_datasets.synthesis.methods.base import Method
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.asking import Asker
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 class Guided(Method):
     """Chooses, chunk by chunk, the continuation in which the feature is most active among the fluent ones.
 
-    See `fac_datasets.synthesis.guiding`.
+    See `fac_datasets.synthesis.drafting`.
     """
 
     name = "guided"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fac_datasets.generation.base import Steering
-from fac_datasets.synthesis.methods.base import Method, Wish
+from fac_datasets.synthesis.drafts import Wish
+from fac_datasets.synthesis.methods.base import Method
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.asking import Asker

@@ -1,7 +1,8 @@
-"""Decoding in chunks: of several continuations the one goes on in which the feature is most active and that is fluent.
+"""Writing what is wished for: in one go, or guided, in chunks of which the SAE chooses.
 
-Fluent is the half of the continuations that the unsteered backbone finds likelier. From the chunk in which the feature
-is active the answer is written to its end in one go, since nothing is left to choose.
+Of several continuations the one goes on in which the feature is most active among the fluent ones: the half that the
+unsteered backbone finds likelier. From the chunk in which the feature is active the answer is written to its end in one
+go, since nothing is left to choose.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fac_datasets.synthesis.drafts import Draft, Wish
 from fac_datasets.synthesis.measuring import NOT_ACTIVE
-from fac_datasets.synthesis.methods.base import Draft, Wish
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.asking import Asker
@@ -24,15 +25,23 @@ CONTINUATIONS = 4
 """Continuations that one is chosen from."""
 
 
-async def guided_draft(wish: Wish, pursuit: Pursuit, asker: Asker, seed: int) -> Draft:
-    """Write an answer in chunks.
+async def drafted(wish: Wish, pursuit: Pursuit, asker: Asker, seed: int) -> Draft:
+    """One answer to a wish.
 
     Args:
         wish: what is asked for.
-        pursuit: the target, whose feature chooses.
-        asker: asks and measures.
-        seed: of the sampling.
+        pursuit: the target.
+        asker: asks and measures, together with the drafts of other targets.
+        seed: of the sampling; the same seed and the same tries give the same answer.
     """
+    if wish.is_guided:
+        return await _guided(wish, pursuit, asker, seed)
+    (draft,) = await asker.write(asker.prompt(wish, pursuit), [seed], wish)
+    return draft
+
+
+async def _guided(wish: Wish, pursuit: Pursuit, asker: Asker, seed: int) -> Draft:
+    """An answer in chunks, of which the target's feature chooses."""
     messages, seeds = asker.prompt(wish, pursuit), np.random.SeedSequence(seed)
     left, parts = asker.max_new_tokens, list[Draft]()
     while True:
