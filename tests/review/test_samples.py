@@ -248,10 +248,11 @@ def of_instructions(extractor: FeatureExtractor) -> datasets.Dataset:
     rows = []
     for number, sample in enumerate(samples):
         found = measure(extractor, [kind.measured(sample)])[0]
-        feature = max(found, key=lambda each: found[each])
+        feature = max(found, key=lambda each: found[each].activation)
+        activation = found[feature].activation
         target = {
             "synthetic_id": f"{number:016x}", "target_feature": feature, "target_name": "fruit",
-            "target_part": "response", "target_activation": found[feature], "target_threshold": found[feature] / 2,
+            "target_part": "response", "target_activation": activation, "target_threshold": activation / 2,
             "method": "prompted", "attempt": 1, "generator": "a model", "prompt_digest": "0", "steering_strength": 0.0,
             "seed": 0, "feature_space": str(extractor.feature_space),
         }  # fmt: skip
