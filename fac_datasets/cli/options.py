@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fac_datasets.errors import OutputError
+from fac_datasets.errors import OptionError, OutputError
 from fac_datasets.files.credentials import without_credentials
 from fac_datasets.rows.data_files import short_name
 
@@ -257,6 +257,23 @@ def typed_options(context: typer.Context, *, without: Collection[str]) -> list[s
         for one in value if isinstance(value, list | tuple) else [value]:
             words += [parameter.opts[0], without_credentials(short_name(str(one)))]
     return words
+
+
+def kept_report(path: Path, option: str) -> dict[str, Any]:
+    """The content of a file with a coverage report, which an option names.
+
+    Raises:
+        OptionError: it cannot be read, or holds none.
+    """
+    import json
+
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise OptionError(f"{option} {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise OptionError(f"{option} {path} holds no report; give the file that --json wrote")
+    return content
 
 
 def with_features(rows: datasets.Dataset, extractor: FeatureExtractor) -> datasets.Dataset:
