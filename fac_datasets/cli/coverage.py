@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from fac_datasets.cli.given import Given
+from fac_datasets.cli.given import Given, Prefixes
 from fac_datasets.cli.groups import grouped
-from fac_datasets.cli.options import AnchorReading, Extraction, OutFile, Reading, Seed
-from fac_datasets.errors import OptionError
+from fac_datasets.cli.options import AnchorReading, Extraction, OutFile, Reading, Seed, kept_report
 
 
 @grouped
@@ -20,12 +19,7 @@ def coverage(
     extraction: Extraction,
     reading: Reading,
     anchor_reading: AnchorReading,
-    prefix: Annotated[
-        str | None, typer.Option(help="Of the feature columns that are there; default: as --column says.")
-    ] = None,
-    anchor_prefix: Annotated[
-        str | None, typer.Option(help="The same of the anchor; default: that of --prefix, or as its column says.")
-    ] = None,
+    prefixes: Prefixes,
     threshold: Annotated[str, typer.Option(help="A number, or q50, q75, q90, q95, q99.")] = "q90",
     features: Annotated[
         str | None, typer.Option(metavar="TABLE", help="Judged feature table; only relevant features count.")
@@ -67,12 +61,12 @@ def coverage(
     counted = require_count(count)
     require_present(data, anchor, features, names)
     table, named = (None if given is None else load_rows(given) for given in (features, names))
-    of_seed = None if missing_of is None else _kept_report(missing_of)
+    of_seed = None if missing_of is None else kept_report(missing_of, "--missing-of")
     stored = "q50" if isinstance(wanted, str) else wanted
     extractor = extraction.extractor(threshold=stored, spans=False)
     given = [
-        Given(data, reading, prefix),
-        Given(anchor, anchor_reading.reading(reading), prefix if anchor_prefix is None else anchor_prefix),
+        Given(data, reading, prefixes.prefix),
+        Given(anchor, anchor_reading.reading(reading), prefixes.of_anchor),
     ]
     # What is wrong with the second is found before the first is extracted.
     loaded = [each.load() for each in given]
@@ -111,16 +105,3 @@ def coverage(
             )
     if json_file:
         write_atomically(json_file, (json.dumps(values, indent=2) + "\n").encode())
-
-
-def _kept_report(path: Path) -> dict[str, Any]:
-    """The content of a file with a coverage report."""
-    import json
-
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise OptionError(f"--missing-of {path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise OptionError(f"--missing-of {path} holds no report; give the file that --json wrote")
-    return content

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from fac_datasets.cli.options import Reading, with_features
 from fac_datasets.errors import ColumnError
@@ -14,6 +16,23 @@ if TYPE_CHECKING:
 
     from fac_datasets.feature_space import FeatureSpace
     from fac_datasets.features.extractor import FeatureExtractor
+
+
+@dataclass(frozen=True)
+class Prefixes:
+    """What the names of feature columns that are there begin with."""
+
+    prefix: Annotated[
+        str | None, typer.Option(help="Of the feature columns that are there; default: as --column says.")
+    ] = None
+    anchor_prefix: Annotated[
+        str | None, typer.Option(help="The same of the anchor; default: that of --prefix, or as its column says.")
+    ] = None
+
+    @property
+    def of_anchor(self) -> str | None:
+        """That of the anchor."""
+        return self.prefix if self.anchor_prefix is None else self.anchor_prefix
 
 
 @dataclass(frozen=True)

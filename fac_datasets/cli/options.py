@@ -282,6 +282,23 @@ def typed_options(context: typer.Context, *, without: Collection[str]) -> list[s
     return words
 
 
+def kept_report(path: Path, option: str) -> dict[str, Any]:
+    """The content of a file with a coverage report, which an option names.
+
+    Raises:
+        OptionError: it cannot be read, or holds none.
+    """
+    import json
+
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise OptionError(f"{option} {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise OptionError(f"{option} {path} holds no report; give the file that --json wrote")
+    return content
+
+
 def with_features(rows: datasets.Dataset, extractor: FeatureExtractor) -> datasets.Dataset:
     """Rows with feature columns: their own, or extracted now, of which those that could not be read are named."""
     from fac_datasets.features.bad_rows import bad_rows, in_words

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fac_datasets.cli.groups import grouped
-from fac_datasets.cli.options import Column, Extraction, Out, Overwrite
+from fac_datasets.cli.options import Column, Extraction, Out, Overwrite, kept_report
 
 if TYPE_CHECKING:
     import datasets
@@ -50,7 +49,7 @@ def push_explanations(
             name,
             workspace=workspace,
             guideline=guideline,
-            report=_report(report),
+            report=None if report is None else kept_report(report, "--report"),
             min_submitted=min_submitted,
         )
     )
@@ -149,19 +148,6 @@ def demo(
         print(HOW_TO_GET_A_SERVER)
     else:
         run_demo(repository, folder, port)
-
-
-def _report(path: Path | None) -> dict[str, Any] | None:
-    """The content of a file with a coverage report."""
-    from fac_datasets.errors import OptionError
-
-    if path is None:
-        return None
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise OptionError(f"--report {path} cannot be read: {error}") from error
-    return content
 
 
 def _claim(out: Path, what: str, rows: datasets.Dataset, options: list[str | None], overwrite: bool) -> None:

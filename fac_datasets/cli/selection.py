@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fac_datasets.cli.given import Given
+from fac_datasets.cli.given import Given, Prefixes
 from fac_datasets.cli.groups import grouped
 from fac_datasets.cli.options import AnchorReading, Extraction, Out, Overwrite, Reading
 from fac_datasets.errors import FacDatasetsError, OptionError, OutputError
@@ -26,14 +26,9 @@ def select(
     extraction: Extraction,
     reading: Reading,
     anchor_reading: AnchorReading,
+    prefixes: Prefixes,
     anchor: Annotated[
         str | None, typer.Option(metavar="ANCHOR", help="Stands for the target task; default: the dataset itself.")
-    ] = None,
-    prefix: Annotated[
-        str | None, typer.Option(help="Of the feature columns that are there; default: as --column says.")
-    ] = None,
-    anchor_prefix: Annotated[
-        str | None, typer.Option(help="The same of the anchor; default: that of --prefix, or as its column says.")
     ] = None,
     threshold: Annotated[str, typer.Option(help="A number, or q50, q75, q90, q95, q99.")] = "q90",
     features: Annotated[
@@ -65,8 +60,9 @@ def select(
     import numpy as np
 
     from fac_datasets.coverage.candidates import require_own_column
+    from fac_datasets.coverage.relevant import require_features_of
     from fac_datasets.coverage.selection import Limits, parse_weights, select_covering_subset
-    from fac_datasets.feature_space import FeatureSpace, parse_threshold, require_same_space, require_table_space
+    from fac_datasets.feature_space import FeatureSpace, parse_threshold, require_same_space
     from fac_datasets.files.atomic import write_atomically
     from fac_datasets.files.output_folder import claim
     from fac_datasets.files.parquet_layout import write_tables
@@ -82,13 +78,11 @@ def select(
     state = _state(given)
     require_present(data, anchor, features, None if state else given)
     extractor = extraction.extractor(threshold="q50" if isinstance(wanted, str) else wanted, spans=False)
-    arguments = {"data": Given(data, reading, prefix)}
+    arguments = {"data": Given(data, reading, prefixes.prefix)}
     if anchor is not None:
-        arguments["anchor"] = Given(
-            anchor, anchor_reading.reading(reading), prefix if anchor_prefix is None else anchor_prefix
-        )
+        arguments["anchor"] = Given(anchor, anchor_reading.reading(reading), prefixes.of_anchor)
     if given is not None and state is None:
-        arguments["given"] = Given(given, reading, prefix)
+        arguments["given"] = Given(given, reading, prefixes.prefix)
     # What is wrong with the last is found before the first is extracted.
     loaded = {role: argument.load() for role, argument in arguments.items()}
     for column, use in ((quality, "that holds a number for each row"), (per, "to group rows by")):
@@ -98,8 +92,7 @@ def select(
     for space in [*spaces[1:], *([FeatureSpace.parse(state.feature_space)] if state else [])]:
         require_same_space(spaces[0], space)
     table = None if features is None else load_rows(features)
-    if table is not None:
-        require_table_space(table, spaces[0])
+    require_features_of(table, spaces[0])
     identity = {
         "command": "select",
         "version": version("fac-datasets"),
