@@ -221,24 +221,35 @@ class _Synthesis:
         quiet = datasets.utils.are_progress_bars_disabled()
         with tqdm(total=len(self._pursuits), unit="feature", desc="synthesize", disable=quiet) as bar:
             for number in range(1, self._max_attempts + 1):
-                waiting = [one for one in self._pursuits if one.accepted < self._samples_per_feature]
-                if not waiting or len(accepted) >= self._most:
-                    break
                 try:
-                    judged = self._round(waiting)
+                    judged = self._round(accepted)
                 except LimitReached as limit:
                     logger.warning("%s", limit)
                     break
                 if not judged:
                     break
-                accepted += [one for one in judged if one.is_accepted]
                 reached = sum(one.accepted >= self._samples_per_feature for one in self._pursuits)
                 bar.update(reached - bar.n)
                 logger.info("%s", _in_words(number, judged, reached))
         return accepted[: self._most]
 
-    def _round(self, waiting: Sequence[Pursuit]) -> list[Judged]:
-        """One draft of each target that is waiting, judged together."""
+    def _round(self, accepted: list[Judged]) -> list[Judged]:
+        """One more draft of each target that is still missing; what is accepted is added to `accepted`.
+
+        They are drafted in batches, since the samples of one often reach targets of the next.
+        """
+        judged: list[Judged] = []
+        for start in range(0, len(self._pursuits), self._asker.generator.batch_size):
+            batch = self._pursuits[start : start + self._asker.generator.batch_size]
+            waiting = [one for one in batch if one.accepted < self._samples_per_feature]
+            if waiting and len(accepted) < self._most:
+                of_batch = self._batch(waiting)
+                accepted += [one for one in of_batch if one.is_accepted]
+                judged += of_batch
+        return judged
+
+    def _batch(self, waiting: Sequence[Pursuit]) -> list[Judged]:
+        """One draft of each target, judged together."""
         chosen = [(one, self._chooser.next(one, self._asker)) for one in waiting]
         begun = [(one, way, one.begin(way.name)) for one, way in chosen if way is not None]
 
