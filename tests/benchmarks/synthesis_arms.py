@@ -38,12 +38,12 @@ from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.kinds.base import DataKind
 from fac_datasets.synthesis.measuring import NOT_ACTIVE, Measured, measure
 from fac_datasets.synthesis.prompting import Scored, Told, prompts_of
-from fac_datasets.synthesis.sample_journal import VERIFIED, SampleJournal, Verdict
+from fac_datasets.synthesis.sample_journal import NO_FEATURE, VERIFIED, SampleJournal, Verdict
 from fac_datasets.synthesis.samples import Rejected, Sample
 from fac_datasets.synthesis.showing import EXAMPLES, Shelf
 from fac_datasets.synthesis.synthesize import Fluency, synthesize
 from fac_datasets.synthesis.targets import Target, listed_targets, planned_targets
-from fac_datasets.synthesis.unguided import NO_FEATURE, synthesize_unguided
+from fac_datasets.synthesis.unguided import synthesize_unguided
 from tests.benchmarks.data import TOXICITY
 
 if TYPE_CHECKING:
@@ -384,8 +384,16 @@ def _asked(book: Budget, generator: TextGenerator, requests: list[Request]) -> l
 
 
 def _judge(book: Budget, key: str, completion: Completion, feature: int, activation: float, outcome: str) -> None:
-    tokens = {"decoded_tokens": completion.n_tokens, "prompt_tokens": completion.prompt_tokens}
-    book.judge(key, Verdict(feature, activation, outcome, **tokens))
+    book.judge(
+        key,
+        Verdict(
+            feature,
+            activation,
+            outcome,
+            decoded_tokens=completion.n_tokens,
+            prompt_tokens=completion.prompt_tokens,
+        ),
+    )
 
 
 def _span(span: Mapping[str, Any]) -> Sample:
