@@ -65,6 +65,19 @@ def arm_folder(work: Path, setting: str, arm: str) -> Path:
     return work / setting / arm
 
 
+def prepare(work: Path) -> None:
+    """What all arms of a setting share, and the machine that they run on."""
+    from fac_datasets.generation.local import LocalGenerator
+
+    generator = LocalGenerator(batch_size=BATCH)
+    for name in SETTINGS:
+        setting = Setting(name, work / name)
+        for part in ("seed", "A1", "A2"):
+            setting.rows(part)
+        setting.fluency(generator)
+    write_atomically(work / "machine.json", json.dumps({**machine(), "accelerator": accelerator()}).encode())
+
+
 def run(work: Path, setting: str, arm: str) -> str:
     """Run an arm of a setting with the embedded model."""
     from fac_datasets.generation.local import LocalGenerator
@@ -288,8 +301,6 @@ def main() -> None:
     parser.add_argument("--model", help="its name there")
     given = parser.parse_args()
     work: Path = given.work
-    for name in SETTINGS:
-        Setting(name, work / name).prepare()
     if given.endpoint:
         from fac_datasets.generation.endpoint import EndpointGenerator
 
@@ -297,10 +308,9 @@ def main() -> None:
     tasks = [(work, setting, arm) for arm in given.arms.split(",") if arm for setting in SETTINGS]
     tasks = [task for task in tasks if not (arm_folder(*task) / "outcome.json").exists()]
     if tasks:
+        prepare(work)
         # Those without a budget take longest.
         tasks.sort(key=lambda task: task[2] != "auto_alone")
-        record = {**machine(), "accelerator": accelerator()}
-        write_atomically(work / "machine.json", json.dumps(record).encode())
         with ProcessPoolExecutor(given.jobs, multiprocessing.get_context("spawn")) as pool:
             for done in pool.map(run, *zip(*tasks, strict=True)):
                 print(done, flush=True)

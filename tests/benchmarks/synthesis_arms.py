@@ -187,11 +187,6 @@ class Setting:
         """Above which each feature is active."""
         return np.asarray(thresholds_of(self.extractor.feature_space, THRESHOLD, 0), dtype=np.float64)
 
-    def prepare(self) -> None:
-        """Make what is shared, before arms run side by side."""
-        for name in ("seed", "A1", "A2"):
-            self.rows(name)
-
 
 class Budget(SampleJournal):
     """A journal that asks for no more once so many tokens were decoded; what is read back counts as decoded."""
