@@ -28,7 +28,7 @@ from fac_datasets.errors import (
     SAEMismatch,
 )
 from fac_datasets.generation.local import LocalGenerator
-from fac_datasets.pipeline import Settings, run
+from fac_datasets.pipeline import Settings, preview, run
 from fac_datasets.sae.calibration import Calibration
 from tests.interpretation.scripted import always
 from tests.tiny import TEXTS
@@ -166,6 +166,16 @@ def test_a_way_that_the_generator_cannot_be_used_for_is_refused_before_anything_
     with pytest.raises(OptionError, match="'prompted\\+steered' can be used for no target: scripted does not run"):
         run(seed_rows, anchor_rows, tmp_path / "out", steered, generator=always("A text."))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_preview_can_be_guided(
+    seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings
+) -> None:
+    guided, said = dataclasses.replace(settings, methods="guided", max_attempts=2), list[str]()
+    rows = preview(seed_rows, anchor_rows, 2, guided, say=said.append)
+    assert {row["method"].partition(",")[0] for row in rows} <= {"prompted+guided"}
+    assert any("prompted+guided" in line for line in said if line.startswith("round 1"))
 
 
 def test_the_card_tells_how_much_of_what_was_missing_is_reached(finished: Path) -> None:
