@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 import shutil
 import tempfile
 import time
@@ -50,19 +51,23 @@ from fac_datasets.features.bad_rows import bad_rows
 from fac_datasets.features.extractor import FeatureExtractor
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.files.output_folder import claim
+from fac_datasets.files.parquet_layout import write_tables
 from fac_datasets.generation.base import Request
 from fac_datasets.generation.journal import Limits, Plan
 from fac_datasets.rows.dataset_identity import content_fingerprint, identify, source_columns
 from fac_datasets.rows.reader import RowReader, row_texts
 from fac_datasets.rows.tables import dataset_of, without_prefix
 from fac_datasets.sae.calibration import describe
+from fac_datasets.synthesis.asking import Asker
 from fac_datasets.synthesis.augment import augment
 from fac_datasets.synthesis.filters.fluency import highest_nll
 from fac_datasets.synthesis.kinds import recognise
-from fac_datasets.synthesis.methods import ways_named
+from fac_datasets.synthesis.methods import AUTOMATIC, usable, ways_named
+from fac_datasets.synthesis.methods.steered import effects
 from fac_datasets.synthesis.prompting import Told, prompts_digest, prompts_of
 from fac_datasets.synthesis.provenance import contents_of, synthetic_features
-from fac_datasets.synthesis.sample_journal import SampleJournal
+from fac_datasets.synthesis.sample_journal import SampleJournal, Tally
+from fac_datasets.synthesis.sensitivity import with_sensitivity
 from fac_datasets.synthesis.showing import Shelf
 from fac_datasets.synthesis.synthesize import Fluency, synthesize
 from fac_datasets.synthesis.targets import ANCHOR_ROWS, Target, chosen_targets
@@ -72,6 +77,7 @@ from fac_datasets.synthesis.verifier import Verifier
 if TYPE_CHECKING:
     import datasets
 
+    from fac_datasets.backbone.likelihood import Likelihood
     from fac_datasets.generation.base import TextGenerator
 
 T = TypeVar("T")
@@ -225,7 +231,7 @@ def run(
         folder,
         RUN,
         job.identity(),
-        parts=(WORK, JOURNAL, "data", "provenance", REPORT, PLOT, CARD),
+        parts=(WORK, JOURNAL, "data", "provenance", "feature_table", REPORT, PLOT, CARD),
         overwrite=overwrite,
     )
     report: dict[str, Any] | None = None
@@ -398,6 +404,28 @@ class _Run:
         self.feature_space = self.extractor.feature_space
         if features is not None:
             require_table_space(features, self.feature_space)
+        if writers.generator is not None and settings.methods != AUTOMATIC:
+            self._require_ways(writers.generator)
+
+    def _require_ways(self, generator: TextGenerator) -> None:
+        """Refuse ways of generating that are named and for which this generator lacks something.
+
+        Raises:
+            OptionError: there is one.
+        """
+        settings = self.settings
+        asker = Asker(
+            self.kind,
+            prompts_of(self.kind, settings.prompts),
+            generator,
+            self.extractor,
+            SampleJournal(),
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            # The backbone will say it.
+            likelihoods=lambda texts: np.zeros(len(texts)),
+        )
+        usable(settings.methods, asker)
 
     def identity(self) -> dict[str, Any]:
         """What decides the result; a folder belongs to one identity."""
@@ -473,7 +501,8 @@ class _Run:
         targets = self._targets(before["A1"], table, anchors["A1"])
         generator = self.writers.generator or self._backbone_generator()
         with self._journals() as journals:
-            made = self._synthesize(before["A1"], table, targets, anchors["A1"], generator, None, journals["guided"])
+            fluency = Fluency(self._likelihood(generator), math.inf)
+            made = self._synthesize(before["A1"], table, targets, anchors["A1"], generator, fluency, journals["guided"])
         return list(made)
 
     def finish(self) -> dict[str, Any]:
@@ -497,7 +526,8 @@ class _Run:
             }
             say(f"unguided samples: {_describe_outcomes(journals['unguided'])}")
             result = self._report(journals, generator, targets, seed, anchors, before, additions, after)
-        self._write(result, synthetic, before, after)
+            told = with_sensitivity(table, journals["guided"].tries())
+        self._write(result, synthetic, told, before, after)
         return result
 
     def _report(
@@ -545,6 +575,10 @@ class _Run:
             "verifier": self.writers.verifier.name if self.writers.verifier and self.kind.claims else None,
             "samples": {name: dict(journal.outcomes().most_common()) for name, journal in journals.items()},
             "decoded_tokens": {name: journal.decoded_tokens() for name, journal in journals.items()},
+            "prompt_tokens": {name: journal.prompt_tokens() for name, journal in journals.items()},
+            "by_way": {name: _tallies(journal.by_way()) for name, journal in journals.items()},
+            "by_outcome": {name: _tallies(journal.by_outcome()) for name, journal in journals.items()},
+            "steering": self._steering(journals["guided"], {target.feature: target.name for target in targets}),
             "added_rows": {name: len(rows) for name, rows in additions.items()},
             "added_tokens": {name: int(sum(rows[tokens])) for name, rows in additions.items()},
             "measures": all_measures(texts),
@@ -562,6 +596,16 @@ class _Run:
             "effort": settings.effort,
             "command": self.command,
             "versions": {name: version(name) for name in _LIBRARIES},
+        }
+
+    @staticmethod
+    def _steering(journal: SampleJournal, names: Mapping[int, str]) -> dict[str, Any]:
+        """How many features were steered, and those on which it had no effect, with their names."""
+        found = effects(journal.verdicts.values())
+        without = [feature for feature, has_effect in found.items() if not has_effect]
+        return {
+            "features": len(found),
+            "without_effect": {str(feature): names.get(feature, "") for feature in sorted(without)},
         }
 
     def _column(self, name: str) -> str:
@@ -670,22 +714,25 @@ class _Run:
         self.say(f"aiming at {len(found)}" + (f": {in_words(names, names)}" if found else ""))
         return found
 
-    def _fluency(self, generator: TextGenerator, journal: SampleJournal) -> Fluency | None:
-        """What counts as fluent: at least as likely as nearly all of the first unguided samples."""
+    def _likelihood(self, generator: TextGenerator) -> Likelihood:
+        """How likely texts are under the unsteered backbone."""
         from fac_datasets.backbone.likelihood import Likelihood
         from fac_datasets.generation.local import LocalGenerator
 
         render, settings = self.feature_space.render, self.settings
         if isinstance(generator, LocalGenerator) and self.writers.generator is None:
-            nll = Likelihood(generator.model, generator.tokenizer, render=render)
-        else:
-            nll = Likelihood.load(settings.backbone, render=render, device=settings.device, dtype=settings.dtype)
+            return Likelihood(generator.model, generator.tokenizer, render=render)
+        return Likelihood.load(settings.backbone, render=render, device=settings.device, dtype=settings.dtype)
+
+    def _fluency(self, generator: TextGenerator, journal: SampleJournal) -> Fluency:
+        """What counts as fluent: at least as likely as nearly all of the first unguided samples."""
+        nll = self._likelihood(generator)
         rows = self._unguided(generator, journal, most=CALIBRATION_SAMPLES)
         texts = [sample.whole for sample in map(self.kind.sample_of, rows) if sample is not None]
         likely = nll(texts) if texts else np.zeros(0)
         if not np.isfinite(likely).any():
             self.say("no unguided sample passed the filters, so that nothing says what is fluent, and nothing is asked")
-            return None
+            return Fluency(nll, math.inf)
         return Fluency(nll, highest_nll(likely))
 
     def _synthesize(
@@ -757,6 +804,7 @@ class _Run:
         self,
         result: dict[str, Any],
         synthetic: datasets.Dataset,
+        table: datasets.Dataset,
         before: dict[str, CoverageReport],
         after: dict[str, dict[str, CoverageReport]],
     ) -> None:
@@ -765,7 +813,7 @@ class _Run:
         from fac_datasets.publishing.merging import merge_card
 
         augmented = augment(self.seed, synthetic, column=self.settings.column)
-        header = augmented.save(self.folder)
+        header = write_tables({**augmented.tables(), "feature_table": {"train": table}}, self.folder)
         write_atomically(self.folder / PLOT, gain_png(before, after))
         facts = CardFacts(
             license=self.settings.license,
@@ -774,6 +822,7 @@ class _Run:
             language=self.settings.language,
             not_for_all_audiences=self.settings.not_for_all_audiences,
             names={int(feature): name for feature, name in result["targets"]["names"].items() if name},
+            extra_rows={"feature_table": len(table)},
             plots=[PLOT],
         )
         card = merge_card(None, dataset_card(result, augmented, header, facts))
@@ -811,12 +860,28 @@ def _scores(report: CoverageReport) -> dict[str, Any]:
 def _describe_outcomes(journal: SampleJournal) -> str:
     outcomes = journal.outcomes()
     parts = [f"{count} {outcome}" for outcome, count in outcomes.most_common()]
-    return f"{sum(outcomes.values())} tried: {', '.join(parts) or 'none'}; {journal.decoded_tokens():,} tokens decoded"
+    return (
+        f"{sum(outcomes.values())} tried: {', '.join(parts) or 'none'}; {journal.decoded_tokens():,} tokens decoded "
+        f"and {journal.prompt_tokens():,} of prompts"
+    )
+
+
+def _tallies(found: Mapping[str, Tally]) -> dict[str, dict[str, int]]:
+    return {name: tally._asdict() for name, tally in found.items()}
 
 
 def _summarise(report: dict[str, Any], folder: Path, say: Callable[[str], None]) -> None:
     """The lines that a finished run ends with."""
     targets = report["targets"]
+    for way, tally in report["by_way"]["guided"].items():
+        say(f"{way}: {Tally(**tally)}")
+    without_effect = report["steering"]["without_effect"]
+    if without_effect:
+        names = {int(feature): name for feature, name in without_effect.items()}
+        say(
+            f"steering has no effect on {len(names)} of {report['steering']['features']} features that were steered: "
+            f"{in_words(names, names)}"
+        )
     say(f"targeted features covered: {len(targets['covered'])} of {len(targets['aimed_at'])}")
     for addition in ("guided", "unguided"):
         rows, tokens = report["added_rows"][addition], report["added_tokens"][addition]

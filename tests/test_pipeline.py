@@ -28,8 +28,9 @@ from fac_datasets.errors import (
     SAEMismatch,
 )
 from fac_datasets.generation.local import LocalGenerator
-from fac_datasets.pipeline import Settings, run
+from fac_datasets.pipeline import Settings, preview, run
 from fac_datasets.sae.calibration import Calibration
+from tests.interpretation.scripted import always
 from tests.tiny import TEXTS
 
 REPORT_KEYS = {
@@ -89,6 +90,7 @@ def test_the_output_holds_report_picture_card_and_data(finished: Path) -> None:
         "data/synthetic-00000-of-00001.parquet",
         "data/train-00000-of-00001.parquet",
         "provenance/train-00000-of-00001.parquet",
+        "feature_table/train-00000-of-00001.parquet",
     }
 
 
@@ -131,8 +133,49 @@ def test_every_synthetic_row_activates_its_feature_anew(finished: Path, settings
 def test_the_card_header_is_valid(finished: Path) -> None:
     data = DatasetCard.load(finished / "README.md").data
     assert data.license == "mit"
-    assert [config["config_name"] for config in data.configs] == ["default", "provenance"]
+    assert [config["config_name"] for config in data.configs] == ["default", "feature_table", "provenance"]
     assert "synthetic" in data.tags
+
+
+def test_tokens_are_told_by_way_and_by_outcome(finished: Path) -> None:
+    report, card = json.loads((finished / "report.json").read_text()), (finished / "README.md").read_text()
+    for name in ("guided", "unguided"):
+        for told in (report["by_way"][name], report["by_outcome"][name]):
+            assert sum(tally["drafts"] for tally in told.values()) == sum(report["samples"][name].values())
+            for tokens in ("decoded_tokens", "prompt_tokens"):
+                assert sum(tally[tokens] for tally in told.values()) == report[tokens][name] > 0
+    for way, tally in report["by_way"]["guided"].items():
+        assert f"| {way} | {tally['drafts']} | {tally['accepted']} | {tally['decoded_tokens']:,} | " in card
+
+
+def test_the_feature_table_tells_how_readily_each_feature_fired(finished: Path, tmp_path: Path) -> None:
+    report = json.loads((finished / "report.json").read_text())
+    table = datasets.load_dataset(str(finished), "feature_table", split="train", cache_dir=str(tmp_path))
+    assert sorted(table["feature_id"]) == sorted(report["missing"])
+    tried = [row for row in table if row["tries"]]
+    assert {row["feature_id"] for row in tried} <= {*report["targets"]["aimed_at"]}
+    assert all(0 <= row["sensitivity"] <= 1 for row in tried)
+    assert any(row["sensitivity"] > 0 for row in tried)
+    assert {row["sensitivity"] for row in table if not row["tries"]} == {None}
+
+
+def test_a_way_that_the_generator_cannot_be_used_for_is_refused_before_anything_is_written(
+    seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings, tmp_path: Path
+) -> None:
+    steered = dataclasses.replace(settings, methods="prompted,steered")
+    with pytest.raises(OptionError, match="'prompted\\+steered' can be used for no target: scripted does not run"):
+        run(seed_rows, anchor_rows, tmp_path / "out", steered, generator=always("A text."))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_preview_can_be_guided(
+    seed_rows: datasets.Dataset, anchor_rows: datasets.Dataset, settings: Settings
+) -> None:
+    guided, said = dataclasses.replace(settings, methods="guided", max_attempts=2), list[str]()
+    rows = preview(seed_rows, anchor_rows, 2, guided, say=said.append)
+    assert {row["method"].partition(",")[0] for row in rows} <= {"prompted+guided"}
+    assert any("prompted+guided" in line for line in said if line.startswith("round 1"))
 
 
 def test_the_card_tells_how_much_of_what_was_missing_is_reached(finished: Path) -> None:

@@ -11,7 +11,7 @@ from fac_datasets.cli.groups import grouped
 from fac_datasets.cli.options import Extraction, Generation, Out, Overwrite, Reading, Seed
 from fac_datasets.cli.writing import Others, Writing
 
-JOURNAL, RECORD, LOCK = "journal.jsonl", "run.json", ".lock"
+JOURNAL, RECORD, LOCK, FEATURES = "journal.jsonl", "run.json", ".lock", "feature_table"
 
 
 @grouped
@@ -43,11 +43,13 @@ def synthesize(
     from fac_datasets.coverage.gap import Gap
     from fac_datasets.errors import OptionError, OutputError
     from fac_datasets.files.output_folder import TABLE, claim, write_table
+    from fac_datasets.files.parquet_layout import write_tables
     from fac_datasets.generation.local import LocalGenerator
     from fac_datasets.rows.data_files import require_present
     from fac_datasets.rows.dataset_identity import content_fingerprint
     from fac_datasets.rows.loading import load_rows
     from fac_datasets.synthesis.sample_journal import SampleJournal
+    from fac_datasets.synthesis.sensitivity import with_sensitivity
     from fac_datasets.synthesis.synthesize import synthesize as write_samples
     from fac_datasets.synthesis.verifier import Verifier
 
@@ -77,7 +79,7 @@ def synthesize(
         "options": {name: value for name, value in options.items() if name not in effort},
         "seed": seed,
     }
-    claim(out, RECORD, identity, parts=("data", JOURNAL), kept=(LOCK,), overwrite=overwrite)
+    claim(out, RECORD, identity, parts=("data", FEATURES, JOURNAL), kept=(LOCK,), overwrite=overwrite)
     language = options.pop("sample_language")
     try:
         with FileLock(out / LOCK, timeout=0), closing(SampleJournal(out / JOURNAL, generation.limits)) as journal:
@@ -96,11 +98,18 @@ def synthesize(
                 journal=journal,
                 **options,
             )
-            outcomes = journal.outcomes()
-            decoded = journal.decoded_tokens()
+            outcomes, ways = journal.outcomes(), journal.by_way()
+            decoded, read = journal.decoded_tokens(), journal.prompt_tokens()
+            told = with_sensitivity(features, journal.tries())
     except Timeout as error:
         raise OutputError(f"another process is at work in {out}; wait for it, or choose another folder") from error
+    write_tables({"feature_table": {"train": told}}, out)
     write_table(out, found)
     reached = len(set(found["target_feature"]))
     counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
-    print(f"{out / TABLE}: {len(found):,} samples for {reached:,} features; {decoded:,} tokens decoded; {counts}")
+    print(
+        f"{out / TABLE}: {len(found):,} samples for {reached:,} features; {decoded:,} tokens decoded and {read:,} of "
+        f"prompts; {counts}"
+    )
+    for way, tally in ways.items():
+        print(f"{way}: {tally}")

@@ -122,7 +122,7 @@ def dataset_card(
         shares=_shares(report, after),
         text=as_markdown_text,
         link=quote,
-        named=lambda features: ", ".join(_named(feature, names) for feature in features),
+        named=lambda features: ", ".join(_named(int(feature), names) for feature in features),
     )
     # Parts that are left out leave their blank lines.
     return re.sub(r"\n{3,}", "\n\n", str(card)).strip() + "\n"

@@ -110,7 +110,7 @@ class SampleJournal(Journal):
         found: dict[str, Tally] = {}
         for verdict in self.verdicts.values():
             found[by(verdict)] = found.get(by(verdict), Tally()).and_of(verdict)
-        return dict(sorted(found.items(), key=lambda item: -item[1].drafts))
+        return dict(sorted(found.items(), key=lambda item: (-item[1].drafts, item[0])))
 
     def _read(self, entry: dict[str, Any]) -> None:
         if "verdict" in entry:

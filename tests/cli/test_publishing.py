@@ -70,6 +70,9 @@ def test_its_card_tells_what_the_run_knows(published: Hub, finished: Path) -> No
         assert f"{scores['fac']:.3f} [{scores['low']:.3f}, {scores['high']:.3f}]" in card
     for outcome, count in report["samples"]["guided"].items():
         assert f"| {outcome} | {count} |" in card
+    for way, tally in report["by_way"]["guided"].items():
+        counted = f"| {way} | {tally['drafts']} | {tally['accepted']} | {tally['decoded_tokens']:,} |"
+        assert f"{counted} {tally['prompt_tokens']:,} |" in card
     assert f"{len(report['still_missing'])} features stay missing" in card
     assert "fac-datasets run ..." in card
     assert f"torch {report['versions']['torch']}" in card

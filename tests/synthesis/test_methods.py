@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fac_datasets.errors import OptionError
+from fac_datasets.synthesis.drafting import CONTINUATIONS
 from fac_datasets.synthesis.methods import AUTO, METHODS, usable, ways_named
 from fac_datasets.synthesis.methods.steered import NO_EFFECT, STRENGTHS, effects
 from fac_datasets.synthesis.sample_journal import Verdict
@@ -130,6 +131,19 @@ def test_a_guided_answer_is_the_most_active_of_its_fluent_continuations(case: Ca
     assert draft.answer.text == max(fluent, key=lambda text: active.get(text, 0.0))
     assert draft.decoded_tokens == sum(asker.journal.completions[key].n_tokens for key in draft.keys)
     assert cannot("guided", pursuit, asker_of(case)).startswith("nothing says how likely a text is")
+
+
+def test_a_guided_answer_is_written_to_its_end_in_one_go_once_the_feature_is_active(case: Case) -> None:
+    asker = asker_of(case, likelihoods=lambda texts: np.zeros(len(texts)), max_new_tokens=30)
+    pursuit = pursuit_of(case)
+    always_active, never = (replace(pursuit.target, threshold=threshold) for threshold in (-1.0, np.inf))
+    draft = drafted("guided", replace(pursuit, target=always_active), asker)
+    first = [asker.journal.completions[key].text for key in draft.keys[:CONTINUATIONS]]
+    assert len(draft.keys) == CONTINUATIONS + 1
+    assert any(draft.answer.text.startswith(text) for text in first)
+    chosen_to_the_end = drafted("guided", replace(pursuit, target=never), asker)
+    assert len(chosen_to_the_end.keys) % CONTINUATIONS == 0
+    assert len(chosen_to_the_end.keys) > CONTINUATIONS
 
 
 def test_the_template_alone_lets_the_model_write_a_user_s_words(case: Case) -> None:
