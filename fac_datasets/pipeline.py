@@ -52,12 +52,13 @@ from fac_datasets.files.atomic import remove_leftovers, write_atomically
 from fac_datasets.files.output_folder import claim
 from fac_datasets.files.sealed_folder import is_whole, seal
 from fac_datasets.generation.base import Request
-from fac_datasets.generation.journal import Limits, Plan, limit_together
+from fac_datasets.generation.journal import Journal, Limits, Plan, limit_together
 from fac_datasets.rows.dataset_identity import content_fingerprint, identify, source_columns
 from fac_datasets.rows.reader import RowReader, row_texts
 from fac_datasets.rows.tables import dataset_of, without_prefix
 from fac_datasets.sae.calibration import describe
 from fac_datasets.synthesis.augment import augment
+from fac_datasets.synthesis.bounds import most_asked
 from fac_datasets.synthesis.filters.fluency import highest_nll
 from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.methods import ways_named
@@ -476,12 +477,23 @@ class _Run:
             for one in map(shelf.pursuit, targets)
         ]
         generator = self.writers.generator or self._backbone_generator()
-        with self._journals() as journals:
-            once = journals["guided"].plan(
-                generator, requests, max_new_tokens=settings.max_new_tokens, temperature=settings.temperature
-            )
-        # Every target may take all its attempts, and the control as many tokens again.
-        return once.times(2 * settings.max_attempts * settings.samples_per_feature)
+        once = Journal().plan(
+            generator, requests, max_new_tokens=settings.max_new_tokens, temperature=settings.temperature
+        )
+        accepted = len(targets) * settings.samples_per_feature
+        ways = {method.name for way in ways_named(settings.methods) for method in way.methods}
+        opens = "magpie" in ways and generator.can_open_turn and "response" in self.kind.parts
+        return most_asked(
+            once,
+            settings.limits,
+            max_attempts=settings.max_attempts,
+            max_new_tokens=settings.max_new_tokens,
+            most_accepted=accepted if settings.max_samples is None else min(accepted, settings.max_samples),
+            calibration=CALIBRATION_SAMPLES,
+            is_guided="guided" in ways and generator.can_prefill,
+            is_answered=opens or self.writers.responder is not None,
+            is_checked=self.writers.verifier is not None and bool(self.kind.claims),
+        )
 
     def preview(self, most: int) -> list[dict[str, Any]]:
         """A few samples, end to end, with their provenance."""
@@ -703,7 +715,7 @@ class _Run:
         texts = [sample.whole for sample in map(self.kind.sample_of, rows) if sample is not None]
         likely = nll(texts) if texts else np.zeros(0)
         if not np.isfinite(likely).any():
-            self.say("no unguided sample passed the filters, so that nothing says what is fluent, and no sample has to be")
+            self.say("no unguided sample passed the filters, so that nothing says what is fluent, and none has to be")
             return None
         return Fluency(nll, highest_nll(likely))
 

@@ -9,7 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["fac_datasets.pipeline", "fac_datasets.generation.local", "matplotlib.pyplot"])
+_CONTEXT.set_forkserver_preload(
+    [
+        "fac_datasets.pipeline",
+        "fac_datasets.generation.local",
+        *("accelerate", "matplotlib.pyplot", "sentence_transformers", "sklearn.metrics", "spacy", "torch._dynamo"),
+        "transformers.models.llama.modeling_llama",
+    ]
+)
 
 
 def is_killed(do: Callable[..., Any], *arguments: Any, when: Callable[[], bool], after: float = 0.0) -> bool:

@@ -35,11 +35,6 @@ class Plan(NamedTuple):
     dollars: float | None = None
     """What they would cost at most; None where no price is known."""
 
-    def times(self, number: int) -> Plan:
-        """The same so many times."""
-        dollars = None if self.dollars is None else self.dollars * number
-        return Plan(self.calls * number, self.prompt_tokens * number, self.max_new_tokens * number, dollars)
-
     def __str__(self) -> str:
         """In words, for a dry run."""
         cost = "" if self.dollars is None else f", which cost {_in_words(self.dollars)} at most"
@@ -342,9 +337,7 @@ def _hold_alone(stream: IO[bytes]) -> None:
 
 
 def _unwritable(stream: IO[bytes], error: OSError) -> OutputError:
-    return OutputError(
-        f"the journal {stream.name} cannot be written: {error}; make room, and the same command goes on"
-    )
+    return OutputError(f"the journal {stream.name} cannot be written: {error}; make room, and the same command goes on")
 
 
 def _in_words(dollars: float) -> str:

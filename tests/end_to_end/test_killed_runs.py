@@ -18,7 +18,8 @@ from tests.tiny import TEXTS
 
 pytestmark = pytest.mark.slow
 
-KILLS = 20
+FEW, MANY = 3, 20
+"""Kills of a run; so many that a make target of its own does it."""
 
 SEEDS: dict[str, tuple[dict[str, list[Any]], dict[str, Any]]] = {
     "text": ({"text": TEXTS[:8]}, {"max_features": 5, "max_new_tokens": 24}),
@@ -54,9 +55,10 @@ def start(seed: datasets.Dataset, anchor: datasets.Dataset, out: Path, settings:
     run(seed, anchor, out, settings, say=lambda _line: None)
 
 
+@pytest.mark.parametrize("n_kills", [FEW, pytest.param(MANY, marks=pytest.mark.kills)])
 @pytest.mark.parametrize("kind", SEEDS)
 def test_killed_at_random_moments_a_run_repeats_no_call_and_ends_with_the_same_bytes(
-    kind: str, tiny_backbone: str, tiny_sae: str, rng: np.random.Generator, tmp_path: Path
+    kind: str, n_kills: int, tiny_backbone: str, tiny_sae: str, rng: np.random.Generator, tmp_path: Path
 ) -> None:
     columns, options = SEEDS[kind]
     rows = datasets.Dataset.from_dict(columns)
@@ -68,7 +70,7 @@ def test_killed_at_random_moments_a_run_repeats_no_call_and_ends_with_the_same_b
     out, all_of_it = tmp_path / "killed", size(tmp_path / "whole")
     kills, kept = 0, dict[str, list[bytes]]()
     # Before the first answer, in between, and while the results are measured and written.
-    for share in np.sort(rng.uniform(-0.1, 1.1, KILLS)).tolist():
+    for share in np.sort(rng.uniform(-0.1, 1.1, n_kills)).tolist():
         begun = (lambda: True) if share < 0 else (lambda: size(out) >= min(share, 1.0) * all_of_it)  # noqa: B023
         wait = 0.02 if 0 <= share < 1 else 0.8
         kills += is_killed(start, *job, out, settings, when=begun, after=rng.uniform(0, wait))
@@ -76,7 +78,7 @@ def test_killed_at_random_moments_a_run_repeats_no_call_and_ends_with_the_same_b
         assert all(now[name][: len(lines)] == lines for name, lines in kept.items())
         kept = now
     start(*job, out, settings)
-    assert kills >= KILLS - 1
+    assert kills >= n_kills - 1
     assert set(calls(out).values()) == {1}
     assert calls(out) == calls(tmp_path / "whole")
     assert results(out) == results(tmp_path / "whole")
