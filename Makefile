@@ -5,17 +5,20 @@ DEMO_OUT ?= fac-demo
 # A process a core, each with some of the files, which share their servers and models.
 SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile
 
-.PHONY: demo test test-core lint format dist help setup embedded argilla olah embedded-sae
+.PHONY: demo test test-core kills lint format dist help setup embedded argilla olah embedded-sae
 
 demo: embedded  ## run the main job on the embedded model and real conversations
 	$(BIN)/python -m fac_datasets.demo --out $(DEMO_OUT)
 
 test: lint embedded argilla olah  ## everything
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not alone"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not alone and not kills"
 	$(BIN)/python -m pytest -m alone
 
 test-core: lint  ## the part for every change: no embedded model, nothing slow
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not embedded and not slow and not alone"
+
+kills: setup  ## kill runs at twenty random moments each (ten minutes)
+	$(BIN)/python -m pytest -m kills
 
 lint: setup  ## style and types
 	$(BIN)/ruff check .

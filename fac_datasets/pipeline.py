@@ -49,17 +49,19 @@ from fac_datasets.feature_space import (
 )
 from fac_datasets.features.bad_rows import bad_rows
 from fac_datasets.features.extractor import FeatureExtractor
-from fac_datasets.files.atomic import write_atomically
+from fac_datasets.files.atomic import remove_leftovers, write_atomically
 from fac_datasets.files.output_folder import claim
 from fac_datasets.files.parquet_layout import write_tables
+from fac_datasets.files.sealed_folder import is_whole, seal
 from fac_datasets.generation.base import Request
-from fac_datasets.generation.journal import Limits, Plan
+from fac_datasets.generation.journal import Journal, Limits, Plan, limit_together
 from fac_datasets.rows.dataset_identity import content_fingerprint, identify, source_columns
 from fac_datasets.rows.reader import RowReader, row_texts
 from fac_datasets.rows.tables import dataset_of, without_prefix
 from fac_datasets.sae.calibration import describe
 from fac_datasets.synthesis.asking import Asker
 from fac_datasets.synthesis.augment import augment
+from fac_datasets.synthesis.bounds import most_asked
 from fac_datasets.synthesis.filters.fluency import highest_nll
 from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.methods import AUTOMATIC, usable, ways_named
@@ -159,6 +161,7 @@ class Settings:
         parse_threshold(self.threshold)
         require_dtype(self.dtype)
         least = {"max_features": 0, "max_attempts": 1, "max_new_tokens": 1, "temperature": 0, "samples_per_feature": 1}
+        least |= {"max_samples": 0} if self.max_samples is not None else {}
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise OptionError(f"{name}={getattr(self, name)} is too small; the least is {value}")
@@ -234,14 +237,15 @@ def run(
         parts=(WORK, JOURNAL, "data", "provenance", "feature_table", REPORT, PLOT, CARD),
         overwrite=overwrite,
     )
-    report: dict[str, Any] | None = None
-    if (folder / REPORT).exists():
-        report = json.loads((folder / REPORT).read_text())
-        if settings.is_more_than(report["effort"]):
-            say(f"{folder} holds this run with lower limits; it goes on")
-            report = None
-        else:
-            say(f"{folder} holds this finished run")
+    report = _finished(folder, say)
+    if report is not None and settings.is_more_than(report["effort"]):
+        say(f"{folder} holds this run with lower limits; it goes on")
+        report = None
+    elif report is not None:
+        say(f"{folder} holds this finished run")
+        if (folder / WORK).exists():
+            # It was killed while it tidied up.
+            _alone(job, folder, claimed, lambda: shutil.rmtree(folder / WORK))
     if report is None and dry_run:
         plan = _alone(job, folder, claimed, job.plan)
         say(f"at most {plan}")
@@ -305,12 +309,25 @@ def _flat(effort: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in effort.items() if name != "limits"}, **limits}
 
 
+def _finished(folder: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """The report of a folder whose run is finished; None of one that is not."""
+    try:
+        report = json.loads((folder / REPORT).read_text())
+        return report if {"effort", "targets", "after"} <= report.keys() else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, AttributeError) as error:
+        say(f"{folder / REPORT} is damaged ({error}), and is made again")
+        return None
+
+
 def _alone(job: _Run, folder: Path, claimed: bool, do: Callable[[], T]) -> T:
     """Do the run, alone in its folder; a run that cannot succeed gives up a folder that it has just claimed."""
-    (folder / WORK).mkdir(exist_ok=True)
     lock = FileLock(folder / WORK / "lock", timeout=0)
     try:
+        (folder / WORK).mkdir(exist_ok=True)
         with lock, _progress_said(job.say):
+            remove_leftovers(folder)
             return do()
     except Timeout as error:
         raise OutputError(f"another process is at work in {folder}; wait for it, or choose another folder") from error
@@ -318,7 +335,8 @@ def _alone(job: _Run, folder: Path, claimed: bool, do: Callable[[], T]) -> T:
         # A server that is back, or room on the disk, is all that is missing.
         raise
     except FacDatasetsError:
-        if claimed:
+        has_answers = any(path.stat().st_size for path in (folder / JOURNAL).glob("*"))
+        if claimed and not has_answers:
             for part in (WORK, JOURNAL):
                 shutil.rmtree(folder / part, ignore_errors=True)
             (folder / RUN).unlink()
@@ -487,12 +505,23 @@ class _Run:
             for one in map(shelf.pursuit, targets)
         ]
         generator = self.writers.generator or self._backbone_generator()
-        with self._journals() as journals:
-            once = journals["guided"].plan(
-                generator, requests, max_new_tokens=settings.max_new_tokens, temperature=settings.temperature
-            )
-        # Every target may take all its attempts, and the control as many tokens again.
-        return once.times(2 * settings.max_attempts * settings.samples_per_feature)
+        once = Journal().plan(
+            generator, requests, max_new_tokens=settings.max_new_tokens, temperature=settings.temperature
+        )
+        accepted = len(targets) * settings.samples_per_feature
+        ways = {method.name for way in ways_named(settings.methods) for method in way.methods}
+        opens = "magpie" in ways and generator.can_open_turn and "response" in self.kind.parts
+        return most_asked(
+            once,
+            settings.limits,
+            max_attempts=settings.max_attempts,
+            max_new_tokens=settings.max_new_tokens,
+            most_accepted=accepted if settings.max_samples is None else min(accepted, settings.max_samples),
+            calibration=CALIBRATION_SAMPLES,
+            is_guided="guided" in ways and generator.can_prefill,
+            is_answered=opens or self.writers.responder is not None,
+            is_checked=self.writers.verifier is not None and bool(self.kind.claims),
+        )
 
     def preview(self, most: int) -> list[dict[str, Any]]:
         """A few samples, end to end, with their provenance."""
@@ -623,12 +652,14 @@ class _Run:
     def _journals(self) -> Iterator[dict[str, SampleJournal]]:
         """What was asked and what became of it, of samples that aim at features and of those that do not."""
         with ExitStack() as stack:
-            yield {
+            journals = {
                 name: stack.enter_context(
                     closing(SampleJournal(self.folder / JOURNAL / f"{name}.jsonl", self.settings.limits))
                 )
                 for name in ("guided", "unguided")
             }
+            limit_together([*journals.values()])
+            yield journals
 
     def _extract(self, name: str, rows: datasets.Dataset) -> datasets.Dataset:
         """Rows with feature columns, kept on disk until the run is finished."""
@@ -639,17 +670,16 @@ class _Run:
         self.extractor.column = self.columns[role]
         prefix = self.readers[role].prefix
         kept = self.folder / WORK / name
-        if (kept / "state.json").exists():
-            try:
-                extracted = datasets.load_from_disk(str(kept))
-            except (OSError, ValueError, FileNotFoundError) as error:
-                self.say(f"{name}: what was kept is damaged ({error}), and is made again")
-                shutil.rmtree(kept)
-            else:
-                if content_fingerprint(extracted) == content_fingerprint(rows):
-                    self.say(f"{name}: {len(extracted):,} rows, kept from before")
-                    return extracted
-                shutil.rmtree(kept)
+        if is_whole(kept):
+            extracted = datasets.load_from_disk(str(kept))
+            if content_fingerprint(extracted) == content_fingerprint(rows):
+                self.say(f"{name}: {len(extracted):,} rows, kept from before")
+                return extracted
+        elif kept.exists():
+            self.say(f"{name}: what was kept is damaged, and is made again")
+        if kept.is_dir():
+            shutil.rmtree(kept)
+        kept.unlink(missing_ok=True)
         started = time.monotonic()
         if len(rows):
             extracted = rows.map(self.extractor, batched=True, load_from_cache_file=False, desc=f"extract {name}")
@@ -658,6 +688,7 @@ class _Run:
             extracted = dataset_of([], datasets.Features({**rows.features, **columns}))
         with tempfile.TemporaryDirectory(dir=self.folder / WORK) as temporary:
             extracted.save_to_disk(f"{temporary}/rows")
+            seal(Path(temporary, "rows"))
             Path(temporary, "rows").rename(kept)
         seconds = max(time.monotonic() - started, 1e-9)
         identity = identify(without_prefix(extracted, prefix))
@@ -706,7 +737,7 @@ class _Run:
             report,
             table,
             anchor,
-            most=settings.max_features,
+            most=0 if settings.max_samples == 0 else settings.max_features,
             column=self.columns["anchor"],
             sample_tokens=settings.max_new_tokens,
         )
@@ -731,7 +762,7 @@ class _Run:
         texts = [sample.whole for sample in map(self.kind.sample_of, rows) if sample is not None]
         likely = nll(texts) if texts else np.zeros(0)
         if not np.isfinite(likely).any():
-            self.say("no unguided sample passed the filters, so that nothing says what is fluent, and nothing is asked")
+            self.say("no unguided sample passed the filters, so that nothing says what is fluent, and none has to be")
             return Fluency(nll, math.inf)
         return Fluency(nll, highest_nll(likely))
 
@@ -812,6 +843,8 @@ class _Run:
         from fac_datasets.publishing.dataset_card import CardFacts, dataset_card
         from fac_datasets.publishing.merging import merge_card
 
+        # Of a finished run that went on: what is there from now on belongs to no report until the end.
+        (self.folder / REPORT).unlink(missing_ok=True)
         augmented = augment(self.seed, synthetic, column=self.settings.column)
         header = write_tables({**augmented.tables(), "feature_table": {"train": table}}, self.folder)
         write_atomically(self.folder / PLOT, gain_png(before, after))

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from fac_datasets.errors import OutputError
 
+_UNFINISHED = ".unfinished"
+"""How the names of files end that are not written to their end yet."""
+
 
 def cache_folder(name: str) -> Path:
     """A folder below `FAC_DATASETS_CACHE`, by default `~/.cache/fac-datasets`, made when missing.
@@ -32,6 +35,12 @@ def cache_folder(name: str) -> Path:
     return folder
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers that were killed have left below a folder; nobody else may be writing there."""
+    for path in folder.rglob(f".*{_UNFINISHED}"):
+        path.unlink()
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file in one step: a reader sees the old content or the new, never a part.
 
@@ -49,7 +58,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def _replace(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+
+if sys.platform != "win32":
+    import fcntl
 
 from fac_datasets.errors import LimitReached, OptionError, OutputError
 from fac_datasets.generation.answers import whole_characters
@@ -29,11 +34,6 @@ class Plan(NamedTuple):
     """Tokens that would be decoded at most."""
     dollars: float | None = None
     """What they would cost at most; None where no price is known."""
-
-    def times(self, number: int) -> Plan:
-        """The same so many times."""
-        dollars = None if self.dollars is None else self.dollars * number
-        return Plan(self.calls * number, self.prompt_tokens * number, self.max_new_tokens * number, dollars)
 
     def __str__(self) -> str:
         """In words, for a dry run."""
@@ -64,12 +64,12 @@ class Spent(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may ask for, besides what its journal holds already.
+    """What a run may ask for, besides what its journal holds already, unless `limit_together` counts that too.
 
     Tries that a server failed are not counted, for it does not say what they cost.
 
     Raises:
-        OptionError: a price is negative, or the cost is limited without any.
+        OptionError: a limit or a price is negative, or the cost is limited without any price.
     """
 
     max_calls: int | None = None
@@ -85,6 +85,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Refuse limits without meaning."""
+        for name, value in (("max_calls", self.max_calls), ("max_tokens", self.max_tokens)):
+            if value is not None and value < 0:
+                raise OptionError(f"{name}={value} is too small; the least is 0")
         if min(self.price_in or 0.0, self.price_out or 0.0, self.max_cost or 0.0) < 0:
             raise OptionError(
                 f"max_cost={self.max_cost}, price_in={self.price_in}, price_out={self.price_out}: dollars are not "
@@ -130,7 +133,8 @@ class Journal:
         read_only: leave the file as it is; what is answered is kept in memory.
 
     Raises:
-        OutputError: the file cannot be written, or a line other than a cut-off last one is damaged.
+        OutputError: the file cannot be written, another process writes it, or a line other than a cut-off last one is
+            damaged.
     """
 
     def __init__(
@@ -140,6 +144,7 @@ class Journal:
         self.limits = limits or Limits()
         self.spent = Spent(dollars=self.limits.dollars(0, 0))
         """Since the journal was opened."""
+        self._limited_with: Sequence[Journal] = ()
         self._stream: IO[bytes] | None = None
         if path is not None:
             self._open(Path(path), read_only)
@@ -179,8 +184,8 @@ class Journal:
                 left = [requests[i] for i in new[start + allowed :]]
                 rest = self.plan(generator, left, max_new_tokens=max_new_tokens, temperature=temperature)
                 raise LimitReached(
-                    f"stopped after {self.spent} by {self.limits}; {len(left):,} requests are left: {rest}. Run again "
-                    f"with higher limits to go on"
+                    f"stopped after {self._counted()} by {self.limits}; {len(left):,} requests are left: {rest}. Run "
+                    f"again with higher limits to go on"
                 )
         return [(key, self.completions[key]) for key in keys]
 
@@ -194,10 +199,14 @@ class Journal:
 
     def close(self) -> None:
         """Write what is left and close the file."""
-        self._flush()
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        try:
+            self._flush()
+        finally:
+            stream, self._stream = self._stream, None
+            if stream is not None:
+                # What could not be written was told of, and cannot be written here either.
+                with suppress(OSError):
+                    stream.close()
 
     def _new(self, keys: Sequence[str]) -> dict[str, int]:
         """Place of each different request that is not in the journal."""
@@ -208,21 +217,31 @@ class Journal:
         # Half a surrogate pair is a string to Python and to JSON, and to nothing that comes later.
         completion = _whole(completion)
         self.completions[key] = completion
-        self.spent = self._more(1, completion.prompt_tokens, completion.n_tokens)
+        self.spent = self._more(self.spent, 1, completion.prompt_tokens, completion.n_tokens)
         # What a server failed to answer is not asked for again in this run, but in the next one.
         if completion.outcome is not Outcome.ERROR:
             self._append({"sample": key, **completion._asdict()})
             self._flush()
 
-    def _more(self, calls: int, prompt_tokens: int, decoded_tokens: int) -> Spent:
+    def _more(self, spent: Spent, calls: int, prompt_tokens: int, decoded_tokens: int) -> Spent:
         """What is spent with these."""
-        read, decoded = self.spent.prompt_tokens + prompt_tokens, self.spent.decoded_tokens + decoded_tokens
-        return Spent(self.spent.calls + calls, read, decoded, self.limits.dollars(read, decoded))
+        read, decoded = spent.prompt_tokens + prompt_tokens, spent.decoded_tokens + decoded_tokens
+        return Spent(spent.calls + calls, read, decoded, self.limits.dollars(read, decoded))
+
+    def _counted(self) -> Spent:
+        """What counts against the limits."""
+        if not self._limited_with:
+            return self.spent
+        calls = sum(len(each.completions) for each in self._limited_with)
+        read = sum(each.prompt_tokens() for each in self._limited_with)
+        decoded = sum(each.decoded_tokens() for each in self._limited_with)
+        return Spent(calls, read, decoded, self.limits.dollars(read, decoded))
 
     def _allowed(self, prompt_tokens: Sequence[int], max_new_tokens: int) -> int:
         """How many requests of these prompts may be asked even if each takes all tokens that it can."""
+        counted = self._counted()
         for asked in range(len(prompt_tokens)):
-            spent = self._more(asked + 1, sum(prompt_tokens[: asked + 1]), max_new_tokens * (asked + 1))
+            spent = self._more(counted, asked + 1, sum(prompt_tokens[: asked + 1]), max_new_tokens * (asked + 1))
             if not self.limits.allow(spent):
                 return asked
         return len(prompt_tokens)
@@ -231,35 +250,47 @@ class Journal:
         try:
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
+                self._stream = path.open("ab")
+                _hold_alone(self._stream)
             content = path.read_bytes() if path.exists() else b""
-        except OSError as error:
-            raise OutputError(f"the journal {path} cannot be read: {error}") from error
-        # A kill can cut the last line off; any other damage is not ours to guess about.
-        whole = content[: content.rfind(b"\n") + 1]
-        for number, line in enumerate(whole.split(b"\n")[:-1]):
-            try:
-                self._read(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
-                raise OutputError(
-                    f"line {number + 1} of {path} is damaged ({error}); remove the file to start anew"
-                ) from error
-        if read_only:
-            return
-        try:
-            self._stream = path.open("ab")
+            # A kill can cut the last line off; any other damage is not ours to guess about.
+            whole = content[: content.rfind(b"\n") + 1]
+            self._read_all(path, whole)
             # Only where it must be, or what another process writes meanwhile would be lost.
-            if len(whole) < len(content):
+            if self._stream is not None and len(whole) < len(content):
                 self._stream.truncate(len(whole))
         except OSError as error:
-            raise OutputError(f"the journal {path} cannot be written: {error}") from error
+            if self._stream is not None:
+                self._stream.close()
+            if isinstance(error, OutputError):
+                raise
+            verb = "read" if read_only else "written"
+            raise OutputError(f"the journal {path} cannot be {verb}: {error}") from error
+
+    def _read_all(self, path: Path, content: bytes) -> None:
+        for number, line in enumerate(content.split(b"\n")[:-1]):
+            try:
+                self._read(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                raise OutputError(
+                    f"line {number + 1} of {path} is damaged ({error}); take this line out of the file, and the same "
+                    f"command goes on, which asks again only for what the line held"
+                ) from error
 
     def _read(self, entry: dict[str, Any]) -> None:
         key = entry.pop("sample")
-        self.completions[key] = _whole(Completion(**entry))
+        completion = _whole(Completion(**entry))
+        if not isinstance(completion.outcome, Outcome) or completion.n_tokens < 0 or completion.prompt_tokens < 0:
+            raise ValueError(f"{entry} is no answer")
+        self.completions[key] = completion
 
     def _append(self, entry: dict[str, Any]) -> None:
-        if self._stream is not None:
+        if self._stream is None:
+            return
+        try:
             self._stream.write(json.dumps(entry).encode() + b"\n")
+        except OSError as error:
+            raise _unwritable(self._stream, error) from error
 
     def _flush(self) -> None:
         if self._stream is None:
@@ -267,10 +298,46 @@ class Journal:
         try:
             self._stream.flush()
             os.fsync(self._stream.fileno())
+            removed = not os.fstat(self._stream.fileno()).st_nlink
         except OSError as error:
+            raise _unwritable(self._stream, error) from error
+        if removed:
             raise OutputError(
-                f"the journal {self._stream.name} cannot be written: {error}; make room, and the same command goes on"
-            ) from error
+                f"the journal {self._stream.name} was removed while it was written, so that answers would be lost; the "
+                f"same command begins a new one"
+            )
+
+
+def limit_together(journals: Sequence[Journal]) -> None:
+    """Hold journals to their limits together, what they hold already included.
+
+    So one run spends no more than it may, however many journals it keeps and however often it is killed.
+    """
+    for journal in journals:
+        journal._limited_with = journals
+
+
+def _hold_alone(stream: IO[bytes]) -> None:
+    """Lock a file for this process, until it is closed.
+
+    Raises:
+        OutputError: another one holds it.
+    """
+    if sys.platform == "win32":
+        return
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(
+            f"another process writes the journal {stream.name}; wait for it, or choose another place"
+        ) from error
+    except OSError:
+        # Some network file systems know no locks.
+        return
+
+
+def _unwritable(stream: IO[bytes], error: OSError) -> OutputError:
+    return OutputError(f"the journal {stream.name} cannot be written: {error}; make room, and the same command goes on")
 
 
 def _in_words(dollars: float) -> str:

@@ -42,6 +42,14 @@ class Chooser:
         possible = [way for way in self._ways if not way.cannot(pursuit, asker)]
         return max(possible, key=lambda way: (self._worth(way, pursuit), -way.turn), default=None)
 
+    def untried(self, pursuits: Sequence[Pursuit], asker: Asker) -> list[str]:
+        """Ways that some target could be tried with and none was."""
+        return [
+            way.name
+            for way in self._ways
+            if not self._tries.get(way.name) and not all(way.cannot(one, asker) for one in pursuits)
+        ]
+
     def record(self, way: str, draft: Draft, *, accepted: bool) -> None:
         """Take note of what a draft came to."""
         self._tries[way] += 1

@@ -19,9 +19,9 @@ import numpy as np
 
 from fac_datasets.coverage.gap import Gap
 from fac_datasets.coverage.report import CoverageReport
-from fac_datasets.errors import LimitReached, OptionError
+from fac_datasets.errors import GenerationError, LimitReached, OptionError
 from fac_datasets.feature_space import require_same_but_threshold
-from fac_datasets.generation.base import TextGenerator
+from fac_datasets.generation.base import Outcome, TextGenerator
 from fac_datasets.rows.reader import ColumnChoice, row_texts
 from fac_datasets.rows.tables import dataset_of
 from fac_datasets.synthesis.asking import Asker
@@ -50,6 +50,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _VERIFIER_EXAMPLES = 8
+
+_FEW = 8
+"""As many first answers, none of which is a text, are no accident."""
+
+_NO_TEXT = (
+    *(Outcome.EMPTY, Outcome.REASONING, Outcome.DECLINED, Outcome.REFUSED),
+    *(Outcome.FILTERED, Outcome.ERROR),
+)
+"""Outcomes of answers that hold no text."""
 
 
 class Fluency(NamedTuple):
@@ -135,6 +144,8 @@ def synthesize(
         ColumnError: the columns are of no kind of data that can be written.
         OptionError: an option has no meaning.
         FeatureSpaceMismatch: report, table and extractor are of different spaces.
+        GenerationError: none of the first answers, whichever way they were asked for, is a text: the generator refuses
+            or says nothing.
 
     Example:
         >>> table = feature_table(anchor, features=report.missing)
@@ -213,6 +224,7 @@ class _Synthesis:
         self._samples_per_feature, self._max_attempts, self._most, self._seed = (
             samples_per_feature, max_attempts, most, seed
         )  # fmt: skip
+        self._outcomes: Counter[str] = Counter()
 
     def run(self) -> list[Judged]:
         """The accepted samples, in the order in which they were accepted."""
@@ -248,7 +260,18 @@ class _Synthesis:
                 of_batch = self._batch(waiting)
                 accepted += [one for one in of_batch if one.is_accepted]
                 judged += of_batch
+                self._outcomes.update(one.outcome for one in of_batch)
+                self._require_texts(waiting)
         return judged
+
+    def _require_texts(self, waiting: Sequence[Pursuit]) -> None:
+        """Stop before more is asked of a generator that writes nothing, whichever way it is asked."""
+        hopeless = self._outcomes.total() >= _FEW and self._outcomes.keys() <= {*_NO_TEXT}
+        if hopeless and not self._chooser.untried(waiting, self._asker):
+            raise GenerationError(
+                f"{self._asker.generator.name} wrote nothing: of its first {self._outcomes.total()} answers "
+                f"{_counted(self._outcomes)}; take another model (--model), or other prompts (--prompts)"
+            )
 
     def _batch(self, waiting: Sequence[Pursuit]) -> list[Judged]:
         """One draft of each target, judged together."""
@@ -329,5 +352,8 @@ def _in_words(number: int, judged: Sequence[Judged], reached: int) -> str:
     ways = Counter(one.drafted.method for one in judged)
     outcomes = Counter(one.outcome for one in judged)
     tried = ", ".join(f"{count} {way}" for way, count in ways.most_common())
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
-    return f"round {number}, {tried}: {counts}; {reached} features reached"
+    return f"round {number}, {tried}: {_counted(outcomes)}; {reached} features reached"
+
+
+def _counted(outcomes: Counter[str]) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())

@@ -92,13 +92,15 @@ def chosen_targets(
         >>> len(chosen_targets("planned", report, table, anchor, most=2))
         2
     """
+    if most == 0:
+        return []
     if not isinstance(targets, str):
         listed: list[Any] = list(targets)[:most]
         are_chosen = all(isinstance(one, Target) for one in listed)
         return listed if are_chosen else listed_targets(report, table, listed)
     if targets not in (ANCHOR_ROWS, PLANNED):
         raise OptionError(f"targets={targets!r} is none of {[ANCHOR_ROWS, PLANNED]} and no list of ids")
-    if most == 0 or not len(report.missing):
+    if not len(report.missing):
         return []
     if targets == ANCHOR_ROWS:
         return targets_by_anchor_rows(report, table, most=most)

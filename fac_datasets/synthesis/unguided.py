@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from fac_datasets.features.extractor import FeatureExtractor
 
+logger = logging.getLogger(__name__)
+
 PROMPTS = 16
 """Different prompts in a batch, each for two samples."""
 
@@ -32,6 +36,9 @@ MOST_DECODED = 20
 
 UNGUIDED = "unguided"
 """What a verdict calls this way of generating."""
+
+_HOPELESS = 64
+"""As many first answers, none of which is a sample, are no accident."""
 
 
 def synthesize_unguided(
@@ -68,8 +75,8 @@ def synthesize_unguided(
         journal: keeps completions and verdicts.
 
     Returns:
-        Rows in the columns of the kind; fewer tokens than asked for where the filters rejected nearly everything, or
-        where a limit of the journal was reached.
+        Rows in the columns of the kind; fewer tokens than asked for where the filters rejected nearly everything, none
+        of the first 64 answers was a sample, or a limit of the journal was reached.
 
     Raises:
         SynthesisError: there is no seed row to show.
@@ -83,12 +90,17 @@ def synthesize_unguided(
     filters = Filters(known)
     form = prompts_of(kind, prompts)
     rows: list[dict[str, object]] = []
+    outcomes: Counter[str] = Counter()
     reached = spent = 0
     quiet = datasets.utils.are_progress_bars_disabled()
     unit, goal = ("tok", n_tokens) if n_tokens is not None else ("sample", most or 0)
     with tqdm(total=goal, unit=unit, desc="unguided control", disable=quiet) as bar:
         for number in itertools.count():
             if reached >= goal or spent > MOST_DECODED * goal:
+                break
+            if not rows and outcomes.total() >= _HOPELESS:
+                counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+                logger.warning("unguided: none of the first %d answers is a sample: %s", outcomes.total(), counts)
                 break
             asked = _requests(kind, form, seed_rows, [seed, number])
             requests = [request for request, _ in asked]
@@ -102,6 +114,7 @@ def synthesize_unguided(
                 outcome = found.reason if isinstance(found, Rejected) else filters.reject(found.whole)
                 if outcome is None and reached >= goal:
                     outcome = "not needed"
+                outcomes[outcome or VERIFIED] += 1
                 took = (completion.n_tokens, completion.prompt_tokens)
                 book.judge(key, Verdict(NO_FEATURE, 0.0, outcome or VERIFIED, UNGUIDED, *took))
                 if outcome is None and isinstance(found, Sample):
