@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fac_datasets.cli.given import identity_of
+from fac_datasets.cli.given import Given, identity_of
 from fac_datasets.cli.groups import grouped
 from fac_datasets.cli.options import (
     AnswerTokens,
@@ -19,6 +19,7 @@ from fac_datasets.cli.options import (
     Overwrite,
     Reading,
     Seed,
+    kept_report,
     with_features,
 )
 from fac_datasets.rows.tables import without_prefix
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from fac_datasets.generation.journal import Journal, Limits
 
 RECORD, JOURNAL, ABLATION, LOCK = "table.json", "journal.jsonl", "ablation.jsonl", ".lock"
+PART = ".part"
+"""Stands in the folder while its table is one that a limit stopped."""
 
 Table = Annotated[str, typer.Argument(metavar="TABLE", help="Feature table: a folder of one of these commands.")]
 
@@ -43,25 +46,52 @@ def table(
     reading: Reading,
     top: Annotated[int, typer.Option(help="Strongest spans shown of a feature.")] = 10,
     span_tokens: Annotated[int, typer.Option(help="Tokens of a span.")] = 10,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Of coverage --json, or report.json of a run: only the features that it says are missing."),
+    ] = None,
+    max_features: Annotated[
+        int | None, typer.Option(min=1, help="Only so many of them, those that most anchor rows activate.")
+    ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a feature table: where each feature fires; columns of an extraction at threshold 0 are used if there."""
+    from fac_datasets.coverage.gap import Gap
+    from fac_datasets.errors import OptionError
+    from fac_datasets.feature_space import require_same_but_threshold
     from fac_datasets.interpretation.table import feature_table
     from fac_datasets.rows.data_files import require_present
 
+    if max_features is not None and report is None:
+        raise OptionError(f"--max-features {max_features} counts the features of a report: give --report")
     require_present(data)
+    gap = None if report is None else Gap.of(kept_report(report, "--report"))
     extractor = extraction.extractor(reading.column)
     rows = reading.load(data)
-    identity = {"rows": identity_of(rows, extractor), "options": [top, span_tokens, reading.column, seed]}
+    if gap is not None:
+        require_same_but_threshold(gap.feature_space, Given(data, reading, None).space(rows, extractor))
+    wanted = None if gap is None else gap.missing_by_anchor_rows[:max_features].tolist()
+    identity = {
+        "rows": identity_of(rows, extractor),
+        "options": [top, span_tokens, reading.column, seed],
+        **({"missing": gap.missing_by_anchor_rows.tolist()} if gap else {}),
+    }
 
     def make(_journal: Journal) -> datasets.Dataset:
         extracted = with_features(rows, extractor)
-        return feature_table(extracted, top=top, span_tokens=span_tokens, column=reading.column, seed=seed)
+        return feature_table(
+            extracted, top=top, span_tokens=span_tokens, features=wanted, column=reading.column, seed=seed
+        )
 
-    found = _finish(out, "table", identity, make, overwrite)
-    spans = sum(map(len, found["spans"]))
-    print(f"{out}: {len(found):,} features, {spans:,} spans")
+    def in_words(found: datasets.Dataset) -> str:
+        return f"{len(found):,} features, {sum(map(len, found['spans'])):,} spans"
+
+    # What --max-features left out is made where it is raised.
+    _finish(
+        out, "table", identity, make, in_words, overwrite,
+        is_whole=lambda found: {*(wanted or ())} <= {*found["feature_id"]},
+    )  # fmt: skip
 
 
 @grouped
@@ -116,9 +146,12 @@ def explain(
         **({"explainer": explainer} if explainer else {}),
         **_other_answers(answer_tokens),
     }
-    found = _finish(out, "explain", identity, make, overwrite, generation.limits)
-    named = sum(bool(name) for name in found["explanation"])
-    print(f"{out}: {named:,} of {len(found):,} features have a name; fits: {_counts(found['fits'])}")
+
+    def in_words(found: datasets.Dataset) -> str:
+        named = sum(bool(name) for name in found["explanation"])
+        return f"{named:,} of {len(found):,} features have a name; fits: {_counts(found['fits'])}"
+
+    _finish(out, "explain", identity, make, in_words, overwrite, generation.limits)
 
 
 @grouped
@@ -210,7 +243,8 @@ def relevance(
             if unverified(found):
                 found = verify_explanations(found, generator, journal, answer_tokens=answer_tokens)
             found = judge_relevance(found, rules, generator, journal, answer_tokens=answer_tokens)
-        if effect:
+        # A part of the verdicts gives other candidates than all of them.
+        if effect and journal.limit_reached is None:
             asked = Question(question, label_column, label) if question and label_column else None
             found = ablation_relevance(
                 found,
@@ -231,12 +265,14 @@ def relevance(
         "options": [label_column, label, measure, alpha, question, most, *(each.column for each in readings.values())],
         **_other_answers(answer_tokens),
     }
-    found = _finish(out, "relevance", identity, make, overwrite, generation.limits)
-    verdicts = f"; by the guideline: {_counts(found['relevant'])}" if rules else ""
-    kinds = _counts([kind for kinds in found["evidence"] for kind in kinds])
-    print(
-        f"{out}: {len(relevant_features(found)):,} of {len(found):,} features are relevant; evidence: {kinds}{verdicts}"
-    )
+
+    def in_words(found: datasets.Dataset) -> str:
+        verdicts = f"; by the guideline: {_counts(found['relevant'])}" if rules else ""
+        kinds = _counts([kind for kinds in found["evidence"] for kind in kinds])
+        relevant = len(relevant_features(found))
+        return f"{relevant:,} of {len(found):,} features are relevant; evidence: {kinds}{verdicts}"
+
+    _finish(out, "relevance", identity, make, in_words, overwrite, generation.limits)
 
 
 @grouped
@@ -289,9 +325,12 @@ def score(
         "options": [embedding_model, reading.column, seed],
         **_other_answers(answer_tokens),
     }
-    found = _finish(out, "score", identity, make, overwrite, generation.limits)
-    medians = ", ".join(f"{name} {_median(found[name])}" for name in ("auroc", *KINDS) if name in found.column_names)
-    print(f"{out}: median {medians}")
+
+    def in_words(found: datasets.Dataset) -> str:
+        scores = [name for name in ("auroc", *KINDS) if name in found.column_names]
+        return f"median {', '.join(f'{name} {_median(found[name])}' for name in scores)}"
+
+    _finish(out, "score", identity, make, in_words, overwrite, generation.limits)
 
 
 def _rows(name: str) -> datasets.Dataset:
@@ -320,33 +359,56 @@ def _finish(
     command: str,
     identity: dict[str, Any],
     make: Callable[[Journal], datasets.Dataset],
+    in_words: Callable[[datasets.Dataset], str],
     overwrite: bool,
     limits: Limits | None = None,
-) -> datasets.Dataset:
-    """Make a table in a folder, or read it where it is finished."""
+    is_whole: Callable[[datasets.Dataset], bool] = lambda _found: True,
+) -> None:
+    """Make a table in a folder, or read it where it is finished, and say what it holds.
+
+    Args:
+        out: the folder.
+        command: makes it.
+        identity: what decides the table, without limits.
+        make: makes it.
+        in_words: says what it holds.
+        overwrite: whether another table may be replaced.
+        limits: of what may be asked; one that is reached leaves a part of the table, with which the same command goes
+            on.
+        is_whole: whether a finished table holds all that is wanted now.
+
+    Raises:
+        LimitReached: the table is a part.
+    """
     from contextlib import closing
     from importlib.metadata import version
 
     from filelock import FileLock, Timeout
 
-    from fac_datasets.errors import FacDatasetsError, GenerationError, OutputError
-    from fac_datasets.files.output_folder import TABLE, claim, write_table
+    from fac_datasets.errors import FacDatasetsError, GenerationError, LimitReached, OutputError
+    from fac_datasets.files.output_folder import TABLE, claim, kept_table, write_table
     from fac_datasets.generation.journal import Journal
 
     identity = {"command": command, "version": version("fac-datasets"), **identity}
     # Answers belong to their questions, not to a run: what was paid for serves the next one too.
     kept = (JOURNAL, ABLATION, LOCK)
-    claimed = claim(out, RECORD, identity, parts=("data",), kept=kept, overwrite=overwrite)
-    if (out / TABLE).exists():
-        print(f"{out} holds this finished run")
-        return _rows(str(out / TABLE))
+    claimed = claim(out, RECORD, identity, parts=("data", PART), kept=kept, overwrite=overwrite)
+    if (out / TABLE).exists() and not (out / PART).exists():
+        found = kept_table(out)
+        if is_whole(found):
+            print(f"{out} holds this finished run\n{out}: {in_words(found)}")
+            return
     try:
         with (
             FileLock(out / LOCK, timeout=0),
-            closing(Journal(out / JOURNAL, limits)) as journal,
+            closing(Journal(out / JOURNAL, limits, takes_part=True)) as journal,
         ):
             found = make(journal)
+            if journal.limit_reached is not None:
+                (out / PART).touch()
             write_table(out, found)
+            if journal.limit_reached is None:
+                (out / PART).unlink(missing_ok=True)
     except Timeout as error:
         raise OutputError(f"another process is at work in {out}; wait for it, or choose another folder") from error
     except (OutputError, GenerationError):
@@ -355,7 +417,9 @@ def _finish(
         if claimed:
             _give_up(out)
         raise
-    return found
+    if journal.limit_reached is not None:
+        raise LimitReached(f"{out} holds a part: {in_words(found)}; {journal.limit_reached}")
+    print(f"{out}: {in_words(found)}")
 
 
 def _give_up(out: Path) -> None:
@@ -378,14 +442,17 @@ def _say_plan(
     """Say what requests would cost, without those that a journal in the folder holds."""
     from fac_datasets.errors import OptionError
     from fac_datasets.generation.journal import Journal
-    from fac_datasets.interpretation.questions import plan
+    from fac_datasets.interpretation.questions import TRIES, plan
 
     if generator is None:
         raise OptionError("there is nothing to plan without a model: give --model, --endpoint or --provider")
     journal = Journal(out / JOURNAL, limits, read_only=True)
     found = plan(generator, journal, requests(generator, journal), answer_tokens=answer_tokens)
     journal.close()
-    print(f"{generator.name}: {found}; answers that cannot be read are asked for again")
+    print(
+        f"{generator.name}: {found}; answers that cannot be read are asked for again: with that, at most "
+        f"{found.times(TRIES)}"
+    )
 
 
 def _counts(values: Sequence[str | None]) -> str:

@@ -84,3 +84,11 @@ def write_table(folder: Path, table: datasets.Dataset) -> None:
     content = io.BytesIO()
     table.to_parquet(content)
     write_atomically(folder / TABLE, content.getvalue())
+
+
+def kept_table(folder: Path) -> datasets.Dataset:
+    """The table in a folder, which may have no rows, as `load_dataset` does not allow."""
+    import datasets
+    from pyarrow import parquet
+
+    return datasets.Dataset(datasets.table.InMemoryTable(parquet.read_table(folder / TABLE)))

@@ -65,6 +65,7 @@ class Outcome(StrEnum):
     ERROR = "an error in place of an answer"
     TEMPLATE = "template tokens in the text"
     DAMAGED = "damaged characters in the text"
+    NOT_ASKED = "not asked, since a limit was reached"
 
 
 class Completion(NamedTuple):

@@ -19,6 +19,8 @@ from fac_datasets.errors import LimitReached, OptionError, OutputError
 from fac_datasets.generation.answers import whole_characters
 from fac_datasets.generation.base import Completion, Outcome, Request, TextGenerator, estimated_tokens
 
+_NOT_ASKED = Completion("", 0, False, problem=Outcome.NOT_ASKED)
+
 _TEMPLATE_TOKENS = 8
 """What a chat template adds to a message, and before the answer."""
 
@@ -34,6 +36,11 @@ class Plan(NamedTuple):
     """Tokens that would be decoded at most."""
     dollars: float | None = None
     """What they would cost at most; None where no price is known."""
+
+    def times(self, number: int) -> Plan:
+        """The same so many times."""
+        dollars = None if self.dollars is None else self.dollars * number
+        return Plan(self.calls * number, self.prompt_tokens * number, self.max_new_tokens * number, dollars)
 
     def __str__(self) -> str:
         """In words, for a dry run."""
@@ -131,6 +138,8 @@ class Journal:
         path: a JSON-lines file that is read when present and appended to; None keeps the journal in memory.
         limits: of what may be asked for from now on.
         read_only: leave the file as it is; what is answered is kept in memory.
+        takes_part: where a limit is reached, give what there is, with `Outcome.NOT_ASKED` for the rest, in place of an
+            error; `limit_reached` then tells of it.
 
     Raises:
         OutputError: the file cannot be written, another process writes it, or a line other than a cut-off last one is
@@ -138,10 +147,18 @@ class Journal:
     """
 
     def __init__(
-        self, path: str | Path | None = None, limits: Limits | None = None, *, read_only: bool = False
+        self,
+        path: str | Path | None = None,
+        limits: Limits | None = None,
+        *,
+        read_only: bool = False,
+        takes_part: bool = False,
     ) -> None:
         self.completions: dict[str, Completion] = {}
         self.limits = limits or Limits()
+        self.limit_reached: LimitReached | None = None
+        """Says what was spent when nothing more was asked; None until then."""
+        self._takes_part = takes_part
         self.spent = Spent(dollars=self.limits.dollars(0, 0))
         """Since the journal was opened."""
         self._limited_with: Sequence[Journal] = ()
@@ -172,7 +189,8 @@ class Journal:
             LimitReached: a limit is reached; what was answered until then is kept.
         """
         keys = _keys(requests, generator, max_new_tokens, temperature)
-        new = list(self._new(keys).values())
+        # Once a limit is reached nothing more is asked, for later questions may hang on answers that are not there.
+        new = [] if self.limit_reached and self._takes_part else list(self._new(keys).values())
         for start in range(0, len(new), generator.batch_size):
             batch = new[start : start + generator.batch_size]
             allowed = self._allowed([_prompt_tokens(requests[i]) for i in batch], max_new_tokens)
@@ -183,11 +201,14 @@ class Journal:
             if allowed < len(batch):
                 left = [requests[i] for i in new[start + allowed :]]
                 rest = self.plan(generator, left, max_new_tokens=max_new_tokens, temperature=temperature)
-                raise LimitReached(
+                self.limit_reached = LimitReached(
                     f"stopped after {self._counted()} by {self.limits}; {len(left):,} requests are left: {rest}. Run "
                     f"again with higher limits to go on"
                 )
-        return [(key, self.completions[key]) for key in keys]
+                if not self._takes_part:
+                    raise self.limit_reached
+                break
+        return [(key, self.completions.get(key, _NOT_ASKED)) for key in keys]
 
     def decoded_tokens(self) -> int:
         """Tokens that all answers together took."""

@@ -23,7 +23,8 @@ class LocalGenerator(TextGenerator):
     """Samples from a causal language model in batches.
 
     Requests with the same prompt share one pass over it, each samples with a seed of its own, and each may be steered:
-    the direction is added to the residual stream of decoded tokens, never of the prompt.
+    the direction is added to the residual stream of decoded tokens, never of the prompt. A prompt that leaves no room
+    for the answer in the model's context is a completion with its `refusal`.
 
     Args:
         model: `"embedded"`, a local folder or a Hub id.
@@ -64,6 +65,9 @@ class LocalGenerator(TextGenerator):
         self.tokenizer = load_tokenizer(self.info.path)
         self.model = load_model(AutoModelForCausalLM, self.info.path, dtype).to(torch_device(device))
         self.end_tokens = self._end_tokens()
+        config = self.model.config.get_text_config()
+        self.context: int | None = getattr(config, "max_position_embeddings", None)
+        """Tokens of prompt and answer together at most; None where the model does not say."""
 
     @property
     def key(self) -> str:
@@ -100,8 +104,16 @@ class LocalGenerator(TextGenerator):
                     f"steering at layer={request.steering.layer} is not possible in {self.info.name}; its blocks are "
                     f"1 to {self.info.n_layers}"
                 )
+        read = {prompt: len(self._encode(*prompt)) for prompt in {*map(_prompt, requests)}}
+        too_long = [i for i in range(len(requests)) if not self._has_room(read[_prompt(requests[i])], max_new_tokens)]
+        for i in too_long:
+            length = read[_prompt(requests[i])]
+            reason = (
+                f"a prompt of {length:,} tokens and {max_new_tokens:,} new ones exceed the context of {self.context:,}"
+            )
+            yield i, Completion("", 0, False, refusal=reason)
         # Requests of one prompt stand together so that a batch shares as many prompt passes as it can.
-        order = sorted(range(len(requests)), key=lambda i: (_prompt(requests[i]), i))
+        order = sorted({*range(len(requests))} - {*too_long}, key=lambda i: (_prompt(requests[i]), i))
         for start in range(0, len(order), self.batch_size):
             indices = order[start : start + self.batch_size]
             decoded = self._decode([requests[i] for i in indices], max_new_tokens, temperature)
@@ -110,6 +122,9 @@ class LocalGenerator(TextGenerator):
                 text = requests[i].prefix + self.tokenizer.decode(token_ids, skip_special_tokens=True)
                 finished, prompt_tokens = token_ids[-1] in self.end_tokens, read[_prompt(requests[i])]
                 yield i, Completion(text.strip(), len(token_ids), finished, prompt_tokens)
+
+    def _has_room(self, prompt_tokens: int, max_new_tokens: int) -> bool:
+        return self.context is None or prompt_tokens + max_new_tokens <= self.context
 
     @torch.inference_mode()
     def _decode(self, requests: Sequence[Request], max_new_tokens: int, temperature: float) -> list[list[int]]:

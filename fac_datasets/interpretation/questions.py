@@ -91,8 +91,8 @@ class Prompt:
 class Unanswered(NamedTuple):
     """What stands in place of an answer that there is none to a question."""
 
-    problem: str
-    """`"unparsable"` or `"refused"`."""
+    problem: str | None
+    """`"unparsable"` or `"refused"`; None where a limit was reached before it was asked."""
     reason: str | None = None
     """What server or model say about their refusal."""
 
@@ -108,7 +108,8 @@ def ask(
     answer_tokens: int = ANSWER_TOKENS,
 ) -> list[T | Unanswered]:
     """What is read from each answer, or why there is none: it could not be read, nor those to the same question asked
-    again, or the question was refused, which is not asked again.
+    again; the question was refused, which is not asked again; or a limit was reached before, where the journal goes on
+    without an answer (`takes_part`).
 
     Args:
         generator: answers.
@@ -150,8 +151,9 @@ def ask(
                         outcomes[answer_of(completion).problem or completion.outcome] += 1
                     else:
                         found[place] = value
-                        answered += 1
-                        bar.update()
+                        is_answer = completion.outcome is not Outcome.NOT_ASKED
+                        answered += is_answer
+                        bar.update(is_answer)
                 if not answered and len(unread) >= _FEW and _all_too_short(outcomes):
                     raise OptionError(
                         f"{what}: none of the first {len(unread)} answers of {generator.name} came to its end within "
@@ -225,6 +227,8 @@ def _temperature(attempt: int) -> float:
 
 def _read(completion: Completion, read: Callable[[dict[str, Any]], T]) -> T | Unanswered | None:
     """What a completion says; None where it cannot be read."""
+    if completion.outcome is Outcome.NOT_ASKED:
+        return Unanswered(None)
     if completion.outcome in _WILL_NOT:
         return Unanswered(REFUSED, " ".join(completion.refusal.split()))
     try:

@@ -11,7 +11,8 @@ from fac_datasets.generation.base import Completion, Request, TextGenerator
 from fac_datasets.synthesis.drafts import Draft, Wish
 from fac_datasets.synthesis.measuring import Measured, measure
 from fac_datasets.synthesis.prompting import Prompts, Scored, Told
-from fac_datasets.synthesis.samples import Rejected, Sample
+from fac_datasets.synthesis.samples import Rejected, Sample, no_text
+from fac_datasets.synthesis.showing import BEFORE_PEAK, shortened
 from fac_datasets.synthesis.together import Pending
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from fac_datasets.synthesis.sample_journal import SampleJournal
 
 T = TypeVar("T")
+
+TRY_CHARACTERS = 960
+"""Longer parts of the good and the bad example are cut to this many characters."""
 
 
 class _Write(NamedTuple):
@@ -103,9 +107,7 @@ class Asker:
     async def sample(self, draft: Draft, like: Sample, seed: int) -> tuple[Draft, Sample | Rejected]:
         """The sample that a draft holds, with the response of a responder where there is one, or why there is none."""
         read = self.kind.opened if draft.wish.is_open else self.kind.read
-        found = read(draft.answer.text, draft.answer.finished, like)
-        if draft.answer.refusal or draft.answer.problem:
-            return draft, Rejected(str(draft.answer.outcome))
+        found = no_text(draft.answer) or read(draft.answer.text, draft.answer.finished, like)
         if isinstance(found, Rejected) or (self.responder is None and not draft.wish.is_open):
             return draft, found
         asked = self.kind.asks(found)
@@ -117,7 +119,7 @@ class Asker:
             decoded_tokens=draft.decoded_tokens + answer.n_tokens,
             prompt_tokens=draft.prompt_tokens + answer.prompt_tokens,
         )
-        return draft, self.kind.answered(found, answer.text, answer.finished)
+        return draft, no_text(answer) or self.kind.answered(found, answer.text, answer.finished)
 
     async def answers(
         self, generator: TextGenerator, requests: tuple[Request, ...], max_new_tokens: int | None = None
@@ -180,5 +182,8 @@ def _dealt(found: Sequence[T], counts: Mapping[int, int]) -> dict[int, list[T]]:
 
 def _scored(one: Try, *, is_real: bool) -> Scored:
     """A try as an example, with the place marked where the feature peaks."""
-    shown = one.sample.marked(one.part, one.start, one.end) if one.part and one.activation > 0 else one.sample
-    return Scored(shown, one.activation, is_real)
+    if not one.part or one.activation <= 0:
+        return Scored(shortened(one.sample, most=TRY_CHARACTERS), one.activation, is_real)
+    shown = one.sample.marked(one.part, one.start, one.end)
+    up_to_peak = shown.texts[one.part][max(0, one.start - BEFORE_PEAK) : one.end + len("****")]
+    return Scored(shortened(shown, up_to_peak, most=TRY_CHARACTERS), one.activation, is_real)

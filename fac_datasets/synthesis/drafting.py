@@ -13,6 +13,7 @@ import numpy as np
 
 from fac_datasets.synthesis.drafts import Draft, Wish
 from fac_datasets.synthesis.measuring import NOT_ACTIVE
+from fac_datasets.synthesis.samples import no_text
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.asking import Asker
@@ -53,10 +54,13 @@ async def _guided(wish: Wish, pursuit: Pursuit, asker: Asker, seed: int) -> Draf
         )
         parts += several
         left -= CHUNK_TOKENS
+        several = [one for one in several if no_text(one.answer) is None] or several
+        if no_text(several[0].answer):
+            return _together(parts, several[0])
         texts = [one.answer.text for one in several]
         activations = [found.get(pursuit.feature, NOT_ACTIVE).activation for found in await asker.measure(texts)]
         likelihoods = await asker.negative_log_likelihoods(texts)
-        fluent = np.argsort(likelihoods, kind="stable")[: (CONTINUATIONS + 1) // 2]
+        fluent = np.argsort(likelihoods, kind="stable")[: (len(several) + 1) // 2]
         best = max(fluent.tolist(), key=activations.__getitem__)
         if several[best].answer.finished or left <= 0:
             return _together(parts, several[best])

@@ -37,17 +37,32 @@ _HEADING = re.compile(r"^# (\w+)[ \t]*$", re.MULTILINE)
 
 
 EXAMPLE_CHARACTERS = 240
-"""Longer examples are cut to this many characters."""
+"""Longer parts of examples are cut to this many characters."""
+
+SYSTEM_CHARACTERS = 480
+"""The same of a system prompt, which a sample keeps whole."""
+
+_WORD = 24
+"""Characters up to the next blank, at most, where a text is cut between words: some scripts have no blanks."""
 
 
-def example_of(text: str, place: int = 0) -> str:
-    """A text as an example in a prompt: whole, or the part around a character where it is long."""
+def example_of(text: str, place: int = 0, most: int = EXAMPLE_CHARACTERS) -> str:
+    """A text as an example in a prompt: whole, or what stands around a character where it is long.
+
+    Example:
+        >>> example_of("one two three four five six seven", place=19, most=16)
+        'three four'
+    """
     text = text.strip()
-    if len(text) <= EXAMPLE_CHARACTERS:
-        return text
-    begin = max(0, place - EXAMPLE_CHARACTERS // 2)
-    begin = text.find(" ", begin) + 1 if begin else 0
-    return text[begin : begin + EXAMPLE_CHARACTERS].rsplit(" ", 1)[0]
+    begin = max(0, min(place - most // 2, len(text) - most))
+    shown = text[begin : begin + most]
+    if begin:
+        word, *rest = shown.split(None, 1)
+        shown = rest[0] if rest and len(word) <= _WORD else shown
+    if begin + most < len(text):
+        *rest, word = shown.rsplit(None, 1)
+        shown = rest[0] if rest and len(word) <= _WORD else shown
+    return shown.strip()
 
 
 class Scored(NamedTuple):
@@ -129,7 +144,7 @@ class Prompts:
             if told.phrase:
                 lines.append(self._filled("phrase", phrase=told.phrase))
         if like.system and "context" in self.sections:
-            lines.append(self._filled("context", system=like.system))
+            lines.append(self._filled("context", system=example_of(like.system, most=SYSTEM_CHARACTERS)))
         if kind.labels:
             lines.append(self._filled("label", label=kind.label_name(like.label)))
         return "\n\n".join([*lines, self._filled("ask")])

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from fac_datasets.generation.base import Completion, Outcome
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -39,3 +41,14 @@ class Rejected(NamedTuple):
 
     reason: str
     """A few words that are counted, the same for all answers with this fault."""
+
+
+def no_text(completion: Completion) -> Rejected | None:
+    """Why an answer is no text, as far as the generator knows; None where its text is to be read, cut off or not.
+
+    Example:
+        >>> no_text(Completion("Half a text", 3, False, problem="stopped by a content filter"))
+        Rejected(reason='stopped by a content filter')
+    """
+    outcome = completion.outcome
+    return None if outcome in (Outcome.FINISHED, Outcome.CUT) else Rejected(str(outcome))

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fac_datasets.errors import ColumnError, SynthesisError
+from fac_datasets.rows.row import own_texts
 from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.kinds.base import DataKind
 from fac_datasets.synthesis.kinds.labelled_text import least_asked
-from fac_datasets.synthesis.prompting import example_of
+from fac_datasets.synthesis.prompting import EXAMPLE_CHARACTERS, example_of
 from fac_datasets.synthesis.pursuit import Pursuit, Try
 from fac_datasets.synthesis.samples import Sample
 from fac_datasets.synthesis.targets import Target
+from fac_datasets.synthesis.turns import few_turns
 
 if TYPE_CHECKING:
     import datasets
@@ -30,6 +32,9 @@ EXAMPLES = 3
 
 PHRASE_WORDS = 4
 """Words of a phrase that ends where a feature peaks, at most."""
+
+BEFORE_PEAK = 40
+"""Characters before a peak that tell it from others in a text."""
 
 _TRIED_ROWS = 64
 """Rows of the seed that are looked at for examples."""
@@ -102,7 +107,7 @@ class Shelf:
         """Rows for a target, the best last."""
         found: dict[str, Sample] = {}
         for row, span in self._places(target):
-            sample = self._row(row, span)
+            sample = self._row(row, span, target.feature)
             if sample is not None:
                 found.setdefault(sample.whole, sample)
             if len(found) == EXAMPLES:
@@ -166,17 +171,39 @@ class Shelf:
         rows = [*([target.row] if target.row is not None else []), *(int(span["row"]) for span in target.spans)]
         return [(row, spans.get(row)) for row in dict.fromkeys(rows)]
 
-    def _row(self, row: int, span: Mapping[str, Any] | None) -> Sample | None:
+    def _row(self, row: int, span: Mapping[str, Any] | None, feature: int) -> Sample | None:
         sample = self._sample(row)
         if sample is None:
             return None
-        return shortened(sample, None if span is None else str(span["text"]))
+        return shortened(sample, self._peak(row, feature) if span is None else str(span["text"]).strip())
+
+    def _peak(self, row: int, feature: int) -> str:
+        """The words of a row of the anchor up to where a feature peaks; empty where its columns do not say."""
+        assert self._anchor is not None and self._of_anchor is not None
+        reader, cells = self._of_anchor.reader, self._anchor[row]
+        ids, starts, ends, messages = (
+            cells.get(f"{reader.prefix}feature_{name}") or [] for name in ("ids", "starts", "ends", "messages")
+        )
+        if feature not in ids or not starts:
+            return ""
+        place = ids.index(feature)
+        texts = own_texts(reader.read({name: [cells[name]] for name in reader.columns})[0])
+        text = texts[messages[place] if messages else 0]
+        return text[max(0, starts[place] - BEFORE_PEAK) : ends[place]].strip()
 
 
-def shortened(sample: Sample, around: str | None = None) -> Sample:
-    """A sample whose long parts are cut, those that hold a text to what stands around it."""
-    texts = {part: example_of(text, max(0, text.find(around)) if around else 0) for part, text in sample.texts.items()}
-    return replace(sample, texts=texts)
+def shortened(sample: Sample, around: str = "", *, most: int = EXAMPLE_CHARACTERS) -> Sample:
+    """A sample of a few turns whose long parts are cut, those that hold a text to what stands around its end.
+
+    Args:
+        sample: any.
+        around: a text that ends where a feature peaks.
+        most: characters of a part, and a quarter of those of all together.
+    """
+    texts = few_turns(sample.texts, around)
+    most = min(most, 4 * most // len(texts))
+    ends = {part: text.find(around) + len(around) - 1 if around in text else 0 for part, text in texts.items()}
+    return replace(sample, texts={part: example_of(text, max(0, ends[part]), most) for part, text in texts.items()})
 
 
 def _shown_at(sample: Sample, part: str, start: int, end: int, span: Mapping[str, Any]) -> Try:

@@ -16,6 +16,9 @@ USER, ASSISTANT = "user", "assistant"
 PROMPT_HEADERS = ("Prompt", "Instruction", "Question", "User", "Human", "Task")
 """Headers of what a user says: the one that is shown, and others that generators write."""
 
+TURNS = 3
+"""Turns of a chat that are shown of a longer one."""
+
 RESPONSE_HEADERS = ("Response", "Answer", "Assistant", "Output", "Completion")
 """The same of what an assistant says."""
 
@@ -45,6 +48,37 @@ def messages_of(sample: Sample) -> list[dict[str, str]]:
         for part, text in sample.texts.items()
     ]
     return [*([{"role": "system", "content": sample.system}] if sample.system else []), *said]
+
+
+def few_turns(texts: Mapping[str, str], around: str = "") -> dict[str, str]:
+    """The parts of a chat of a few turns, numbered anew: those about a text, else the first ones; a pair keeps its end.
+
+    Example:
+        >>> chat = {f"{part}_{turn}" if turn > 1 else part: f"{part} {turn}" for turn in range(1, 9) for part in
+        ...         ("prompt", "response")}
+        >>> few_turns(chat, "response 6")["response_2"]
+        'response 6'
+    """
+    exchanges: list[list[tuple[str, str]]] = []
+    for part, text in texts.items():
+        name, _ = unnumbered(part)
+        if name == PROMPT or not exchanges:
+            exchanges.append([])
+        exchanges[-1].append((name, text))
+    if len(exchanges) <= TURNS:
+        return dict(texts)
+    is_pair = exchanges[-1][-1][0] not in (PROMPT, RESPONSE)
+    holding = [place for place, said in enumerate(exchanges) if around and any(around in text for _, text in said)]
+    place = holding[0] if holding else len(exchanges) if is_pair else 0
+    first = max(0, min(place - 1, len(exchanges) - TURNS))
+    kept = exchanges[first : first + TURNS]
+    if is_pair:
+        kept[-1] = exchanges[-1]
+    return {
+        numbered(name, turn) if name in (PROMPT, RESPONSE) else name: text
+        for turn, said in enumerate(kept, start=1)
+        for name, text in said
+    }
 
 
 def in_turn(sections: Sequence[tuple[str, str]], last: Sequence[str]) -> dict[str, str] | Rejected:

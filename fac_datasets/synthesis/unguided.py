@@ -18,7 +18,7 @@ from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.kinds.base import DataKind
 from fac_datasets.synthesis.prompting import Prompts, prompts_of
 from fac_datasets.synthesis.sample_journal import NO_FEATURE, VERIFIED, SampleJournal, Verdict
-from fac_datasets.synthesis.samples import Rejected, Sample
+from fac_datasets.synthesis.samples import Rejected, Sample, no_text
 from fac_datasets.synthesis.showing import EXAMPLES
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def synthesize_unguided(
                 break
             for (_, like), (key, completion) in zip(asked, answers, strict=True):
                 spent += completion.n_tokens if n_tokens is not None else 1
-                found = kind.read(completion.text, completion.finished, like)
+                found = no_text(completion) or kind.read(completion.text, completion.finished, like)
                 outcome = found.reason if isinstance(found, Rejected) else filters.reject(found.whole)
                 if outcome is None and reached >= goal:
                     outcome = "not needed"

@@ -19,7 +19,15 @@ import pytest
 from filelock import FileLock
 
 from fac_datasets import FeatureExtractor, LocalGenerator
-from fac_datasets.errors import ColumnError, DatasetError, GenerationError, OptionError, OutputError
+from fac_datasets.errors import (
+    ColumnError,
+    DatasetError,
+    FeatureSpaceMismatch,
+    GenerationError,
+    LimitReached,
+    OptionError,
+    OutputError,
+)
 from fac_datasets.interpretation import questions
 from tests.command_line import command
 from tests.repository import REPOSITORY
@@ -113,15 +121,71 @@ def test_a_model_names_verifies_and_judges(few: Path, local: list[str], tmp_path
     assert " 0 calls" in command("explain", few, "--out", tmp_path / "named", "--dry-run", *local)
 
 
-def test_limits_stop_a_run_and_higher_ones_go_on(few: Path, local: list[str], tmp_path: Path) -> None:
-    arguments = ["explain", few, "--out", tmp_path, *local]
-    with pytest.raises(GenerationError, match="5 calls"):
-        command(*arguments, "--max-calls", 5)
-    assert not (tmp_path / "data").exists()
-    n = 6
-    assert f"{2 * n - 5} calls" in command(*arguments, "--dry-run")
-    command(*arguments)
-    assert len(rows_of(tmp_path)) == n
+@pytest.fixture(scope="module")
+def report(data: Path, pair: list[str]) -> Path:
+    """What the first rows lack of all of them."""
+    path = data.parent / "report.json"
+    seed = data.parent / "seed.parquet"
+    datasets.Dataset.from_parquet(str(data)).select(range(2)).to_parquet(seed)
+    command("coverage", seed, data, "--threshold", 0, "--json", path, *pair)
+    return path
+
+
+def test_a_table_of_what_a_report_misses_holds_what_most_anchor_rows_have_first(
+    data: Path, report: Path, pair: list[str], tmp_path: Path
+) -> None:
+    missing = json.loads(report.read_text())["missing"]
+    assert len(missing) > 3
+    made = ["table", data, "--out", tmp_path, "--report", report, *pair]
+    assert f"{tmp_path}: 2 features, " in command(*made, "--max-features", 2)
+    first = rows_of(tmp_path)
+    assert {*first["feature_id"]} == {*missing[:2]}
+    assert all(first["spans"])
+    # A limit is no part of what a folder is for: it may be raised, or left out, and asks for nothing else.
+    assert "3 features" in command(*made, "--max-features", 3)
+    assert {*rows_of(tmp_path)["feature_id"]} == {*missing[:3]}
+    assert f"{len(missing)} features" in command(*made)
+    assert {*rows_of(tmp_path)["feature_id"]} == {*missing}
+    assert "finished run" in command(*made, "--max-features", 1)
+    with pytest.raises(OutputError, match="--overwrite"):
+        command("table", data, "--out", tmp_path, *pair)
+
+
+def test_a_report_in_which_nothing_is_missing_gives_a_table_without_rows(
+    data: Path, report: Path, pair: list[str], tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole.json"
+    whole.write_text(json.dumps({**json.loads(report.read_text()), "missing": []}))
+    made = ["table", data, "--out", tmp_path / "table", "--report", whole, *pair]
+    assert ": 0 features, 0 spans" in command(*made)
+    assert "finished run" in command(*made)
+
+
+def test_a_report_that_does_not_fit_is_refused(data: Path, report: Path, pair: list[str], tmp_path: Path) -> None:
+    other, broken = tmp_path / "other.json", tmp_path / "broken.json"
+    content = json.loads(report.read_text())
+    other.write_text(json.dumps({**content, "feature_space": content["feature_space"].replace("/chat/", "/raw/")}))
+    broken.write_text("{}")
+    made = ["table", data, "--out", tmp_path / "table", *pair]
+    for arguments, error, message in (
+        (["--report", other], FeatureSpaceMismatch, "raw"),
+        (["--report", broken], OptionError, "no report of coverage: it has no 'missing'"),
+        (["--report", tmp_path / "none.json"], OptionError, "none.json cannot be read"),
+        (["--max-features", 3], OptionError, "--max-features 3 counts the features of a report: give --report"),
+    ):
+        with pytest.raises(error, match=message):
+            command(*made, *arguments)
+    assert not (tmp_path / "table").exists()
+
+
+def test_names_of_what_is_missing_cost_no_more_than_it_has_features(
+    data: Path, report: Path, pair: list[str], local: list[str], tmp_path: Path
+) -> None:
+    command("table", data, "--out", tmp_path / "table", "--report", report, "--max-features", 3, *pair)
+    priced = [*local, "--price-in", 1, "--price-out", 10]
+    plan = command("explain", tmp_path / "table", "--out", tmp_path / "named", "--dry-run", *priced)
+    found = re.search(r": 6 calls .* cost (\S+) dollars at most; answers .* again: with that, at most 18 calls", plan)
+    assert found and f"{3 * float(found[1]):.4f} dollars"[:5] in plan
 
 
 def test_contrast_and_ablation_find_relevant_features(named: Path, data: Path, pair: list[str], tmp_path: Path) -> None:
@@ -357,14 +421,56 @@ def test_a_plan_says_what_it_costs_and_a_limit_of_cost_stops_in_time(
     priced = ["--model", "m", "--endpoint", server.address, "--price-in", 1, "--price-out", 10, "--concurrency", 1]
     arguments = ["explain", few, "--out", tmp_path, *priced]
     plan = command(*arguments, "--dry-run")
-    found = re.search(r"m@127\.0\.0\.1: 12 calls .*, which cost (0\.\d{4}) dollars at most", plan)
+    found = re.search(r"m@127\.0\.0\.1: 12 calls .*?, which cost (0\.\d{4}) dollars at most", plan)
     assert found
     enough_for_six = float(found[1]) / 2 + 0.0005
-    with pytest.raises(GenerationError, match=r"stopped after .* calls and .* for 0\.0.* dollars by max_cost"):
+    with pytest.raises(LimitReached, match=r"stopped after .* calls and .* for 0\.0.* dollars by max_cost"):
         command(*arguments, "--max-cost", enough_for_six)
     assert 6 <= len(server.requests) < 12
     assert "6 of 6 features have a name" in command(*arguments, "--max-cost", 1)
     assert len(server.requests) == 12
+
+
+def test_a_limit_leaves_a_part_and_a_higher_one_goes_on(few: Path, server: FaultyProxy, tmp_path: Path) -> None:
+    endpoint = ["--model", "m", "--endpoint", server.address]
+    command("explain", few, "--out", tmp_path / "whole", *endpoint)
+    asked = len(server.requests)
+    explained = ["explain", few, "--out", tmp_path / "part", *endpoint]
+    with pytest.raises(
+        LimitReached, match=r"part holds a part: 4 of 6 features have a name; fits: none; stopped after 4 calls and "
+    ):
+        command(*explained, "--max-calls", 4)
+    part = rows_of(tmp_path / "part")
+    assert sum(map(bool, part["explanation"])) == 4
+    assert {*part["fits"]} == {None}
+    assert " 8 calls" in command(*explained, "--dry-run")
+    with pytest.raises(LimitReached, match=r"6 of 6 features have a name; fits: 3 yes; stopped after 5 calls"):
+        command(*explained, "--max-calls", 5)
+    assert "6 of 6 features have a name; fits: 6 yes" in command(*explained)
+    assert len(server.requests) == 2 * asked
+    assert rows_of(tmp_path / "part").to_list() == rows_of(tmp_path / "whole").to_list()
+    assert "finished run" in command(*explained, "--max-calls", 1)
+
+
+@pytest.mark.parametrize(
+    ("judged", "column"), [(["relevance", "--guideline", "toxicity"], "relevant"), (["score"], "detection")]
+)
+def test_whatever_asks_a_judge_leaves_a_part_where_it_is_stopped(
+    few: Path, server: FaultyProxy, tmp_path: Path, judged: list[str], column: str
+) -> None:
+    endpoint = ["--model", "m", "--endpoint", server.address]
+    command("explain", few, "--out", tmp_path / "named", *endpoint)
+    name, *options = judged
+    arguments = [name, tmp_path / "named", *options, *endpoint, "--out"]
+    command(*arguments, tmp_path / "whole")
+    server.requests.clear()
+    with pytest.raises(LimitReached, match=r"holds a part: .*; stopped after 2 calls"):
+        command(*arguments, tmp_path / "part", "--max-calls", 2)
+    told = [value is not None for value in rows_of(tmp_path / "part")[column]]
+    assert 0 < sum(told) <= 2
+    command(*arguments, tmp_path / "part")
+    assert rows_of(tmp_path / "part").to_list() == rows_of(tmp_path / "whole").to_list()
+    assert len(server.requests) == len({*prompts(server)})
 
 
 def test_a_judge_that_only_reasons_is_stopped_early_and_more_tokens_go_on(

@@ -195,3 +195,16 @@ def test_a_full_disk_is_told_of_with_the_way_out(generator: EndpointGenerator, t
         journal._stream = full
         with pytest.raises(OutputError, match=r"the journal /dev/full cannot be written: .*; make room"):
             journal.generate(generator, requests(1), max_new_tokens=2, temperature=0.8)
+
+
+def test_a_journal_that_takes_part_gives_what_there_is_and_asks_no_more() -> None:
+    generator = Scripted(lambda _prompt, _seed: "yes")
+    options: Any = {"max_new_tokens": 6, "temperature": 0.8}
+    journal = Journal(limits=Limits(max_tokens=100), takes_part=True)
+    first = [found.outcome for _, found in journal.generate(generator, requests(8), **options)]
+    assert {*first} == {Outcome.FINISHED, Outcome.NOT_ASKED}
+    assert "requests are left" in str(journal.limit_reached)
+    # A shorter question would still be allowed, but may hang on what was not answered.
+    ((_, later),) = journal.generate(generator, [Request((("user", "?"),), 0)], **options)
+    assert later.outcome is Outcome.NOT_ASKED
+    assert generator.asked == first.count(Outcome.FINISHED) == len(journal.completions)

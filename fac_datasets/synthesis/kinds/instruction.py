@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fac_datasets.errors import ColumnError
+from fac_datasets.generation.base import Outcome
+from fac_datasets.generation.refusals import is_refusal
 from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import Chat
 from fac_datasets.rows.writing import is_text
@@ -81,6 +83,13 @@ class Instruction(DataKind):
         """See `DataKind.can_be_opened`."""
         return True
 
+    def read(self, answer: str, finished: bool, like: Sample | None = None) -> Sample | Rejected:
+        """See `DataKind.read`; a response that declines is none, unless that of the row does too."""
+        found = super().read(answer, finished, like)
+        if isinstance(found, Sample) and _declines(found) and not (like and _declines(like)):
+            return Rejected(Outcome.DECLINED)
+        return found
+
     def asks(self, sample: Sample) -> tuple[tuple[str, str], ...]:
         """See `DataKind.asks`."""
         messages = messages_of(sample)
@@ -139,3 +148,7 @@ def _answers(rows: datasets.Dataset, reader: RowReader, column: ColumnChoice) ->
     if len(schema.columns) == 1:
         return not holds_texts(rows, column)
     return schema.answers
+
+
+def _declines(sample: Sample) -> bool:
+    return is_refusal([*sample.texts.values()][-1])
