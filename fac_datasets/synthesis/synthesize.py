@@ -251,7 +251,9 @@ class _Synthesis:
         drafts = run_together([written(*each) for each in begun], self._asker.answer)
         judged = self._judge.judge(drafts, self._pursuits, self._samples_per_feature)
         for one in judged:
-            self._asker.journal.judge(_key(one), Verdict(one.pursuit.feature, one.found.activation, one.outcome))
+            self._asker.journal.judge(
+                one.drafted.draft.key, Verdict(one.pursuit.feature, one.found.activation, one.outcome)
+            )
             self._chooser.record(one.drafted.method, one.drafted.draft, accepted=one.is_accepted)
             if not one.is_accepted:
                 one.drafted.pursuit.miss(one.drafted.method)
@@ -266,7 +268,7 @@ class _Synthesis:
         return synthetic_row(
             self._asker.kind.cells(drafted.sample),
             {
-                "synthetic_id": hashlib.sha256(f"{_key(one)}{drafted.sample.whole}".encode()).hexdigest()[:16],
+                "synthetic_id": hashlib.sha256(f"{drafted.draft.key}{drafted.sample.whole}".encode()).hexdigest()[:16],
                 "target_feature": target.feature,
                 "target_name": target.name,
                 "target_part": one.part,
@@ -281,12 +283,6 @@ class _Synthesis:
                 "feature_space": str(self._asker.extractor.feature_space),
             },
         )
-
-
-def _key(one: Judged) -> str:
-    """What a draft is kept under: the one request behind it, or all of them."""
-    keys = one.drafted.draft.keys
-    return keys[0] if len(keys) == 1 else hashlib.sha256("".join(keys).encode()).hexdigest()[:32]
 
 
 def _sample_seed(seed: int, feature: int, attempt: int) -> int:

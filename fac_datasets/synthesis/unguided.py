@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fac_datasets.errors import LimitReached, SynthesisError
-from fac_datasets.generation.base import Request, TextGenerator
+from fac_datasets.generation.base import TextGenerator
 from fac_datasets.rows.tables import dataset_of
+from fac_datasets.synthesis.asking import Asker
+from fac_datasets.synthesis.drafting import answered
+from fac_datasets.synthesis.drafts import Draft, Wish
 from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.kinds.base import DataKind
-from fac_datasets.synthesis.prompting import Prompts, prompts_of
+from fac_datasets.synthesis.prompting import prompts_of
 from fac_datasets.synthesis.sample_journal import VERIFIED, SampleJournal, Verdict
 from fac_datasets.synthesis.samples import Rejected, Sample
 from fac_datasets.synthesis.showing import EXAMPLES
+from fac_datasets.synthesis.together import run_together
 
 if TYPE_CHECKING:
     import datasets
@@ -80,8 +84,8 @@ def synthesize_unguided(
     if not seed_rows:
         raise SynthesisError(f"no row of the seed has all of {list(kind.parts)}, so that no example can be shown")
     book = journal or SampleJournal()
+    asker = Asker(kind, prompts_of(kind, prompts), generator, extractor, book, max_new_tokens, temperature)
     filters = Filters(known)
-    form = prompts_of(kind, prompts)
     rows: list[dict[str, object]] = []
     reached = spent = 0
     quiet = datasets.utils.are_progress_bars_disabled()
@@ -90,19 +94,17 @@ def synthesize_unguided(
         for number in itertools.count():
             if reached >= goal or spent > MOST_DECODED * goal:
                 break
-            asked = _requests(kind, form, seed_rows, [seed, number])
-            requests = [request for request, _ in asked]
+            asked = _asked(asker, seed_rows, [seed, number])
             try:
-                answers = book.generate(generator, requests, max_new_tokens=max_new_tokens, temperature=temperature)
+                drafts = run_together([_written(*each, asker) for each in asked], asker.answer)
             except LimitReached:
                 break
-            for (_, like), (key, completion) in zip(asked, answers, strict=True):
-                spent += completion.n_tokens if n_tokens is not None else 1
-                found = kind.read(completion.text, completion.finished, like)
+            for draft, found in drafts:
+                spent += draft.decoded_tokens if n_tokens is not None else 1
                 outcome = found.reason if isinstance(found, Rejected) else filters.reject(found.whole)
                 if outcome is None and reached >= goal:
                     outcome = "not needed"
-                book.judge(key, Verdict(NO_FEATURE, 0.0, outcome or VERIFIED))
+                book.judge(draft.key, Verdict(NO_FEATURE, 0.0, outcome or VERIFIED))
                 if outcome is None and isinstance(found, Sample):
                     filters.add(found.whole)
                     rows.append(kind.cells(found))
@@ -113,15 +115,22 @@ def synthesize_unguided(
     return dataset_of(rows, kind.features)
 
 
-def _requests(
-    kind: DataKind, prompts: Prompts, seed_rows: Sequence[Sample], entropy: list[int]
-) -> list[tuple[Request, Sample]]:
-    """A batch of requests, each with the row that it asks for another of."""
+async def _written(
+    messages: tuple[tuple[str, str], ...], like: Sample, seed: int, asker: Asker
+) -> tuple[Draft, Sample | Rejected]:
+    draft = await answered(Wish(), messages, like, asker, seed)
+    return await asker.sample(draft, like, seed)
+
+
+def _asked(
+    asker: Asker, seed_rows: Sequence[Sample], entropy: list[int]
+) -> list[tuple[tuple[tuple[str, str], ...], Sample, int]]:
+    """What a batch asks: messages, the row that they ask for another of, and the seed of the sampling."""
     generator = np.random.default_rng(entropy)
-    requests = []
+    asked = []
     for _ in range(PROMPTS):
         picked = generator.choice(len(seed_rows), size=min(EXAMPLES, len(seed_rows)), replace=False)
         shown = [seed_rows[place] for place in picked]
-        messages = prompts.messages(kind, shown, shown[-1])
-        requests += [(Request(messages, int(generator.integers(2**32))), shown[-1]) for _ in range(2)]
-    return requests
+        messages = asker.prompts.messages(asker.kind, shown, shown[-1])
+        asked += [(messages, shown[-1], int(generator.integers(2**32))) for _ in range(2)]
+    return asked
