@@ -454,17 +454,19 @@ class _Run:
         targets = self._targets(before["A1"], table, anchors["A1"])
         shelf = Shelf(self.kind, anchors["A1"], self.seed, label_column=settings.label_column, random=settings.seed)
         prompts = prompts_of(self.kind, settings.prompts)
+        pursuits = list(map(shelf.pursuit, targets))
         requests = [
             Request(prompts.messages(self.kind, one.examples, one.like, Told(one.target.name)), seed=one.feature)
-            for one in map(shelf.pursuit, targets)
+            for one in pursuits
         ]
         generator = self.writers.generator or self._backbone_generator()
+        calls = max((self.kind.most_calls(one.like) for one in pursuits), default=1) if generator.can_prefill else 1
         with self._journals() as journals:
             once = journals["guided"].plan(
                 generator, requests, max_new_tokens=settings.max_new_tokens, temperature=settings.temperature
             )
         # Every target may take all its attempts, and the control as many tokens again.
-        return once.times(2 * settings.max_attempts * settings.samples_per_feature)
+        return once.times(2 * calls * settings.max_attempts * settings.samples_per_feature)
 
     def preview(self, most: int) -> list[dict[str, Any]]:
         """A few samples, end to end, with their provenance."""

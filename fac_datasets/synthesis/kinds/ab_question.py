@@ -134,6 +134,10 @@ class ABQuestion(DataKind):
         asked = question[: choices[0].end()] if choices else _BEGUN_CHOICES.split(question)[0]
         return f"{header_of(QUESTION, self.headers)}:\n{asked.rstrip()}{self._begun[len(choices)]}"
 
+    def most_calls(self, like: Sample) -> int:
+        """See `DataKind.most_calls`."""
+        return super().most_calls(like) + (0 if self._begun is None else 2)
+
     def _cut_back(self, text: str) -> str:
         if self._letters is None:
             return super()._cut_back(text)

@@ -210,6 +210,10 @@ class DataKind(ABC):
             return ""
         return f"{as_sections(whole, self.headers)}\n\n{header_of(parts[len(whole)], self.headers)}:\n"
 
+    def most_calls(self, like: Sample) -> int:
+        """How often a generator that goes on from beginnings is asked for one sample at most."""
+        return len(like.texts)
+
     def changed(self, shown: str, like: Sample) -> Sample | Rejected:
         """The sample that a person made of one that was shown; nothing is taken away around it.
 
