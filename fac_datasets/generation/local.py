@@ -105,9 +105,11 @@ class LocalGenerator(TextGenerator):
         for start in range(0, len(order), self.batch_size):
             indices = order[start : start + self.batch_size]
             decoded = self._decode([requests[i] for i in indices], max_new_tokens, temperature)
+            read = {prompt: len(self._encode(*prompt)) for prompt in {_prompt(requests[i]) for i in indices}}
             for i, token_ids in zip(indices, decoded, strict=True):
                 text = requests[i].prefix + self.tokenizer.decode(token_ids, skip_special_tokens=True)
-                yield i, Completion(text.strip(), len(token_ids), token_ids[-1] in self.end_tokens)
+                finished, prompt_tokens = token_ids[-1] in self.end_tokens, read[_prompt(requests[i])]
+                yield i, Completion(text.strip(), len(token_ids), finished, prompt_tokens)
 
     @torch.inference_mode()
     def _decode(self, requests: Sequence[Request], max_new_tokens: int, temperature: float) -> list[list[int]]:

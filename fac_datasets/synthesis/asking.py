@@ -74,12 +74,12 @@ class Asker:
     def prompt(self, wish: Wish, pursuit: Pursuit) -> tuple[tuple[str, str], ...]:
         """The prompt for a target: examples, the feature's name, and the best and the worst try where they differ.
 
-        A real row of the anchor stands among the examples; the pair is of measured tries alone.
+        Where the feature is active in no try, a real row of the anchor stands in for the best, and is said to be one.
         """
         if wish.is_open:
             return ()
         pair = None if wish.change is not None else pursuit.contrastive_pair
-        good, bad = (_scored(one) for one in pair) if pair else (None, None)
+        good, bad = (_scored(one, is_real=one is pursuit.real) for one in pair) if pair else (None, None)
         told = Told(pursuit.target.name, wish.must_hold, good, bad, wish.change)
         return self.prompts.messages(self.kind, pursuit.examples, pursuit.like, told, as_json=self.with_schema)
 
@@ -180,7 +180,7 @@ def _dealt(found: Sequence[T], counts: Mapping[int, int]) -> dict[int, list[T]]:
     return {place: list(itertools.islice(rest, count)) for place, count in counts.items()}
 
 
-def _scored(one: Try) -> Scored:
+def _scored(one: Try, *, is_real: bool) -> Scored:
     """A try as an example, with the place marked where the feature peaks."""
     shown = one.sample.marked(one.part, one.start, one.end) if one.part and one.activation > 0 else one.sample
-    return Scored(shown, one.activation)
+    return Scored(shown, one.activation, is_real)

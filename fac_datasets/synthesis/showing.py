@@ -1,7 +1,12 @@
-"""What a prompt shows for a target: rows that activate its feature, and the few words in which it fires."""
+"""What a prompt shows for a target: rows that activate its feature, and the few words in which it fires.
+
+A sample gets the label of the row that leads. Where this is no row of the anchor, as none has a label, that label leads
+which was asked for least, so that classes stay balanced.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,8 +16,9 @@ import numpy as np
 from fac_datasets.errors import ColumnError, SynthesisError
 from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.kinds.base import DataKind
+from fac_datasets.synthesis.kinds.labelled_text import least_asked
 from fac_datasets.synthesis.prompting import example_of
-from fac_datasets.synthesis.pursuit import Pursuit
+from fac_datasets.synthesis.pursuit import Pursuit, Try
 from fac_datasets.synthesis.samples import Sample
 from fac_datasets.synthesis.targets import Target
 
@@ -27,6 +33,9 @@ PHRASE_WORDS = 4
 
 _TRIED_ROWS = 64
 """Rows of the seed that are looked at for examples."""
+
+_TRIED_FOR_LABELS = 1000
+"""Rows of the seed that are looked at for labels which none of those has."""
 
 
 class Shelf:
@@ -50,6 +59,7 @@ class Shelf:
         random: int = 0,
     ) -> None:
         self._kind, self._anchor, self._of_anchor = kind, anchor, None
+        self._asked: Counter[Any] = Counter()
         if anchor is not None:
             try:
                 of_anchor = recognise(anchor, kind.name, column=kind.column, label_column=label_column)
@@ -60,9 +70,10 @@ class Shelf:
         self.seed_rows: list[Sample] = []
         """Rows of the seed, in random order."""
         if seed is not None and len(seed):
-            order = np.random.default_rng(random).permutation(len(seed))[:_TRIED_ROWS]
-            found = (kind.sample_of(seed[int(row)]) for row in order)
+            order = np.random.default_rng(random).permutation(len(seed))
+            found = [kind.sample_of(seed[int(row)]) for row in order[:_TRIED_ROWS]]
             self.seed_rows = [shortened(sample) for sample in found if sample is not None]
+            self._add_labels(seed.select(order[_TRIED_ROWS:_TRIED_FOR_LABELS].tolist()))
 
     def pursuit(self, target: Target) -> Pursuit:
         """A target at its start.
@@ -76,8 +87,16 @@ class Shelf:
                 f"no row has all parts of the kind {self._kind.name!r}, {list(self._kind.parts)}, so that no "
                 f"example can be shown; give rows that have them, with schema_of= or examples="
             )
+        like = examples[-1]
+        self._asked[like.label] += 1
         phrases = [phrase_at(span["text"], span["start"], span["end"]) for span in target.spans]
-        return Pursuit(target, examples[-1], tuple(examples), tuple(dict.fromkeys(filter(None, phrases))))
+        return Pursuit(
+            target,
+            like,
+            tuple(examples),
+            tuple(dict.fromkeys(filter(None, phrases))),
+            real=self._strongest(target, like.label),
+        )
 
     def _examples(self, target: Target) -> list[Sample]:
         """Rows for a target, the best last."""
@@ -88,15 +107,57 @@ class Shelf:
                 found.setdefault(sample.whole, sample)
             if len(found) == EXAMPLES:
                 break
-        if not found and self._of_anchor is None and len(self._kind.parts) == 1 and not self._kind.labels:
-            # Spans are texts as well, if short ones.
+        if not found and self._are_texts:
             (part,) = self._kind.parts
             found = {span["text"]: Sample({part: span["text"].strip()}) for span in target.spans[:EXAMPLES]}
         others = [sample for sample in self.seed_rows if sample.whole not in found]
         start = target.feature % max(1, len(others))
-        for sample in (others[start:] + others[:start])[: EXAMPLES - len(found)]:
+        others = others[start:] + others[:start]
+        if others and not found and self._kind.labels:
+            shown = {sample.label for sample in others}
+            label = least_asked(tuple(label for label in self._kind.labels if label in shown), self._asked)
+            others.sort(key=lambda sample: sample.label != label)
+        for sample in others[: EXAMPLES - len(found)]:
             found[sample.whole] = sample
         return list(found.values())[::-1]
+
+    @property
+    def _are_texts(self) -> bool:
+        """Whether spans can stand for rows: as texts, if short ones."""
+        return self._of_anchor is None and len(self._kind.parts) == 1 and not self._kind.labels
+
+    def _add_labels(self, rows: datasets.Dataset) -> None:
+        """Take one of some rows of the seed for each label that no row so far has."""
+        lacking = {*self._kind.labels} - {sample.label for sample in self.seed_rows}
+        for row in rows if lacking else ():
+            sample = self._kind.sample_of(row)
+            if sample is not None and sample.label in lacking:
+                self.seed_rows.append(shortened(sample))
+                lacking.discard(sample.label)
+
+    def _strongest(self, target: Target, label: Any) -> Try | None:
+        """The row of the anchor, of a label, in which the feature is most active; None where none can be shown."""
+        for span in target.spans:
+            excerpt = str(span["text"])
+            if self._are_texts:
+                (part,) = self._kind.parts
+                sample: Sample | None = Sample({part: excerpt})
+            else:
+                sample = self._sample(int(span["row"]))
+            if sample is None or sample.label != label:
+                continue
+            for part, text in sample.texts.items():
+                place = text.find(excerpt.strip())
+                if place >= 0:
+                    peak = place + int(span["start"]) - (len(excerpt) - len(excerpt.lstrip()))
+                    return _shown_at(sample, part, peak, peak + int(span["end"]) - int(span["start"]), span)
+        return None
+
+    def _sample(self, row: int) -> Sample | None:
+        """A row of the anchor."""
+        if self._anchor is None or self._of_anchor is None:
+            return None
+        return self._of_anchor.sample_of(self._anchor[row])
 
     @staticmethod
     def _places(target: Target) -> list[tuple[int, Mapping[str, Any] | None]]:
@@ -106,9 +167,7 @@ class Shelf:
         return [(row, spans.get(row)) for row in dict.fromkeys(rows)]
 
     def _row(self, row: int, span: Mapping[str, Any] | None) -> Sample | None:
-        if self._anchor is None or self._of_anchor is None:
-            return None
-        sample = self._of_anchor.sample_of(self._anchor[row])
+        sample = self._sample(row)
         if sample is None:
             return None
         return shortened(sample, None if span is None else str(span["text"]))
@@ -118,6 +177,15 @@ def shortened(sample: Sample, around: str | None = None) -> Sample:
     """A sample whose long parts are cut, those that hold a text to what stands around it."""
     texts = {part: example_of(text, max(0, text.find(around)) if around else 0) for part, text in sample.texts.items()}
     return replace(sample, texts=texts)
+
+
+def _shown_at(sample: Sample, part: str, start: int, end: int, span: Mapping[str, Any]) -> Try:
+    """A real row as the strong example, its long parts cut, one of them to what stands around its peak."""
+    text = sample.texts[part]
+    cut = example_of(text, start)
+    before = text.find(cut, max(0, start - len(cut)))
+    shown = replace(sample, texts={**shortened(sample).texts, part: cut})
+    return Try(shown, float(span["activation"]), part, start - before, end - before)
 
 
 def phrase_at(text: str, start: int, end: int) -> str:

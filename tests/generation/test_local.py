@@ -31,7 +31,7 @@ def test_greedy_decoding_equals_that_of_transformers(generator: LocalGenerator, 
     for prompt, completion in zip(prompts, ours, strict=True):
         tokens = torch.tensor([generator._encode((("user", prompt),))])
         whole = model.generate(tokens, max_new_tokens=12, do_sample=False, pad_token_id=1)[0, tokens.shape[1] :]
-        assert completion.n_tokens == len(whole)
+        assert (completion.n_tokens, completion.prompt_tokens) == (len(whole), tokens.shape[1])
         assert completion.text == generator.tokenizer.decode(whole, skip_special_tokens=True).strip()
 
 
@@ -117,3 +117,11 @@ def test_a_nucleus_leaves_out_what_is_unlikely(tiny_backbone: str) -> None:
     texts = [one.generate(requests, max_new_tokens=6, temperature=1) for one in (free, all_of_it)]
     assert texts[0] == texts[1]
     assert len({completion.text for completion in texts[0]}) > 1
+
+
+def test_a_begun_answer_counts_as_prompt(generator: LocalGenerator) -> None:
+    messages = (("user", "The cat"),)
+    asked = [Request(messages, 0), Request(messages, 0, prefix="It is said that")]
+    plain, begun = generator.generate(asked, max_new_tokens=4, temperature=0)
+    assert begun.prompt_tokens > plain.prompt_tokens > 0
+    assert begun.n_tokens <= 4
