@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 PROMPTS = 16
 """Different prompts in a batch, each for two samples."""
 
+LEAST_ASKED = 4
+"""Samples that are asked for together at least."""
+
 MOST_DECODED = 20
 """The control gives up when it has decoded this many times the tokens asked for, or tried so many times the samples."""
 
@@ -91,10 +94,11 @@ def synthesize_unguided(
     quiet = datasets.utils.are_progress_bars_disabled()
     unit, goal = ("tok", n_tokens) if n_tokens is not None else ("sample", most or 0)
     with tqdm(total=goal, unit=unit, desc="unguided control", disable=quiet) as bar:
-        for number in itertools.count():
-            if reached >= goal or spent > MOST_DECODED * goal:
-                break
-            asked = _asked(asker, seed_rows, [seed, number])
+        left = itertools.chain.from_iterable(_asked(asker, seed_rows, [seed, n]) for n in itertools.count())
+        while reached < goal and spent <= MOST_DECODED * goal:
+            # Hardly more than are needed, since each is paid for.
+            wanted = (goal - reached) // (max_new_tokens if n_tokens is not None else 1)
+            asked = list(itertools.islice(left, min(max(wanted, LEAST_ASKED), 2 * PROMPTS)))
             try:
                 drafts = run_together([_written(*each, asker) for each in asked], asker.answer)
             except LimitReached:
