@@ -134,7 +134,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     """What may be asked of generators, by this and earlier calls together."""
     max_new_tokens: int = 64
-    """Tokens of a sample."""
+    """Tokens of an answer; of a part where parts are asked for one by one."""
     temperature: float = 0.8
     seed: int = 0
     device: str | None = None

@@ -118,7 +118,7 @@ def synthesize(
         max_samples: stop after this many accepted samples.
         max_features: aim at no more features than this.
         max_attempts: samples tried for a feature.
-        max_new_tokens: tokens of a sample.
+        max_new_tokens: tokens of an answer; of a part where parts are asked for one by one.
         temperature: of the sampling.
         seed: of the sampling.
         journal: keeps completions and verdicts, so that a killed run goes on; a path or a SampleJournal. Where its

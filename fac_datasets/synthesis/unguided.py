@@ -69,7 +69,7 @@ def synthesize_unguided(
         extractor: counts own tokens.
         generator: writes the samples.
         prompts: folder with prompts in place of ours.
-        max_new_tokens: tokens of a sample.
+        max_new_tokens: tokens of an answer; of a part where parts are asked for one by one.
         temperature: of the sampling.
         seed: of prompts and sampling.
         journal: keeps completions and verdicts.
