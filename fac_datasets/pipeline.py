@@ -142,7 +142,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     """What may be asked of generators, by this and earlier calls together."""
     max_new_tokens: int = 64
-    """Tokens of a sample."""
+    """Tokens of an answer; of a part where parts are asked for one by one."""
     temperature: float = 0.8
     seed: int = 0
     device: str | None = None
@@ -500,11 +500,13 @@ class _Run:
         targets = self._targets(before["A1"], table, anchors["A1"])
         shelf = Shelf(self.kind, anchors["A1"], self.seed, label_column=settings.label_column, random=settings.seed)
         prompts = prompts_of(self.kind, settings.prompts)
+        pursuits = list(map(shelf.pursuit, targets))
         requests = [
             Request(prompts.messages(self.kind, one.examples, one.like, Told(one.target.name)), seed=one.feature)
-            for one in map(shelf.pursuit, targets)
+            for one in pursuits
         ]
         generator = self.writers.generator or self._backbone_generator()
+        calls = max((self.kind.most_calls(one.like) for one in pursuits), default=1) if generator.can_prefill else 1
         once = Journal().plan(
             generator, requests, max_new_tokens=settings.max_new_tokens, temperature=settings.temperature
         )
@@ -512,7 +514,7 @@ class _Run:
         ways = {method.name for way in ways_named(settings.methods) for method in way.methods}
         opens = "magpie" in ways and generator.can_open_turn and "response" in self.kind.parts
         return most_asked(
-            once,
+            once.times(calls),
             settings.limits,
             max_attempts=settings.max_attempts,
             max_new_tokens=settings.max_new_tokens,

@@ -97,7 +97,9 @@ class Asker:
     ) -> list[Draft]:
         """Answers to one prompt, one a seed."""
         schema = self.kind.json_schema() if self.with_schema and not wish.prefix and not wish.is_open else None
-        requests = tuple(Request(messages, seed, wish.steering, schema, wish.prefix) for seed in seeds)
+        # Opened by its first header, an answer is in the form of the examples.
+        prefix = "" if schema or wish.is_open or not self.generator.can_prefill else self.kind.begin("")
+        requests = tuple(Request(messages, seed, wish.steering, schema, wish.prefix or prefix) for seed in seeds)
         answers = await self.answers(self.generator, requests, max_new_tokens)
         return [
             Draft(answer, (key,), request.prompt_digest, answer.n_tokens, answer.prompt_tokens, wish)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from fac_datasets.generation.base import Completion, Steering
@@ -39,3 +41,17 @@ class Draft(NamedTuple):
     prompt_tokens: int
     """The same of their prompts."""
     wish: Wish = Wish()
+
+    @property
+    def key(self) -> str:
+        """What it is kept under: the one request behind it, or all of them."""
+        return self.keys[0] if len(self.keys) == 1 else hashlib.sha256("".join(self.keys).encode()).hexdigest()[:32]
+
+
+def together(parts: Sequence[Draft], last: Draft) -> Draft:
+    """The draft that ended a text, with the cost of all that led to it."""
+    return last._replace(
+        keys=tuple(key for part in parts for key in part.keys),
+        decoded_tokens=sum(part.decoded_tokens for part in parts),
+        prompt_tokens=sum(part.prompt_tokens for part in parts),
+    )

@@ -127,7 +127,7 @@ def synthesize(
         max_samples: stop after this many accepted samples.
         max_features: aim at no more features than this.
         max_attempts: samples tried for a feature.
-        max_new_tokens: tokens of a sample.
+        max_new_tokens: tokens of an answer; of a part where parts are asked for one by one.
         temperature: of the sampling.
         seed: of the sampling.
         journal: keeps completions and verdicts, so that a killed run goes on; a path or a SampleJournal. Where its
@@ -287,7 +287,7 @@ class _Synthesis:
         drafts = run_together([written(*each) for each in begun], self._asker.answer)
         judged = self._judge.judge(drafts, self._pursuits, self._samples_per_feature)
         for one in judged:
-            self._asker.journal.judge(_key(one), _verdict(one))
+            self._asker.journal.judge(one.drafted.draft.key, _verdict(one))
             self._chooser.record(one.drafted.method, one.drafted.draft, accepted=one.is_accepted)
             if not one.is_accepted:
                 one.drafted.pursuit.miss(one.drafted.method)
@@ -302,7 +302,7 @@ class _Synthesis:
         return synthetic_row(
             self._asker.kind.cells(drafted.sample),
             {
-                "synthetic_id": hashlib.sha256(f"{_key(one)}{drafted.sample.whole}".encode()).hexdigest()[:16],
+                "synthetic_id": hashlib.sha256(f"{drafted.draft.key}{drafted.sample.whole}".encode()).hexdigest()[:16],
                 "target_feature": target.feature,
                 "target_name": target.name,
                 "target_part": one.part,
@@ -317,12 +317,6 @@ class _Synthesis:
                 "feature_space": str(self._asker.extractor.feature_space),
             },
         )
-
-
-def _key(one: Judged) -> str:
-    """What a draft is kept under: the one request behind it, or all of them."""
-    keys = one.drafted.draft.keys
-    return keys[0] if len(keys) == 1 else hashlib.sha256("".join(keys).encode()).hexdigest()[:32]
 
 
 def _verdict(one: Judged) -> Verdict:

@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fac_datasets.errors import LimitReached, SynthesisError
-from fac_datasets.generation.base import Request, TextGenerator
+from fac_datasets.generation.base import TextGenerator
 from fac_datasets.rows.tables import dataset_of
+from fac_datasets.synthesis.asking import Asker
+from fac_datasets.synthesis.drafting import answered
+from fac_datasets.synthesis.drafts import Draft, Wish
 from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.kinds.base import DataKind
-from fac_datasets.synthesis.prompting import Prompts, prompts_of
+from fac_datasets.synthesis.prompting import prompts_of
 from fac_datasets.synthesis.sample_journal import NO_FEATURE, VERIFIED, SampleJournal, Verdict
-from fac_datasets.synthesis.samples import Rejected, Sample, no_text
+from fac_datasets.synthesis.samples import Rejected, Sample
 from fac_datasets.synthesis.showing import EXAMPLES
+from fac_datasets.synthesis.together import run_together
 
 if TYPE_CHECKING:
     import datasets
@@ -30,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 PROMPTS = 16
 """Different prompts in a batch, each for two samples."""
+
+LEAST_ASKED = 4
+"""Samples that are asked for together at least."""
 
 MOST_DECODED = 20
 """The control gives up when it has decoded this many times the tokens asked for, or tried so many times the samples."""
@@ -69,7 +76,7 @@ def synthesize_unguided(
         extractor: counts own tokens.
         generator: writes the samples.
         prompts: folder with prompts in place of ours.
-        max_new_tokens: tokens of a sample.
+        max_new_tokens: tokens of an answer; of a part where parts are asked for one by one.
         temperature: of the sampling.
         seed: of prompts and sampling.
         journal: keeps completions and verdicts.
@@ -87,36 +94,35 @@ def synthesize_unguided(
     if not seed_rows:
         raise SynthesisError(f"no row of the seed has all of {list(kind.parts)}, so that no example can be shown")
     book = journal or SampleJournal()
+    asker = Asker(kind, prompts_of(kind, prompts), generator, extractor, book, max_new_tokens, temperature)
     filters = Filters(known)
-    form = prompts_of(kind, prompts)
     rows: list[dict[str, object]] = []
     outcomes: Counter[str] = Counter()
     reached = spent = 0
     quiet = datasets.utils.are_progress_bars_disabled()
     unit, goal = ("tok", n_tokens) if n_tokens is not None else ("sample", most or 0)
     with tqdm(total=goal, unit=unit, desc="unguided control", disable=quiet) as bar:
-        for number in itertools.count():
-            if reached >= goal or spent > MOST_DECODED * goal:
-                break
+        left = itertools.chain.from_iterable(_asked(asker, seed_rows, [seed, n]) for n in itertools.count())
+        while reached < goal and spent <= MOST_DECODED * goal:
             if not rows and outcomes.total() >= _HOPELESS:
                 counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
                 logger.warning("unguided: none of the first %d answers is a sample: %s", outcomes.total(), counts)
                 break
-            asked = _requests(kind, form, seed_rows, [seed, number])
-            requests = [request for request, _ in asked]
+            # Hardly more than are needed, since each is paid for.
+            wanted = (goal - reached) // (max_new_tokens if n_tokens is not None else 1)
+            asked = list(itertools.islice(left, min(max(wanted, LEAST_ASKED), 2 * PROMPTS)))
             try:
-                answers = book.generate(generator, requests, max_new_tokens=max_new_tokens, temperature=temperature)
+                drafts = run_together([_written(*each, asker) for each in asked], asker.answer)
             except LimitReached:
                 break
-            for (_, like), (key, completion) in zip(asked, answers, strict=True):
-                spent += completion.n_tokens if n_tokens is not None else 1
-                found = no_text(completion) or kind.read(completion.text, completion.finished, like)
+            for draft, found in drafts:
+                spent += draft.decoded_tokens if n_tokens is not None else 1
                 outcome = found.reason if isinstance(found, Rejected) else filters.reject(found.whole)
                 if outcome is None and reached >= goal:
                     outcome = "not needed"
                 outcomes[outcome or VERIFIED] += 1
-                took = (completion.n_tokens, completion.prompt_tokens)
-                book.judge(key, Verdict(NO_FEATURE, 0.0, outcome or VERIFIED, UNGUIDED, *took))
+                took = (draft.decoded_tokens, draft.prompt_tokens)
+                book.judge(draft.key, Verdict(NO_FEATURE, 0.0, outcome or VERIFIED, UNGUIDED, *took))
                 if outcome is None and isinstance(found, Sample):
                     filters.add(found.whole)
                     rows.append(kind.cells(found))
@@ -127,15 +133,22 @@ def synthesize_unguided(
     return dataset_of(rows, kind.features)
 
 
-def _requests(
-    kind: DataKind, prompts: Prompts, seed_rows: Sequence[Sample], entropy: list[int]
-) -> list[tuple[Request, Sample]]:
-    """A batch of requests, each with the row that it asks for another of."""
+async def _written(
+    messages: tuple[tuple[str, str], ...], like: Sample, seed: int, asker: Asker
+) -> tuple[Draft, Sample | Rejected]:
+    draft = await answered(Wish(), messages, like, asker, seed)
+    return await asker.sample(draft, like, seed)
+
+
+def _asked(
+    asker: Asker, seed_rows: Sequence[Sample], entropy: list[int]
+) -> list[tuple[tuple[tuple[str, str], ...], Sample, int]]:
+    """What a batch asks: messages, the row that they ask for another of, and the seed of the sampling."""
     generator = np.random.default_rng(entropy)
-    requests = []
+    asked = []
     for _ in range(PROMPTS):
         picked = generator.choice(len(seed_rows), size=min(EXAMPLES, len(seed_rows)), replace=False)
         shown = [seed_rows[place] for place in picked]
-        messages = prompts.messages(kind, shown, shown[-1])
-        requests += [(Request(messages, int(generator.integers(2**32))), shown[-1]) for _ in range(2)]
-    return requests
+        messages = asker.prompts.messages(asker.kind, shown, shown[-1])
+        asked += [(messages, shown[-1], int(generator.integers(2**32))) for _ in range(2)]
+    return asked

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fac_datasets.errors import RowError
+from fac_datasets.generation.answers import plain_answer
 from fac_datasets.rows.choices import right_choice
 from fac_datasets.rows.reader import ColumnChoice
 from fac_datasets.synthesis.kinds.base import LEARNED_FROM, DataKind, quoted
 from fac_datasets.synthesis.kinds.preference import SAME
 from fac_datasets.synthesis.samples import Rejected, Sample
+from fac_datasets.synthesis.sections import header_of, object_in
 
 if TYPE_CHECKING:
     import datasets
@@ -28,6 +31,9 @@ COLUMNS = {
 _CHOICE = re.compile(r"^([ \t]*)(\(?)([A-Za-z]|\d{1,2})([.):])(?:(?<=\))[ \t]*|[ \t]+)(\S.*?)[ \t]*$", re.MULTILINE)
 _STATED = re.compile(r"\n[ \t]*Answer:[ \t]*(\(?(?:[A-Za-z]|\d{1,2})[).:]?)(?![\w'])[^\n]*\Z")
 """An answer behind the choices of a question, as some seeds leave a place for."""
+
+_BEGUN_CHOICES = re.compile(r"\n[ \t]*(?:choices|options)?:?[ \t]*\(?(?:[A-Za-z]|\d{1,2})?[.):]", re.IGNORECASE)
+"""Where a generator began with choices that are none."""
 
 _LETTER = re.compile(r"(\(?)([A-Za-z]|\d{1,2})([.)]?)")
 
@@ -52,11 +58,15 @@ class ABQuestion(DataKind):
             ),
         }
         answers = [text.strip() for part in (MATCHING, NOT_MATCHING) for text in self._held(rows, part)]
-        found = [_LETTER.fullmatch(answer) for answer in answers]
-        self._letters = next(iter(found)) if found and all(found) else None
+        letters = [_LETTER.fullmatch(answer) for answer in answers]
+        self._letters = next(iter(letters)) if letters and all(letters) else None
         """How the seed names a choice; None where its answers are texts."""
-        self._listed = next(filter(None, map(_CHOICE.search, self._held(rows, QUESTION))), None)
+        asked = self._held(rows, QUESTION)
+        self._listed = next(filter(None, map(_CHOICE.search, asked)), None)
         """How the seed lists one."""
+        found = [begun for begun in map(_begun_choices, asked) if begun]
+        self._begun = Counter(found).most_common(1)[0][0] if found else None
+        """What stands between a question and its first choice, and between that and the second, with the letters."""
 
     @classmethod
     def of(
@@ -98,18 +108,43 @@ class ABQuestion(DataKind):
         if self._letters is not None:
             choices = list(_CHOICE.finditer(texts[QUESTION]))
             letters = [choice[3] for choice in choices]
-            if len(letters) < 2 or len({*letters}) < len(letters):
+            listed = [choice[5] for choice in choices]
+            if len(letters) < 2 or len({*letters}) < len(letters) or len({*map(str.casefold, listed)}) < len(listed):
                 return Rejected("no two choices")
             for part in (MATCHING, NOT_MATCHING):
-                letter = _letter_of(texts[part], letters, [choice[5] for choice in choices])
+                letter = _letter_of(texts[part], letters, listed)
                 if letter is None:
                     return Rejected("answer is none of the choices")
                 texts[part] = f"{self._letters[1]}{letter}{self._letters[3]}"
             texts[QUESTION] = _CHOICE.sub(self._as_listed, texts[QUESTION])
         return Rejected(SAME) if texts[MATCHING].casefold() == texts[NOT_MATCHING].casefold() else texts
 
+    def lacking(self, answer: str, finished: bool, like: Sample | None = None) -> str:
+        """See `DataKind.lacking`; a question is gone on with until it has two choices."""
+        more = super().lacking(answer, finished, like)
+        plain = plain_answer(answer).text
+        question = "" if object_in(plain) else dict(self._sections_in(plain)).get(QUESTION, "")
+        if self._letters is None or self._begun is None or isinstance(self.read(answer, finished, like), Sample):
+            return more
+        if not finished and plain.rstrip().endswith(question):
+            question = self._cut_back(question)
+        choices = list(_CHOICE.finditer(question))
+        if len(choices) > 1 or not question:
+            return more
+        asked = question[: choices[0].end()] if choices else _BEGUN_CHOICES.split(question)[0]
+        return f"{header_of(QUESTION, self.headers)}:\n{asked.rstrip()}{self._begun[len(choices)]}"
+
+    def most_calls(self, like: Sample) -> int:
+        """See `DataKind.most_calls`."""
+        return super().most_calls(like) + (0 if self._begun is None else 2)
+
     def _cut_back(self, text: str) -> str:
-        return text if self._letters is not None else super()._cut_back(text)
+        if self._letters is None:
+            return super()._cut_back(text)
+        if _LETTER.fullmatch(text.strip()):
+            return text
+        *_, last = [None, *_CHOICE.finditer(text)]
+        return text[: last.start()].rstrip() if last else super()._cut_back(text)
 
     @staticmethod
     def _with_what_follows(sections: Mapping[str, str]) -> dict[str, str]:
@@ -129,6 +164,17 @@ class ABQuestion(DataKind):
         """A choice in the manner in which the seed lists them."""
         indent, opening, closing = self._listed.group(1, 2, 4) if self._listed else choice.group(1, 2, 4)
         return f"{indent}{opening}{choice[3]}{closing} {choice[5]}"
+
+
+def _begun_choices(question: str) -> tuple[str, str] | None:
+    """What stands before the text of the first and of the second choice; None where there are no two."""
+    choices = list(_CHOICE.finditer(question))
+    if len(choices) < 2:
+        return None
+    first, second = choices[:2]
+    heading = re.search(r"\s*(?:\n[^\n]*:[ \t]*)?\s*\Z", question[: first.start()])
+    between = question[first.end() : second.start(5)]
+    return f"{heading[0] if heading else ''}{question[first.start() : first.start(5)]}".rstrip(), between.rstrip()
 
 
 def _letter_of(answer: str, letters: list[str], choices: list[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from fac_datasets.synthesis.sections import (
     sections_in,
     sections_of_object,
     spells_header,
+    unnumbered,
 )
 from fac_datasets.synthesis.sentences import whole_sentences
 
@@ -179,6 +181,38 @@ class DataKind(ABC):
             return Rejected(NO_TEXT if not finished else f"no {in_words(empty)}")
         sample = Sample(texts, *((like.label, like.system) if like else ()))
         return self._valid(sample)
+
+    def lacking(self, answer: str, finished: bool, like: Sample | None = None) -> str:
+        """The beginning from which an answer that lacks parts can be gone on with; empty where it lacks none.
+
+        Args:
+            answer, finished, like: as `read` takes them.
+
+        Returns:
+            What is whole of the answer, and the header of the part that comes next.
+        """
+        parts, plain = tuple(like.texts) if like else self.parts, plain_answer(answer)
+        if (
+            len(parts) < 2
+            or plain.problem
+            or object_in(plain.text)
+            or isinstance(self.read(answer, finished, like), Sample)
+        ):
+            return ""
+        texts = {}
+        for part, (found, text) in zip(parts, self._sections_in(plain.text), strict=False):
+            if unnumbered(part)[0] != unnumbered(found)[0]:
+                break
+            is_cut = not finished and plain.text.rstrip().endswith(text)
+            texts[part] = self._cut_back(text) if is_cut else text
+        whole = dict(itertools.takewhile(lambda item: item[1], texts.items()))
+        if not whole or len(whole) == len(parts):
+            return ""
+        return f"{as_sections(whole, self.headers)}\n\n{header_of(parts[len(whole)], self.headers)}:\n"
+
+    def most_calls(self, like: Sample) -> int:
+        """How often a generator that goes on from beginnings is asked for one sample at most."""
+        return len(like.texts)
 
     def changed(self, shown: str, like: Sample) -> Sample | Rejected:
         """The sample that a person made of one that was shown; nothing is taken away around it.

@@ -144,6 +144,9 @@ class Preference(DataKind):
 
     def _texts_in(self, answer: str, like: Sample | None) -> Mapping[str, str] | Rejected:
         sections, last = self._sections_in(answer), (CHOSEN, REJECTED)
+        names = [part for part, _ in sections]
+        # Behind the worse answer the generator went on with another sample.
+        sections = sections[: names.index(REJECTED) + 1] if REJECTED in names else sections
         return in_turn(sections, last) if self._has_prompt else self._in_order(dict(sections), last)
 
     def _valid(self, sample: Sample) -> Sample | Rejected:

@@ -39,6 +39,7 @@ def test_choices_are_listed_in_the_manner_of_the_seed() -> None:
         (f"Question: {QUESTION}\nMatching answer: (A)\nOther answer: A plum", "same answer on both sides"),
         ("Question: Which is blue?\nMatching answer: (A)\nOther answer: (B)", "no two choices"),
         ("Question: Which?\n (A) A plum\nMatching answer: (A)\nOther answer: (B)", "no two choices"),
+        ("Question: Which?\n (A) A plum\n (B) A Plum\nMatching answer: (A)\nOther answer: (B)", "no two choices"),
         (f"Question: {QUESTION}", "no matching"),
         (f"Question: {QUESTION}\n (C) A pear\nMatching answer: (A)", "no not matching"),
     ],
@@ -74,3 +75,25 @@ def test_of_two_choices_the_other_follows() -> None:
         found = kind.read(answer, False)
         assert isinstance(found, Sample)
         assert list(kind.cells(found).values())[1:] == [" (B)", " (A)"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "finished", "begun"),
+    [
+        ("Which is blue?", True, "Which is blue?\n\nChoices:\n (A)"),
+        ("Which is blue? I", False, "Which is blue?\n\nChoices:\n (A)"),
+        ("Which is blue?\nChoices:\n(A", False, "Which is blue?\n\nChoices:\n (A)"),
+        ("Which is blue?\n (A) A pl", False, "Which is blue?\n\nChoices:\n (A)"),
+        ("Which is blue?\n (A) A plum", True, "Which is blue?\n (A) A plum\n (B)"),
+        ("Which is blue?\n (A) A plum\n (B) A", False, "Which is blue?\n (A) A plum\n (B)"),
+        ("Which is blue?\nMatching answer: (A)\nOther answer: (B)", True, "Which is blue?\n\nChoices:\n (A)"),
+        (QUESTION, True, f"{QUESTION}\n\nMatching answer:\n"),
+        (f"{QUESTION}\nMatching answer: (A)", True, ""),
+    ],
+)
+def test_a_question_without_two_choices_is_gone_on_with_in_the_manner_of_the_seed(
+    answer: str, finished: bool, begun: str
+) -> None:
+    kind = recognise(QUESTIONS["letters"])
+    expected = f"Question and choices:\n{begun}" if begun else ""
+    assert kind.lacking(f"Question and choices:\n{answer}", finished) == expected

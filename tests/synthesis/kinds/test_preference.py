@@ -11,6 +11,8 @@ from tests.synthesis.kinds.seeds import PAIRS, chat, of
 
 ANSWER = "Prompt: Which is blue?\nBetter answer: A plum is.\nWorse answer: Nothing."
 
+HI = "Prompt:\nHi.\n\nResponse:\nYes?\n\n"
+
 CELLS = {
     "with a prompt": {"prompt": "Which is blue?", "chosen": "A plum is.", "rejected": "Nothing."},
     "with a prompt of a chat": {
@@ -99,3 +101,37 @@ def test_a_responder_writes_the_better_answer() -> None:
     answered = kind.answered(sample, "Plums are blue.", True)
     assert isinstance(answered, Sample) and answered.texts["chosen"] == "Plums are blue."
     assert kind.answered(sample, "Nothing.", True) == Rejected("same answer on both sides")
+
+
+def test_another_pair_behind_the_first_is_left_out() -> None:
+    kind = recognise(PAIRS["with a prompt"], column="chosen")
+    expected = kind.read(ANSWER, True)
+    assert isinstance(expected, Sample)
+    for more in (
+        "Prompt 2: Which is red?",
+        "Response: A cherry.",
+        "Prompt 2: Why?\nBetter answer: So.\nWorse answer: No.",
+    ):
+        assert kind.read(f"{ANSWER}\n\n{more}", True) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "finished", "begun"),
+    [
+        ("Prompt: Hi. So", False, "Prompt:\nHi.\n\nResponse:\n"),
+        ("Prompt: Hi.\nBetter answer: Yes.", True, "Prompt:\nHi.\n\nResponse:\n"),
+        ("Prompt: Hi.\nResponse: Yes?\nPrompt 2: Why?", True, f"{HI}Prompt 2:\nWhy?\n\nBetter answer:\n"),
+        (
+            f"{HI}Prompt 2: Why?\nBetter answer: So.",
+            True,
+            f"{HI}Prompt 2:\nWhy?\n\nBetter answer:\nSo.\n\nWorse answer:\n",
+        ),
+        (f"{HI}Prompt 2: Why?\nBetter answer: So.\nWorse answer: No.", True, ""),
+        ("I", False, ""),
+        ("I'm sorry, but I can't help with that.", True, ""),
+    ],
+)
+def test_a_pair_is_gone_on_with_as_the_row_that_it_is_like(answer: str, finished: bool, begun: str) -> None:
+    seed = PAIRS["transcripts"]
+    kind = recognise(seed, column="chosen")
+    assert kind.lacking(answer, finished, kind.sample_of(seed[0])) == begun
