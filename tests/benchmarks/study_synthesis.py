@@ -10,8 +10,10 @@ the features that the seed is missing 100 are drawn, in equal parts from rare to
 - `covered_share`: of the 100 features, those that are active in a sample, above the threshold of coverage (q90);
 - `missing_reached`: the same by the arm's own tries for each feature, at thresholds 0, 1, 2 and q90, by the first try
   (one step) and by all (two steps), as arXiv 2602.10388 counts;
+- `covered_after`: how many of the 100 are after so many decoded tokens, since no arm covers more than all of them;
 - `fac_gain`: of the features of the half of the anchor that lent nothing, those that seed and samples have and the seed
-  alone has not; `fac_gain_per_1k_decoded` by tokens, `tokens_per_covered` tokens by features covered;
+  alone has not; `fac_gain_per_1k_decoded` by tokens, `fac_gain_per_100_samples` by rows, `tokens_per_covered` tokens
+  by features covered;
 - `fluency_ratio`: median negative log-likelihood a token of the samples over that of the unguided ones;
 - `measures`: of equally many samples of each arm.
 
@@ -46,6 +48,7 @@ from fac_datasets.feature_space import format_threshold, parse_threshold
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.generation.base import TextGenerator
 from fac_datasets.sae.calibration import thresholds_of
+from fac_datasets.synthesis.sample_journal import VERIFIED
 from tests.benchmarks.record import RESULTS, machine, write_result
 from tests.benchmarks.synthesis_arms import ARMS, BATCH, BUDGET, SEED, SETTINGS, Setting, run_arm
 
@@ -53,6 +56,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DRAWS, READ, OTHER_BUDGET = 2_000, 20, 2_000
+STEPS = (2_500, 5_000, 7_500, 10_000, 15_000, 20_000)
+"""Decoded tokens after which covered features are counted."""
+
 THRESHOLDS = ("0", "1", "2", "q90")
 RIVALS = ("unguided", "magpie", "reference", "prompted")
 """Arms that every arm is compared with."""
@@ -75,7 +81,9 @@ def prepare(work: Path) -> None:
         for part in ("seed", "A1", "A2"):
             setting.rows(part)
         setting.fluency(generator)
-    write_atomically(work / "machine.json", json.dumps({**machine(), "accelerator": accelerator()}).encode())
+    path, here = work / "machines.json", {**machine(), "accelerator": accelerator()}
+    before = json.loads(path.read_text()) if path.exists() else []
+    write_atomically(path, json.dumps([*(one for one in before if one != here), here]).encode())
 
 
 def run(work: Path, setting: str, arm: str) -> str:
@@ -126,6 +134,17 @@ class Outcome:
     def covered(self) -> NDArray[np.bool_]:
         """Which of the features aimed at by the study are, [100]."""
         return self.active[self.setting.aims["missing"]]
+
+    @property
+    def covered_after(self) -> dict[str, int]:
+        """How many of these after so many decoded tokens."""
+        spent = np.cumsum([verdict["decoded_tokens"] for verdict in self.told["verdicts"]])
+        is_kept = np.array([verdict["outcome"] == VERIFIED for verdict in self.told["verdicts"]])
+        wanted, found = self.setting.aims["missing"], dict[str, int]()
+        for step in STEPS:
+            rows = self.samples.select(range(int(is_kept[spent <= step].sum())))
+            found[f"{step:,}"] = int(active_features(rows, self.setting)[wanted].sum())
+        return found
 
     def tried(self, threshold: str) -> dict[str, float] | None:
         """Of the features that the arm aims at, the share active in its first try, and in any; None without an aim."""
@@ -184,6 +203,7 @@ def figures_of(setting: Setting, outcomes: Mapping[str, Outcome]) -> dict[str, A
             "covered_per_1k_decoded": shares * len(covered) / thousands,
             "fac_gain": gains,
             "fac_gain_per_1k_decoded": gains / thousands,
+            "fac_gain_per_100_samples": 100 * gains / len(outcome.samples),
         }
         likely = np.array(outcome.samples["nll"], dtype=np.float64)
         medians = np.median(generator.choice(likely, (DRAWS, len(likely))), axis=1) / plain
@@ -198,6 +218,10 @@ def figures_of(setting: Setting, outcomes: Mapping[str, Outcome]) -> dict[str, A
             "tokens_per_covered": interval(outcome.decoded / max(covered.sum(), 1e-9), dear),
             "fac_gain": interval(gained.mean(), gains),
             "fac_gain_per_1k_decoded": interval(gained.mean() / thousands, gains / thousands),
+            "fac_gain_per_100_samples": interval(
+                100 * gained.mean() / len(outcome.samples), drawn[name]["fac_gain_per_100_samples"]
+            ),
+            "covered_after": outcome.covered_after,
             "missing_reached": {threshold: outcome.tried(threshold) for threshold in THRESHOLDS},
             "fluency_ratio": interval(float(np.median(likely)) / plain, medians),
             "outcomes": dict(Counter(verdict["outcome"] for verdict in outcome.told["verdicts"]).most_common()),
@@ -219,7 +243,7 @@ def ways_of(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
     for verdict in verdicts:
         one = found.setdefault(verdict["method"], {"drafts": 0, "accepted": 0, "decoded_tokens": 0})
         one["drafts"] += 1
-        one["accepted"] += verdict["outcome"] == "verified"
+        one["accepted"] += verdict["outcome"] == VERIFIED
         one["decoded_tokens"] += verdict["decoded_tokens"]
     return found
 
@@ -333,14 +357,23 @@ def main() -> None:
         if (arm_folder(work, "other", arm) / "outcome.json").exists()
     }
     figures = {
-        "generated_on": json.loads((work / "machine.json").read_text()),
+        "generated_on": json.loads((work / "machines.json").read_text()),
         "budget": BUDGET,
         "thresholds": [format_threshold(parse_threshold(one)) for one in THRESHOLDS],
         **{
             figure: by_figure(settings, figure)
             for figure in (
                 *("covered_share", "missing_reached", "fac_gain", "fac_gain_per_1k_decoded", "covered_per_1k_decoded"),
-                *("tokens_per_covered", "fluency_ratio", "measures", "samples", "decoded_tokens", "prompt_tokens"),
+                *(
+                    "covered_after",
+                    "fac_gain_per_100_samples",
+                    "tokens_per_covered",
+                    "fluency_ratio",
+                    "measures",
+                    "samples",
+                    "decoded_tokens",
+                    "prompt_tokens",
+                ),
                 *("outcomes", "ways", "against"),
             )
         },
