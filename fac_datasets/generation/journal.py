@@ -184,8 +184,8 @@ class Journal:
                 left = [requests[i] for i in new[start + allowed :]]
                 rest = self.plan(generator, left, max_new_tokens=max_new_tokens, temperature=temperature)
                 raise LimitReached(
-                    f"stopped after {self._counted()} by {self.limits}; {len(left):,} requests are left: {rest}. Run again "
-                    f"with higher limits to go on"
+                    f"stopped after {self._counted()} by {self.limits}; {len(left):,} requests are left: {rest}. Run "
+                    f"again with higher limits to go on"
                 )
         return [(key, self.completions[key]) for key in keys]
 
