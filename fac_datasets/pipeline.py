@@ -53,8 +53,7 @@ from fac_datasets.files.atomic import remove_leftovers, write_atomically
 from fac_datasets.files.output_folder import claim
 from fac_datasets.files.parquet_layout import write_tables
 from fac_datasets.files.sealed_folder import is_whole, seal
-from fac_datasets.generation.base import Request
-from fac_datasets.generation.journal import Journal, Limits, Plan, limit_together
+from fac_datasets.generation.journal import Limits, Plan, limit_together
 from fac_datasets.rows.dataset_identity import content_fingerprint, identify, source_columns
 from fac_datasets.rows.reader import RowReader, row_texts
 from fac_datasets.rows.tables import dataset_of, without_prefix
@@ -66,7 +65,7 @@ from fac_datasets.synthesis.filters.fluency import highest_nll
 from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.methods import AUTOMATIC, usable, ways_named
 from fac_datasets.synthesis.methods.steered import effects
-from fac_datasets.synthesis.prompting import Told, prompts_digest, prompts_of
+from fac_datasets.synthesis.prompting import prompts_digest, prompts_of
 from fac_datasets.synthesis.provenance import contents_of, synthetic_features
 from fac_datasets.synthesis.sample_journal import SampleJournal, Tally
 from fac_datasets.synthesis.sensitivity import with_sensitivity
@@ -499,30 +498,21 @@ class _Run:
         _, anchors, before, table = self._measured()
         targets = self._targets(before["A1"], table, anchors["A1"])
         shelf = Shelf(self.kind, anchors["A1"], self.seed, label_column=settings.label_column, random=settings.seed)
-        prompts = prompts_of(self.kind, settings.prompts)
-        pursuits = list(map(shelf.pursuit, targets))
-        requests = [
-            Request(prompts.messages(self.kind, one.examples, one.like, Told(one.target.name)), seed=one.feature)
-            for one in pursuits
-        ]
-        generator = self.writers.generator or self._backbone_generator()
-        calls = max((self.kind.most_calls(one.like) for one in pursuits), default=1) if generator.can_prefill else 1
-        once = Journal().plan(
-            generator, requests, max_new_tokens=settings.max_new_tokens, temperature=settings.temperature
-        )
-        accepted = len(targets) * settings.samples_per_feature
-        ways = {method.name for way in ways_named(settings.methods) for method in way.methods}
-        opens = "magpie" in ways and generator.can_open_turn and "response" in self.kind.parts
         return most_asked(
-            once.times(calls),
+            [shelf.pursuit(target) for target in targets],
+            self.kind,
+            self.writers.generator or self._backbone_generator(),
             settings.limits,
+            responder=self.writers.responder is not None,
+            verifier=self.writers.verifier is not None,
+            methods=settings.methods,
+            prompts=settings.prompts,
+            samples_per_feature=settings.samples_per_feature,
+            max_samples=settings.max_samples,
             max_attempts=settings.max_attempts,
             max_new_tokens=settings.max_new_tokens,
-            most_accepted=accepted if settings.max_samples is None else min(accepted, settings.max_samples),
+            temperature=settings.temperature,
             calibration=CALIBRATION_SAMPLES,
-            is_guided="guided" in ways and generator.can_prefill,
-            is_answered=opens or self.writers.responder is not None,
-            is_checked=self.writers.verifier is not None and bool(self.kind.claims),
         )
 
     def preview(self, most: int) -> list[dict[str, Any]]:

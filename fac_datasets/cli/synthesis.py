@@ -44,12 +44,15 @@ def synthesize(
     from fac_datasets.errors import OptionError, OutputError
     from fac_datasets.files.output_folder import TABLE, claim, write_table
     from fac_datasets.files.parquet_layout import write_tables
+    from fac_datasets.generation.journal import limit_together
     from fac_datasets.generation.local import LocalGenerator
     from fac_datasets.rows.data_files import require_present
     from fac_datasets.rows.dataset_identity import content_fingerprint
     from fac_datasets.rows.loading import load_rows
+    from fac_datasets.synthesis.bounds import most_asked
     from fac_datasets.synthesis.sample_journal import SampleJournal
     from fac_datasets.synthesis.sensitivity import with_sensitivity
+    from fac_datasets.synthesis.synthesize import begin
     from fac_datasets.synthesis.synthesize import synthesize as write_samples
     from fac_datasets.synthesis.verifier import Verifier
 
@@ -67,8 +70,32 @@ def synthesize(
         extraction.backbone, device=device, dtype=extraction.dtype
     )
     responder, verifier = others.responder(device), others.verifier(device)
-    effort = ("max_features", "max_attempts", "max_samples")
     options = writing.settings()
+    # Before the folder is claimed: whatever is wrong with what is given shows here.
+    kind, _, pursuits = begin(
+        gap,
+        features,
+        extractor=extractor,
+        schema_of=columns,
+        column=reading.column,
+        examples=shown,
+        seed=seed,
+        **{name: options[name] for name in ("kind", "label_column", "targets", "max_features", "max_new_tokens")},
+    )
+    plan = most_asked(
+        pursuits,
+        kind,
+        generator,
+        generation.limits,
+        responder=responder is not None,
+        verifier=verifier is not None,
+        **{name: options[name] for name in ("methods", "prompts", "samples_per_feature", "max_attempts")},
+        max_new_tokens=options["max_new_tokens"],
+    )
+    if generation.dry_run:
+        print(f"{generator.name}: at most {plan}")
+        return
+    effort = ("max_features", "max_attempts", "max_samples")
     identity = {
         "command": "synthesize",
         "version": version("fac-datasets"),
@@ -83,6 +110,7 @@ def synthesize(
     language = options.pop("sample_language")
     try:
         with FileLock(out / LOCK, timeout=0), closing(SampleJournal(out / JOURNAL, generation.limits)) as journal:
+            limit_together([journal])
             found = write_samples(
                 gap,
                 features,
@@ -107,6 +135,8 @@ def synthesize(
     write_table(out, found)
     reached = len(set(found["target_feature"]))
     counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+    if not len(gap.missing):
+        print("no feature is missing, so there is nothing to synthesize")
     print(
         f"{out / TABLE}: {len(found):,} samples for {reached:,} features; {decoded:,} tokens decoded and {read:,} of "
         f"prompts; {counts}"

@@ -30,7 +30,7 @@ class Writing:
     samples_per_feature: Annotated[int, typer.Option(min=1, help="Accepted samples a feature.")] = 1
     max_features: Annotated[int, typer.Option(min=0, help="Missing features to aim at.")] = 50
     max_attempts: Annotated[int, typer.Option(min=1, help="Samples tried for a feature.")] = 8
-    max_samples: Annotated[int | None, typer.Option(min=1, help="Accepted samples in all.")] = None
+    max_samples: Annotated[int | None, typer.Option(min=0, help="Accepted samples in all.")] = None
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer, or of each of its parts.")] = 64
     temperature: Annotated[float, typer.Option(min=0, help="Of the sampling.")] = 0.8
 

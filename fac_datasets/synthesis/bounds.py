@@ -1,12 +1,19 @@
-"""What a synthesis and its control ask for at most, for a plan before anything is paid."""
+"""What a synthesis asks for at most, and its control, for a plan before anything is paid."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
-from fac_datasets.generation.journal import Limits, Plan
+from fac_datasets.generation.base import Request, TextGenerator
+from fac_datasets.generation.journal import Journal, Limits, Plan
 from fac_datasets.interpretation.questions import ANSWER_TOKENS, TRIES
 from fac_datasets.synthesis.drafting import CHUNK_TOKENS, CONTINUATIONS
+from fac_datasets.synthesis.kinds.base import DataKind
+from fac_datasets.synthesis.methods import ways_named
+from fac_datasets.synthesis.prompting import Told, prompts_of
+from fac_datasets.synthesis.pursuit import Pursuit
 from fac_datasets.synthesis.unguided import MOST_DECODED, PROMPTS
 
 _LONGER = 2
@@ -14,50 +21,58 @@ _LONGER = 2
 
 
 def most_asked(
-    once: Plan,
+    pursuits: Sequence[Pursuit],
+    kind: DataKind,
+    generator: TextGenerator,
     limits: Limits,
     *,
-    max_attempts: int,
-    max_new_tokens: int,
-    most_accepted: int,
-    calibration: int,
-    is_guided: bool,
-    is_answered: bool,
-    is_checked: bool,
+    responder: bool = False,
+    verifier: bool = False,
+    methods: str = "auto",
+    prompts: str | Path | None = None,
+    samples_per_feature: int = 1,
+    max_samples: int | None = None,
+    max_attempts: int = 8,
+    max_new_tokens: int = 128,
+    temperature: float = 0.8,
+    calibration: int | None = None,
 ) -> Plan:
-    """The most that a synthesis asks for, with the unguided control beside it.
+    """The most that `synthesize` asks for, as if nothing were in its journal.
 
     Args:
-        once: the first draft of each target.
+        pursuits: the targets at their start.
+        kind: of data.
+        generator: that would be asked.
         limits: hold the prices.
-        max_attempts: drafts of a target.
-        max_new_tokens: tokens of a sample.
-        most_accepted: samples.
-        calibration: unguided samples that say what is fluent.
-        is_guided: whether drafts may be decoded in chunks of which the SAE chooses.
-        is_answered: whether responses may be asked for apart.
-        is_checked: whether a verifier is asked about each draft.
-
-    Example:
-        >>> options = {"max_attempts": 8, "max_new_tokens": 64, "most_accepted": 0, "calibration": 0}
-        >>> plan = most_asked(
-        ...     Plan(2, 100, 128), Limits(), is_guided=False, is_answered=False, is_checked=False, **options
-        ... )
-        >>> plan.calls, plan.max_new_tokens
-        (80, 5120)
+        responder: whether another generator writes responses.
+        verifier: whether a verifier is asked about each sample.
+        methods, prompts, samples_per_feature, max_samples, max_attempts, max_new_tokens, temperature: see `synthesize`.
+        calibration: unguided samples that say what is fluent, where a control of as many tokens follows; None for no
+            control.
     """
-    if not once.calls:
-        return once
-    drafts = once.calls * max_attempts
-    # Both give up at so many times what they are to reach, and end a batch that they have begun.
-    control = MOST_DECODED * (calibration + most_accepted) + 2 * 2 * PROMPTS
-    calls, decoded = drafts + control, (drafts + control) * max_new_tokens
-    if is_guided:
+    form = prompts_of(kind, prompts)
+    requests = [
+        Request(form.messages(kind, one.examples, one.like, Told(one.target.name)), seed=one.feature)
+        for one in pursuits
+    ]
+    once = Journal().plan(generator, requests, max_new_tokens=max_new_tokens, temperature=temperature)
+    drafts = len(pursuits) * max_attempts
+    ways = {method.name for way in ways_named(methods) for method in way.methods}
+    # Where an answer lacks parts it is gone on with.
+    parts = max((kind.most_calls(one.like) for one in pursuits), default=1) if generator.can_prefill else 1
+    calls, decoded = drafts * parts, drafts * parts * max_new_tokens
+    if "guided" in ways and generator.can_prefill:
         calls += drafts * CONTINUATIONS * math.ceil(max_new_tokens / CHUNK_TOKENS)
         decoded += drafts * CONTINUATIONS * max_new_tokens
-    if is_answered:
+    if responder or ("magpie" in ways and generator.can_open_turn and "response" in kind.parts):
         calls, decoded = calls + drafts, decoded + drafts * max_new_tokens
-    if is_checked:
+    if verifier and kind.claims:
         calls, decoded = calls + drafts * TRIES, decoded + drafts * TRIES * ANSWER_TOKENS
-    read = calls * _LONGER * math.ceil(once.prompt_tokens / once.calls)
+    if calibration is not None and pursuits:
+        accepted = len(pursuits) * samples_per_feature
+        accepted = accepted if max_samples is None else min(accepted, max_samples)
+        # Both give up at so many times what they are to reach, and end a batch that they have begun.
+        control = parts * (MOST_DECODED * (calibration + accepted) + 2 * 2 * PROMPTS)
+        calls, decoded = calls + control, decoded + control * max_new_tokens
+    read = calls * _LONGER * math.ceil(once.prompt_tokens / max(1, once.calls))
     return Plan(calls, read, decoded, limits.dollars(read, decoded))

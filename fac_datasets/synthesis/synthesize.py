@@ -31,6 +31,7 @@ from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.filters.base import Demands
 from fac_datasets.synthesis.judging import MARGIN, Drafted, Judge, Judged
 from fac_datasets.synthesis.kinds import recognise
+from fac_datasets.synthesis.kinds.base import DataKind
 from fac_datasets.synthesis.methods import Way, usable, ways_named
 from fac_datasets.synthesis.prompting import prompts_of
 from fac_datasets.synthesis.provenance import synthetic_features, synthetic_row
@@ -155,8 +156,6 @@ def synthesize(
         >>> all(row["target_activation"] > row["target_threshold"] for row in synthetic)
         True
     """
-    import datasets
-
     for name, value, least in (
         ("max_new_tokens", max_new_tokens, 1),
         ("max_attempts", max_attempts, 1),
@@ -166,19 +165,23 @@ def synthesize(
     ):
         if value is not None and value < least:
             raise OptionError(f"{name}={value} is too small; the least is {least}")
-    gap = Gap.of(report)
     ways_named(methods)
-    rows = schema_of if schema_of is not None else examples
-    rows = datasets.Dataset.from_dict({"text": [""]}) if rows is None else rows
-    form = recognise(rows, kind, column=column, label_column=label_column)
-    # Activations are measured anew here.
-    require_same_but_threshold(gap.feature_space, extractor.feature_space)
-    if not len(gap.missing) and isinstance(targets, str):
-        logger.info("no feature is missing, so there is nothing to synthesize")
+    form, shelf, pursuits = begin(
+        report,
+        table,
+        extractor=extractor,
+        schema_of=schema_of,
+        kind=kind,
+        column=column,
+        label_column=label_column,
+        examples=examples,
+        targets=targets,
+        max_features=max_features,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+    )
+    if not pursuits:
         return dataset_of([], synthetic_features(form.features))
-    aims = chosen_targets(targets, gap, table, examples, most=max_features, column=column, sample_tokens=max_new_tokens)
-    shelf = Shelf(form, examples, schema_of, label_column=label_column, random=seed)
-    pursuits = [shelf.pursuit(target) for target in aims]
     book = journal if isinstance(journal, SampleJournal) else SampleJournal(journal)
     asker = Asker(
         form,
@@ -204,6 +207,43 @@ def synthesize(
         if not isinstance(journal, SampleJournal):
             book.close()
     return dataset_of([loop.row(one) for one in accepted], synthetic_features(form.features))
+
+
+def begin(
+    report: CoverageReport | Gap | Mapping[str, Any],
+    table: datasets.Dataset,
+    *,
+    extractor: FeatureExtractor,
+    schema_of: datasets.Dataset | None = None,
+    kind: str | None = None,
+    column: ColumnChoice = None,
+    label_column: str | None = None,
+    examples: datasets.Dataset | None = None,
+    targets: str | Sequence[int] | Sequence[Target] = ANCHOR_ROWS,
+    max_features: int | None = None,
+    max_new_tokens: int = 128,
+    seed: int = 0,
+) -> tuple[DataKind, Shelf, list[Pursuit]]:
+    """The kind of data, the rows that can be shown, and the targets at their start: what can be wrong shows here.
+
+    Args:
+        report, table, extractor, schema_of, kind, column, label_column, examples, targets, max_features,
+            max_new_tokens, seed: see `synthesize`, which raises the same.
+    """
+    import datasets
+
+    gap = Gap.of(report)
+    rows = schema_of if schema_of is not None else examples
+    rows = datasets.Dataset.from_dict({"text": [""]}) if rows is None else rows
+    form = recognise(rows, kind, column=column, label_column=label_column)
+    # Activations are measured anew here.
+    require_same_but_threshold(gap.feature_space, extractor.feature_space)
+    shelf = Shelf(form, examples, schema_of, label_column=label_column, random=seed)
+    if not len(gap.missing) and isinstance(targets, str):
+        logger.info("no feature is missing, so there is nothing to synthesize")
+        return form, shelf, []
+    aims = chosen_targets(targets, gap, table, examples, most=max_features, column=column, sample_tokens=max_new_tokens)
+    return form, shelf, [shelf.pursuit(target) for target in aims]
 
 
 class _Synthesis:

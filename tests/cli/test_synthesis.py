@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,17 @@ def test_a_limit_counts_what_was_asked_before_and_can_be_raised(given: list[str]
         command(*given, *asking(writer, "--max-calls", limit))
         assert len(writer.requests) <= limit
     assert len(writer.requests) == 7
+
+
+def test_a_plan_asks_and_writes_nothing_and_is_not_exceeded(given: list[str], writer: FaultyProxy) -> None:
+    priced = asking(writer, "--price-in", 1, "--price-out", 2)
+    said = command(*given, *priced, "--dry-run")
+    found = re.search(r"at most ([\d,]+) calls .*, which cost [\d.]+ dollars at most", said)
+    assert found
+    assert not writer.requests
+    assert not Path("out").exists()
+    command(*given, *priced)
+    assert len(writer.requests) <= int(found[1].replace(",", ""))
 
 
 def test_a_server_that_is_gone_in_the_middle_loses_nothing(given: list[str], writer: FaultyProxy) -> None:
