@@ -119,7 +119,8 @@ class LocalGenerator(TextGenerator):
             decoded = self._decode([requests[i] for i in indices], max_new_tokens, temperature)
             for i, token_ids in zip(indices, decoded, strict=True):
                 text = requests[i].prefix + self.tokenizer.decode(token_ids, skip_special_tokens=True)
-                yield i, Completion(text.strip(), len(token_ids), token_ids[-1] in self.end_tokens)
+                finished, prompt_tokens = token_ids[-1] in self.end_tokens, read[_prompt(requests[i])]
+                yield i, Completion(text.strip(), len(token_ids), finished, prompt_tokens)
 
     def _has_room(self, prompt_tokens: int, max_new_tokens: int) -> bool:
         return self.context is None or prompt_tokens + max_new_tokens <= self.context

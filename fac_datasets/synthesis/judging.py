@@ -48,6 +48,8 @@ class Judged(NamedTuple):
     """That target's feature in it."""
     part: str
     """The part in which it peaks."""
+    own: Measured | None = None
+    """The feature that it was made for in it; None where it was not measured."""
 
     @property
     def is_accepted(self) -> bool:
@@ -97,6 +99,7 @@ class Judge:
             reason = reasons[place] or reasons_of_verifier.get(place)
             features = found.get(place, {})
             own = features.get(one.pursuit.feature, NOT_ACTIVE)
+            measured = own if place in found else None
             if place in found and isinstance(one.sample, Sample):
                 strength = one.draft.wish.steering.strength if one.draft.wish.steering else 0.0
                 part = self._part(one.sample, own)
@@ -108,13 +111,13 @@ class Judge:
             if reason is not None or target is None:
                 is_active = own.activation > one.pursuit.threshold + MARGIN
                 outcome = reason or (NOT_NEEDED if is_active else NOT_ACTIVE_OUTCOME)
-                judged.append(Judged(one, outcome, one.pursuit, own, ""))
+                judged.append(Judged(one, outcome, one.pursuit, own, "", measured))
                 continue
             assert isinstance(one.sample, Sample)
             self._filters.add(one.sample.whole)
             target.accepted += 1
             reached = features[target.feature]
-            judged.append(Judged(one, VERIFIED, target, reached, self._part(one.sample, reached)))
+            judged.append(Judged(one, VERIFIED, target, reached, self._part(one.sample, reached), measured))
         return judged
 
     def _rejects(self, one: Drafted) -> str | None:

@@ -23,13 +23,14 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "label": ("label",),
     "feature": ("name",),
     "good": ("sample", "score"),
+    "real": ("sample", "score"),
     "bad": ("sample", "score"),
     "change": ("sample",),
     "phrase": ("phrase",),
 }
 """The sections that a file may have, and the places that each has to hold."""
 
-ALWAYS = ("system", "ask", "feature", "good", "bad", "change", "phrase")
+ALWAYS = ("system", "ask", "feature", "good", "real", "bad", "change", "phrase")
 """Sections of every kind; others are those that a kind names as `prompt_sections`."""
 
 _HEADING = re.compile(r"^# (\w+)[ \t]*$", re.MULTILINE)
@@ -70,6 +71,8 @@ class Scored(NamedTuple):
     sample: Sample
     """Where the feature peaks, marked; see `Sample.marked`."""
     activation: float
+    is_real: bool = False
+    """Whether it is a row of the anchor, and not one that was written."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,8 @@ class Prompts:
         if told is not None:
             if told.name:
                 lines.append(self._filled("feature", name=told.name))
-            for section, scored in (("good", told.good), ("bad", told.bad)):
+            strong = "real" if told.good is not None and told.good.is_real else "good"
+            for section, scored in ((strong, told.good), ("bad", told.bad)):
                 if scored is not None:
                     shown = kind.show(scored.sample, as_json=as_json)
                     lines.append(self._filled(section, sample=shown, score=f"{scored.activation:.2f}"))

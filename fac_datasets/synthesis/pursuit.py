@@ -43,6 +43,8 @@ class Pursuit:
     misses: dict[str, int] = field(default_factory=dict)
     """Those of them that were not accepted."""
     accepted: int = 0
+    real: Try | None = None
+    """The row of the anchor in which the feature is most active, as it was measured there; None where none is known."""
 
     @property
     def feature(self) -> int:
@@ -67,9 +69,12 @@ class Pursuit:
 
     @property
     def contrastive_pair(self) -> tuple[Try, Try] | None:
-        """The strongest and the weakest try; None where no two differ, as equal ones tell nothing."""
-        strongest = self.strongest
-        if strongest is None:
+        """The strongest and the weakest try; None where no two differ, as equal ones tell nothing.
+
+        Where the feature is active in no try, the strong one is a real row of the anchor.
+        """
+        strongest = self.strongest or self.real
+        if strongest is None or not self.tries:
             return None
         weakest = min(self.tries, key=lambda one: one.activation)
         return (strongest, weakest) if strongest.activation > weakest.activation else None

@@ -29,13 +29,13 @@ from fac_datasets.synthesis.choosing import Chooser
 from fac_datasets.synthesis.drafting import drafted
 from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.filters.base import Demands
-from fac_datasets.synthesis.judging import Drafted, Judge, Judged
+from fac_datasets.synthesis.judging import MARGIN, Drafted, Judge, Judged
 from fac_datasets.synthesis.kinds import recognise
-from fac_datasets.synthesis.methods import Way, ways_named
+from fac_datasets.synthesis.methods import Way, usable, ways_named
 from fac_datasets.synthesis.prompting import prompts_of
 from fac_datasets.synthesis.provenance import synthetic_features, synthetic_row
 from fac_datasets.synthesis.pursuit import Pursuit
-from fac_datasets.synthesis.sample_journal import SampleJournal, Verdict
+from fac_datasets.synthesis.sample_journal import NO_FEATURE, SampleJournal, Verdict
 from fac_datasets.synthesis.samples import Sample
 from fac_datasets.synthesis.showing import Shelf
 from fac_datasets.synthesis.targets import ANCHOR_ROWS, Target, chosen_targets
@@ -155,7 +155,8 @@ def synthesize(
     ):
         if value is not None and value < least:
             raise OptionError(f"{name}={value} is too small; the least is {least}")
-    ways, gap = ways_named(methods), Gap.of(report)
+    gap = Gap.of(report)
+    ways_named(methods)
     rows = schema_of if schema_of is not None else examples
     rows = datasets.Dataset.from_dict({"text": [""]}) if rows is None else rows
     form = recognise(rows, kind, column=column, label_column=label_column)
@@ -184,8 +185,9 @@ def synthesize(
     filters = Filters([*known, *(text for texts in shown for text in texts)], demands)
     judge = Judge(form, extractor, filters, verifier, shelf.seed_rows[:_VERIFIER_EXAMPLES])
     most = len(pursuits) * samples_per_feature if max_samples is None else max_samples
-    loop = _Synthesis(pursuits, asker, Chooser(ways), judge, samples_per_feature, max_attempts, most, seed)
     try:
+        chooser = Chooser(usable(methods, asker, pursuits))
+        loop = _Synthesis(pursuits, asker, chooser, judge, samples_per_feature, max_attempts, most, seed)
         accepted = loop.run()
     finally:
         if not isinstance(journal, SampleJournal):
@@ -221,24 +223,35 @@ class _Synthesis:
         quiet = datasets.utils.are_progress_bars_disabled()
         with tqdm(total=len(self._pursuits), unit="feature", desc="synthesize", disable=quiet) as bar:
             for number in range(1, self._max_attempts + 1):
-                waiting = [one for one in self._pursuits if one.accepted < self._samples_per_feature]
-                if not waiting or len(accepted) >= self._most:
-                    break
                 try:
-                    judged = self._round(waiting)
+                    judged = self._round(accepted)
                 except LimitReached as limit:
                     logger.warning("%s", limit)
                     break
                 if not judged:
                     break
-                accepted += [one for one in judged if one.is_accepted]
                 reached = sum(one.accepted >= self._samples_per_feature for one in self._pursuits)
                 bar.update(reached - bar.n)
                 logger.info("%s", _in_words(number, judged, reached))
         return accepted[: self._most]
 
-    def _round(self, waiting: Sequence[Pursuit]) -> list[Judged]:
-        """One draft of each target that is waiting, judged together."""
+    def _round(self, accepted: list[Judged]) -> list[Judged]:
+        """One more draft of each target that is still missing; what is accepted is added to `accepted`.
+
+        They are drafted in batches, since the samples of one often reach targets of the next.
+        """
+        judged: list[Judged] = []
+        for start in range(0, len(self._pursuits), self._asker.generator.batch_size):
+            batch = self._pursuits[start : start + self._asker.generator.batch_size]
+            waiting = [one for one in batch if one.accepted < self._samples_per_feature]
+            if waiting and len(accepted) < self._most:
+                of_batch = self._batch(waiting)
+                accepted += [one for one in of_batch if one.is_accepted]
+                judged += of_batch
+        return judged
+
+    def _batch(self, waiting: Sequence[Pursuit]) -> list[Judged]:
+        """One draft of each target, judged together."""
         chosen = [(one, self._chooser.next(one, self._asker)) for one in waiting]
         begun = [(one, way, one.begin(way.name)) for one, way in chosen if way is not None]
 
@@ -251,7 +264,7 @@ class _Synthesis:
         drafts = run_together([written(*each) for each in begun], self._asker.answer)
         judged = self._judge.judge(drafts, self._pursuits, self._samples_per_feature)
         for one in judged:
-            self._asker.journal.judge(_key(one), Verdict(one.pursuit.feature, one.found.activation, one.outcome))
+            self._asker.journal.judge(_key(one), _verdict(one))
             self._chooser.record(one.drafted.method, one.drafted.draft, accepted=one.is_accepted)
             if not one.is_accepted:
                 one.drafted.pursuit.miss(one.drafted.method)
@@ -287,6 +300,24 @@ def _key(one: Judged) -> str:
     """What a draft is kept under: the one request behind it, or all of them."""
     keys = one.drafted.draft.keys
     return keys[0] if len(keys) == 1 else hashlib.sha256("".join(keys).encode()).hexdigest()[:32]
+
+
+def _verdict(one: Judged) -> Verdict:
+    """What the journal keeps of a draft."""
+    drafted, wish = one.drafted, one.drafted.draft.wish
+    aimed_at = drafted.pursuit
+    activation = one.own.activation if one.own else 0.0
+    return Verdict(
+        aimed_at.feature,
+        activation,
+        one.outcome,
+        drafted.method,
+        drafted.draft.decoded_tokens,
+        drafted.draft.prompt_tokens,
+        None if one.own is None or wish.is_open else activation > aimed_at.threshold + MARGIN,
+        wish.steering.strength if wish.steering else 0.0,
+        one.pursuit.feature if one.is_accepted else NO_FEATURE,
+    )
 
 
 def _sample_seed(seed: int, feature: int, attempt: int) -> int:

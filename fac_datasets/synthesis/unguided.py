@@ -15,7 +15,7 @@ from fac_datasets.rows.tables import dataset_of
 from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.kinds.base import DataKind
 from fac_datasets.synthesis.prompting import Prompts, prompts_of
-from fac_datasets.synthesis.sample_journal import VERIFIED, SampleJournal, Verdict
+from fac_datasets.synthesis.sample_journal import NO_FEATURE, VERIFIED, SampleJournal, Verdict
 from fac_datasets.synthesis.samples import Rejected, Sample, no_text
 from fac_datasets.synthesis.showing import EXAMPLES
 
@@ -30,8 +30,8 @@ PROMPTS = 16
 MOST_DECODED = 20
 """The control gives up when it has decoded this many times the tokens asked for, or tried so many times the samples."""
 
-NO_FEATURE = -1
-"""Stands in a verdict for a sample that was made for no feature."""
+UNGUIDED = "unguided"
+"""What a verdict calls this way of generating."""
 
 
 def synthesize_unguided(
@@ -102,7 +102,8 @@ def synthesize_unguided(
                 outcome = found.reason if isinstance(found, Rejected) else filters.reject(found.whole)
                 if outcome is None and reached >= goal:
                     outcome = "not needed"
-                book.judge(key, Verdict(NO_FEATURE, 0.0, outcome or VERIFIED))
+                took = (completion.n_tokens, completion.prompt_tokens)
+                book.judge(key, Verdict(NO_FEATURE, 0.0, outcome or VERIFIED, UNGUIDED, *took))
                 if outcome is None and isinstance(found, Sample):
                     filters.add(found.whole)
                     rows.append(kind.cells(found))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.generation.journal import Journal
-from fac_datasets.interpretation.questions import Unanswered, ask, opened, read_verdict
+from fac_datasets.interpretation.questions import VERDICT, Unanswered, ask, opened, read_verdict
 from fac_datasets.synthesis.kinds.base import DataKind
 from fac_datasets.synthesis.prompting import FOLDER, sections_of
 from fac_datasets.synthesis.samples import Sample
@@ -89,7 +89,7 @@ class Verifier:
             ("system", self._sections["system"].substitute()),
             ("user", self._sections[kind.claims].substitute(values)),
         )
-        return Request(messages, seed=0), not is_turned
+        return Request(messages, seed=0, schema=VERDICT), not is_turned
 
     @staticmethod
     def _reason(claims: str, answer: tuple[str, str | None] | Unanswered, expected: bool) -> str | None:

@@ -11,7 +11,7 @@ import transformers
 
 from fac_datasets import LocalGenerator
 from fac_datasets.errors import SynthesisError
-from fac_datasets.generation import Request, Steering
+from fac_datasets.generation import Outcome, Request, Steering
 from tests.tiny import TINY_LAYER, TINY_WIDTH
 
 
@@ -31,7 +31,7 @@ def test_greedy_decoding_equals_that_of_transformers(generator: LocalGenerator, 
     for prompt, completion in zip(prompts, ours, strict=True):
         tokens = torch.tensor([generator._encode((("user", prompt),))])
         whole = model.generate(tokens, max_new_tokens=12, do_sample=False, pad_token_id=1)[0, tokens.shape[1] :]
-        assert completion.n_tokens == len(whole)
+        assert (completion.n_tokens, completion.prompt_tokens) == (len(whole), tokens.shape[1])
         assert completion.text == generator.tokenizer.decode(whole, skip_special_tokens=True).strip()
 
 
@@ -117,3 +117,22 @@ def test_a_nucleus_leaves_out_what_is_unlikely(tiny_backbone: str) -> None:
     texts = [one.generate(requests, max_new_tokens=6, temperature=1) for one in (free, all_of_it)]
     assert texts[0] == texts[1]
     assert len({completion.text for completion in texts[0]}) > 1
+
+
+def test_a_begun_answer_counts_as_prompt(generator: LocalGenerator) -> None:
+    messages = (("user", "The cat"),)
+    asked = [Request(messages, 0), Request(messages, 0, prefix="It is said that")]
+    plain, begun = generator.generate(asked, max_new_tokens=4, temperature=0)
+    assert begun.prompt_tokens > plain.prompt_tokens > 0
+    assert begun.n_tokens <= 4
+
+
+def test_a_prompt_that_leaves_no_room_in_the_context_is_refused_and_others_are_answered(tiny_backbone: str) -> None:
+    generator = LocalGenerator(tiny_backbone)
+    assert generator.context == 8192
+    generator.context = 60
+    asked = [Request((("user", text),), seed=0) for text in ("Hi.", "word " * 200, "Ho.")]
+    short, long, also = generator.generate(asked, max_new_tokens=8, temperature=1.0)
+    assert short.n_tokens > 0 < also.n_tokens
+    assert long.outcome is Outcome.REFUSED
+    assert "tokens and 8 new ones exceed the context of 60" in long.refusal

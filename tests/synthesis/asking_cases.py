@@ -21,8 +21,9 @@ from tests.synthesis.cases import Case
 
 def asker_of(case: Case, **options: Any) -> Asker:
     kind = recognise(case.anchor, column="text")
-    defaults: dict[str, Any] = {"max_new_tokens": 16, "temperature": 1.0}
-    return Asker(kind, prompts_of(kind), case.generator, case.extractor, SampleJournal(), **{**defaults, **options})
+    defaults: dict[str, Any] = {"generator": case.generator, "max_new_tokens": 16, "temperature": 1.0}
+    given = {**defaults, **options}
+    return Asker(kind, prompts_of(kind), extractor=case.extractor, journal=SampleJournal(), **given)
 
 
 def pursuit_of(case: Case, *activations: float, strengths: tuple[float, ...] = ()) -> Pursuit:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fac_datasets.errors import OptionError
-from fac_datasets.synthesis.methods import AUTO, METHODS, ways_named
-from fac_datasets.synthesis.methods.steered import NO_EFFECT, STRENGTHS
+from fac_datasets.synthesis.methods import AUTO, METHODS, usable, ways_named
+from fac_datasets.synthesis.methods.steered import NO_EFFECT, STRENGTHS, effects
+from fac_datasets.synthesis.sample_journal import Verdict
+from tests.interpretation.scripted import always
 from tests.synthesis.asking_cases import asker_of, cannot, drafted, pursuit_of, wish_of
 from tests.synthesis.cases import Case
 
@@ -39,6 +43,18 @@ def test_a_prompt_shows_examples_the_name_and_the_measured_pair(case: Case) -> N
     assert "measured to be 4.00:\n**try** 2 of it" in last
     assert "measured to be 0.25:\n**try** 1 of it" in last
     assert "try 0" not in last
+
+
+def test_where_no_try_was_active_a_real_row_stands_in_and_is_said_to_be_one(case: Case) -> None:
+    asker, pursuit = asker_of(case), pursuit_of(case, 0.0, 0.0)
+    last = asker.prompt(wish_of("prompted", pursuit, asker), pursuit)[-1][1]
+    span = pursuit.target.spans[0]
+    assert "This real one, which nobody wrote for you" in last
+    assert f"measured to be {span['activation']:.2f}:\n" in last
+    assert f"**{span['text'][span['start'] : span['end']].strip()}**" in last.replace("** ", "**")
+    assert "measured to be 0.00:\ntry 0 of it" in last
+    fired = pursuit_of(case, 0.0, 0.5)
+    assert "This real one" not in asker.prompt(wish_of("prompted", fired, asker), fired)[-1][1]
 
 
 def test_the_strongest_try_is_edited(case: Case) -> None:
@@ -113,7 +129,7 @@ def test_a_guided_answer_is_the_most_active_of_its_fluent_continuations(case: Ca
     }
     assert draft.answer.text == max(fluent, key=lambda text: active.get(text, 0.0))
     assert draft.decoded_tokens == sum(asker.journal.completions[key].n_tokens for key in draft.keys)
-    assert cannot("guided", pursuit, asker_of(case)) == "nothing says how likely a text is"
+    assert cannot("guided", pursuit, asker_of(case)).startswith("nothing says how likely a text is")
 
 
 def test_the_template_alone_lets_the_model_write_a_user_s_words(case: Case) -> None:
@@ -125,3 +141,52 @@ def test_the_template_alone_lets_the_model_write_a_user_s_words(case: Case) -> N
     whole = case.generator.tokenizer.apply_chat_template([{"role": "user", "content": "Hi."}], tokenize=False)
     assert whole.startswith(rendered) and whole[len(rendered) :].startswith("Hi.")
     assert drafted("magpie", pursuit, asker).answer.n_tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        ("edited", "it changes what another way wrote; name one before it"),
+        ("prompted,steered", "does not run the SAE's own backbone tiny.*; leave out --model and --endpoint"),
+        ("prompted,guided", "nothing says how likely a text is; give fluency="),
+        ("magpie", "does not take a chat template alone; a local model that has one does"),
+    ],
+)
+def test_a_way_that_is_named_and_serves_no_target_is_an_error_that_says_why(
+    case: Case, names: str, reason: str
+) -> None:
+    with pytest.raises(OptionError, match=f"can be used for no target: .*{reason}"):
+        usable(names, asker_of(case, generator=always("A text.")), [pursuit_of(case)])
+
+
+def test_a_way_that_needs_what_another_one_writes_can_be_named_behind_it(case: Case) -> None:
+    assert [way.name for way in usable("prompted,edited", asker_of(case), [pursuit_of(case)])] == ["prompted", "edited"]
+
+
+def test_a_way_that_serves_one_target_of_several_is_used(case: Case) -> None:
+    mute = replace(pursuit_of(case), phrases=())
+    assert usable("span_seeded", asker_of(case), [mute, pursuit_of(case)])
+    with pytest.raises(OptionError, match="no words of its spans"):
+        usable("span_seeded", asker_of(case), [mute, mute])
+
+
+def test_auto_tells_once_which_ways_it_leaves_out_and_why(case: Case, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "fac_datasets")
+    ways = usable("auto", asker_of(case), [pursuit_of(case)])
+    assert [way.name for way in ways] == ["prompted", "prompted+span_seeded", "edited", "prompted+steered", "magpie"]
+    assert caplog.messages == [
+        "auto leaves out prompted+guided and prompted+steered+guided: nothing says how likely a text is; give "
+        "fluency=, which fac-datasets run measures"
+    ]
+
+
+def test_features_on_which_steering_has_no_effect_are_told() -> None:
+    def steered(feature: int, *activations: float) -> list[Verdict]:
+        return [
+            Verdict(feature, value, "feature not active", "prompted+steered", fired=False, strength=strength)
+            for value, strength in zip(activations, STRENGTHS, strict=False)
+        ]
+
+    unsteered = Verdict(5, 0.5, "feature not active", "prompted", fired=False)
+    found = effects([*steered(3, 0.0, 0.1, 0.2), *steered(5, 0.1, 0.2, 0.5), unsteered, *steered(8, 0.0, 0.0)])
+    assert found == {3: True, 5: False, 8: True}

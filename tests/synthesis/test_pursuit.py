@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fac_datasets.synthesis.pursuit import Pursuit, Try
@@ -24,6 +26,14 @@ def test_the_contrastive_pair_is_what_was_measured() -> None:
 @pytest.mark.parametrize("activations", [[], [0.9], [0.0, 0.0], [0.5, 0.5]])
 def test_no_pair_is_invented_where_activations_do_not_differ(activations: list[float]) -> None:
     assert pursuit(*activations).contrastive_pair is None
+
+
+def test_a_real_row_is_the_strong_example_only_where_no_try_is_active() -> None:
+    real = Try(Sample({"text": "Figs are ripe."}), 3.0, "text", 0, 4)
+    for activations, expected in (((0.0, 0.0), (3.0, 0.0)), ((0.0, 0.4), (0.4, 0.0))):
+        pair = replace(pursuit(*activations), real=real).contrastive_pair
+        assert pair is not None and tuple(one.activation for one in pair) == expected
+    assert replace(pursuit(), real=real).contrastive_pair is None
 
 
 def test_a_try_in_which_the_feature_is_silent_is_not_the_strongest() -> None:

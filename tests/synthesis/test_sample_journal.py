@@ -12,7 +12,7 @@ import pytest
 from fac_datasets.errors import OutputError
 from fac_datasets.generation import Request, Steering
 from fac_datasets.synthesis.measuring import measure
-from fac_datasets.synthesis.sample_journal import SampleJournal, Verdict
+from fac_datasets.synthesis.sample_journal import SampleJournal, Tally, Verdict
 from tests.synthesis.cases import Case
 from tests.tiny import TINY_LAYER, TINY_WIDTH
 
@@ -86,3 +86,29 @@ def test_half_a_character_in_an_older_journal_stops_nothing(case: Case, tmp_path
     resumed.close()
     assert found.text == "cold \ufffd tea"
     assert len(measure(case.extractor, [found.text])) == 1
+
+
+def test_tokens_are_counted_by_way_and_by_outcome() -> None:
+    journal = SampleJournal()
+    journal.judge("a", Verdict(3, 1.5, "verified", "prompted", 20, 200, fired=True, counts_for=3))
+    journal.judge("b", Verdict(3, 0.0, "copy", "prompted", 10, 100))
+    journal.judge("c", Verdict(4, 0.0, "feature not active", "prompted+guided", 90, 800, fired=False))
+    assert journal.by_way() == {"prompted": Tally(2, 1, 30, 300), "prompted+guided": Tally(1, 0, 90, 800)}
+    assert journal.by_outcome()["copy"] == Tally(1, 0, 10, 100)
+    assert str(journal.by_way()["prompted"]) == "1 of 2 accepted, 30 tokens decoded and 300 of prompts"
+
+
+def test_what_was_not_measured_is_no_try_of_a_feature() -> None:
+    journal = SampleJournal()
+    for key, fired in (("a", True), ("b", False), ("c", None)):
+        journal.judge(key, Verdict(3, 0.0, "some", "prompted", fired=fired))
+    assert journal.tries() == {3: (1, 2)}
+
+
+def test_a_journal_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_text(json.dumps({"verdict": "k", "feature": 3, "activation": 1.5, "outcome": "verified"}) + "\n")
+    journal = SampleJournal(path)
+    journal.close()
+    assert journal.by_way() == {"not known": Tally(1, 1, 0, 0)}
+    assert journal.tries() == {}

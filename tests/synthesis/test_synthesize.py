@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fac_datasets import FeatureExtractor, coverage, feature_table, synthesize
 from fac_datasets.errors import FeatureSpaceMismatch, OptionError, SynthesisError
 from fac_datasets.generation import Limits
 from fac_datasets.synthesis.sample_journal import SampleJournal
+from fac_datasets.synthesis.synthesize import Fluency
 from tests.synthesis.cases import Case
 from tests.synthesis.listening import asked_of
 
@@ -126,3 +128,28 @@ def test_a_killed_run_repeats_nothing(case: Case, tmp_path: Path) -> None:
     with asked_of(case.generator) as generated:
         assert case.synthesize(journal=tmp_path / "cut.jsonl")["text"] == whole["text"]
     assert not generated
+
+
+def test_verdicts_tell_the_way_and_all_tokens_behind_a_draft(case: Case) -> None:
+    journal = SampleJournal()
+    likely = Fluency(lambda texts: np.zeros(len(texts)), 1.0)
+    case.synthesize(methods="prompted,guided", max_attempts=3, fluency=likely, journal=journal)
+    ways = journal.by_way()
+    assert {*ways} <= {"prompted", "prompted+guided"}
+    # Continuations that were dropped count too.
+    assert sum(tally.decoded_tokens for tally in ways.values()) == journal.decoded_tokens()
+    assert sum(tally.prompt_tokens for tally in ways.values()) == journal.prompt_tokens() > 0
+    assert len(journal.completions) > sum(tally.drafts for tally in ways.values())
+
+
+def test_every_measured_sample_is_a_try_of_the_feature_that_it_was_made_for(case: Case) -> None:
+    journal = SampleJournal()
+    synthetic = case.synthesize(methods="prompted", samples_per_feature=2, journal=journal)
+    for feature, (fired, tried) in journal.tries().items():
+        own = [row for row in synthetic if row["target_feature"] == feature and "made for" not in row["method"]]
+        assert len(own) <= fired <= tried
+
+
+def test_a_way_that_can_be_used_for_no_target_is_refused(case: Case) -> None:
+    with pytest.raises(OptionError, match="'prompted\\+guided' can be used for no target: nothing says how likely"):
+        case.synthesize(methods="prompted,guided")

@@ -7,12 +7,14 @@ import json
 import datasets
 import pytest
 
+from fac_datasets.interpretation.questions import VERDICT
 from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.kinds.base import DataKind
 from fac_datasets.synthesis.samples import Sample
 from fac_datasets.synthesis.verifier import Verifier
 from tests.interpretation.scripted import Scripted, always
 from tests.synthesis.kinds.seeds import INSTRUCTIONS, LABELLED, PAIRS, QUESTIONS, TEXTS
+from tests.synthesis.listening import asked_of
 
 
 def answering(answer: str) -> Scripted:
@@ -80,3 +82,11 @@ def test_labels_are_told_by_their_names_and_with_rows_of_the_seed() -> None:
     Verifier(Scripted(listening)).rejects(kind, samples[1:2], samples)
     assert 'Is the class of this text "vivid", of the classes ["dull", "vivid"]?' in asked[0]
     assert '{"text": "A pear is one.", "class": "dull"}' in asked[0]
+
+
+def test_an_answer_is_asked_for_by_its_schema() -> None:
+    kind, samples = rows(LABELLED["class label"])
+    generator = answering("yes")
+    with asked_of(generator) as asked:
+        Verifier(generator).rejects(kind, samples, samples)
+    assert {json.dumps(request.schema) for request in asked} == {json.dumps(VERDICT)}

@@ -22,8 +22,12 @@ class Method(ABC):
     asks: ClassVar[bool] = False
     """Whether it says by itself what is asked for; others change what `prompted` asks for."""
 
+    def lacks(self, asker: Asker) -> str:
+        """What it lacks for every target, and what would help; empty where it lacks nothing."""
+        return ""
+
     def cannot(self, pursuit: Pursuit, asker: Asker) -> str:
-        """Why it cannot be used for this target now; empty where it can."""
+        """Why it cannot be used for this target now, though it lacks nothing; empty where it can."""
         return ""
 
     @abstractmethod

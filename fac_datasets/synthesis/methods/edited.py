@@ -21,7 +21,9 @@ class Edited(Method):
 
     def cannot(self, pursuit: Pursuit, asker: Asker) -> str:
         """See `Method.cannot`."""
-        return "" if pursuit.strongest is not None else "nothing was tried yet that could be changed"
+        if pursuit.strongest is not None:
+            return ""
+        return "it changes what another way wrote; name one before it, as in 'prompted,edited'"
 
     def shape(self, wish: Wish, pursuit: Pursuit, asker: Asker) -> Wish:
         """See `Method.shape`."""

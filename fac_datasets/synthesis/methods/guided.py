@@ -21,11 +21,13 @@ class Guided(Method):
     name = "guided"
     turn = 40
 
-    def cannot(self, pursuit: Pursuit, asker: Asker) -> str:
-        """See `Method.cannot`."""
+    def lacks(self, asker: Asker) -> str:
+        """See `Method.lacks`."""
         if asker.likelihoods is None:
-            return "nothing says how likely a text is"
-        return "" if asker.generator.can_prefill else f"{asker.generator.name} cannot go on from a beginning"
+            return "nothing says how likely a text is; give fluency=, which fac-datasets run measures"
+        if asker.generator.can_prefill:
+            return ""
+        return f"{asker.generator.name} cannot go on from the beginning of an answer; a local model can"
 
     def shape(self, wish: Wish, pursuit: Pursuit, asker: Asker) -> Wish:
         """See `Method.shape`."""

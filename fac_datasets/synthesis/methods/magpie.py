@@ -22,11 +22,13 @@ class Magpie(Method):
     turn = 60
     asks = True
 
-    def cannot(self, pursuit: Pursuit, asker: Asker) -> str:
-        """See `Method.cannot`."""
+    def lacks(self, asker: Asker) -> str:
+        """See `Method.lacks`."""
         if not asker.generator.can_open_turn:
-            return f"{asker.generator.name} does not take a template alone"
-        return "" if asker.kind.can_be_opened else f"samples of the kind {asker.kind.name!r} do not begin so"
+            return f"{asker.generator.name} does not take a chat template alone; a local model that has one does"
+        if asker.kind.can_be_opened:
+            return ""
+        return f"samples of the kind {asker.kind.name!r} are more than a user's words; prompted writes them"
 
     def shape(self, wish: Wish, pursuit: Pursuit, asker: Asker) -> Wish:
         """See `Method.shape`."""

@@ -23,7 +23,7 @@ class SpanSeeded(Method):
 
     def cannot(self, pursuit: Pursuit, asker: Asker) -> str:
         """See `Method.cannot`."""
-        return "" if pursuit.phrases else "the feature table has no span of it"
+        return "" if pursuit.phrases else "the feature table has no words of its spans; make it with feature_table"
 
     def shape(self, wish: Wish, pursuit: Pursuit, asker: Asker) -> Wish:
         """See `Method.shape`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,8 @@ from fac_datasets.synthesis.methods.base import Method
 
 if TYPE_CHECKING:
     from fac_datasets.synthesis.asking import Asker
-    from fac_datasets.synthesis.pursuit import Pursuit
+    from fac_datasets.synthesis.pursuit import Pursuit, Try
+    from fac_datasets.synthesis.sample_journal import Verdict
 
 STRENGTHS = (0.3, 0.5, 0.7)
 """Of the residual vector's norm, from mild to strong. The first that fires is kept for the feature; stronger ones write
@@ -31,11 +33,21 @@ class Steered(Method):
     name = "steered"
     turn = 50
 
+    def lacks(self, asker: Asker) -> str:
+        """See `Method.lacks`."""
+        if asker.can_steer:
+            return ""
+        space = asker.extractor.feature_space
+        if space.layer == 0:
+            return "the SAE reads the embeddings, behind no decoder block; one of a later layer can be steered with"
+        return (
+            f"{asker.generator.name} does not run the SAE's own backbone {space.backbone}; leave out --model and "
+            f"--endpoint, or generator=LocalGenerator() of that backbone"
+        )
+
     def cannot(self, pursuit: Pursuit, asker: Asker) -> str:
         """See `Method.cannot`."""
-        if not asker.can_steer:
-            return f"{asker.generator.name} does not run the SAE's own backbone"
-        return NO_EFFECT if has_no_effect(pursuit) else ""
+        return NO_EFFECT if has_no_effect(pursuit.tries) else ""
 
     def shape(self, wish: Wish, pursuit: Pursuit, asker: Asker) -> Wish:
         """See `Method.shape`."""
@@ -53,8 +65,22 @@ def next_strength(pursuit: Pursuit) -> float:
     return STRENGTHS[min(len(steered), len(STRENGTHS) - 1)]
 
 
-def has_no_effect(pursuit: Pursuit) -> bool:
-    """Whether every strength was tried and none raised the activation above what unsteered tries have."""
-    steered = [one.activation for one in pursuit.tries if one.strength]
-    unsteered = [one.activation for one in pursuit.tries if not one.strength]
+def has_no_effect(tries: Iterable[Try | Verdict]) -> bool:
+    """Whether every strength was tried for a feature and none raised its activation above what unsteered tries have."""
+    steered, unsteered = list[float](), list[float]()
+    for one in tries:
+        (steered if one.strength else unsteered).append(one.activation)
     return len(steered) >= len(STRENGTHS) and max(steered) <= max(unsteered, default=0.0)
+
+
+def effects(verdicts: Iterable[Verdict]) -> dict[int, bool]:
+    """Of each feature that was steered, whether steering may have an effect: it had one, or not all was tried yet."""
+    tries: dict[int, list[Verdict]] = {}
+    for one in verdicts:
+        if one.fired is not None:
+            tries.setdefault(one.feature, []).append(one)
+    return {
+        feature: not has_no_effect(several)
+        for feature, several in tries.items()
+        if any(one.strength for one in several)
+    }

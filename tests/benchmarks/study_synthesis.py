@@ -1,0 +1,373 @@
+"""Which way of adding samples closes a dataset's gap, with the same generator and the same tokens?
+
+    FAC_DATASETS_DATA=FOLDER python -m tests.benchmarks.study_synthesis --work FOLDER [--arms NAME,NAME] [--jobs N]
+
+writes `results/synthesis.json`, `synthesis.png` and `synthesis_samples.jsonl`. Two settings: the demo's conversations,
+whose seed has six of twenty topics, and the prompts of `toxicity`, whose seed has no row of whole label categories. Of
+the features that the seed is missing 100 are drawn, in equal parts from rare to frequent ones; each arm of
+`synthesis_arms` aims at them, or at nothing, and what it keeps of its first 20,000 decoded tokens is measured:
+
+- `covered_share`: of the 100 features, those that are active in a sample, above the threshold of coverage (q90);
+- `missing_reached`: the same by the arm's own tries for each feature, at thresholds 0, 1, 2 and q90, by the first try
+  (one step) and by all (two steps), as arXiv 2602.10388 counts;
+- `fac_gain`: of the features of the half of the anchor that lent nothing, those that seed and samples have and the seed
+  alone has not; `fac_gain_per_1k_decoded` by tokens, `tokens_per_covered` tokens by features covered;
+- `fluency_ratio`: median negative log-likelihood a token of the samples over that of the unguided ones;
+- `measures`: of equally many samples of each arm.
+
+Intervals are 95 % of 2,000 bootstraps over the features, the same draws for all arms, over the samples for fluency. An
+arm wins over another where the interval of the difference leaves out 0.
+
+`--endpoint URL --model NAME` adds a run of `prompted` and `auto` with another model, on `topics`, whose figures stand
+under `other_model`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import datasets
+import numpy as np
+
+from fac_datasets.coverage.active_rows import flatten
+from fac_datasets.diversity import distinct_n, novelsum, vendi_score
+from fac_datasets.diversity.embeddings import embeddings_of
+from fac_datasets.feature_space import format_threshold, parse_threshold
+from fac_datasets.files.atomic import write_atomically
+from fac_datasets.generation.base import TextGenerator
+from fac_datasets.sae.calibration import thresholds_of
+from tests.benchmarks.record import RESULTS, machine, write_result
+from tests.benchmarks.synthesis_arms import ARMS, BATCH, BUDGET, SEED, SETTINGS, Setting, run_arm
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DRAWS, READ, OTHER_BUDGET = 2_000, 20, 2_000
+THRESHOLDS = ("0", "1", "2", "q90")
+RIVALS = ("unguided", "magpie", "reference", "prompted")
+"""Arms that every arm is compared with."""
+
+SHOWN = ("covered_share", "fac_gain_per_1k_decoded")
+
+
+def arm_folder(work: Path, setting: str, arm: str) -> Path:
+    """Where an arm keeps its journal and its samples."""
+    return work / setting / arm
+
+
+def run(work: Path, setting: str, arm: str) -> str:
+    """Run an arm of a setting with the embedded model."""
+    from fac_datasets.generation.local import LocalGenerator
+
+    datasets.disable_progress_bars()
+    run_arm(Setting(setting, work / setting), arm, LocalGenerator(batch_size=BATCH), arm_folder(work, setting, arm))
+    return f"{setting}: {arm}"
+
+
+def run_other(work: Path, generator: TextGenerator) -> None:
+    """Run the two arms of the other model."""
+    setting = Setting("topics", work / "topics")
+    for arm in ("prompted", "auto"):
+        run_arm(setting, arm, generator, arm_folder(work, "other", arm), OTHER_BUDGET)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an arm."""
+
+    setting: Setting
+    folder: Path
+
+    @cached_property
+    def told(self) -> dict[str, Any]:
+        """Tokens and verdicts."""
+        found: dict[str, Any] = json.loads((self.folder / "outcome.json").read_text())
+        return found
+
+    @cached_property
+    def samples(self) -> datasets.Dataset:
+        """What the arm keeps, with feature columns and likelihood."""
+        return datasets.load_from_disk(str(self.folder / "samples"))
+
+    @property
+    def decoded(self) -> int:
+        """Tokens."""
+        return int(self.told["decoded_tokens"])
+
+    @cached_property
+    def active(self) -> NDArray[np.bool_]:
+        """Which features are active in a sample, [d_sae]."""
+        return active_features(self.samples, self.setting)
+
+    @cached_property
+    def covered(self) -> NDArray[np.bool_]:
+        """Which of the features aimed at by the study are, [100]."""
+        return self.active[self.setting.aims["missing"]]
+
+    def tried(self, threshold: str) -> dict[str, float] | None:
+        """Of the features that the arm aims at, the share active in its first try, and in any; None without an aim."""
+        aims = [verdict for verdict in self.told["verdicts"] if verdict["feature"] >= 0]
+        if not aims:
+            return None
+        wanted = self.setting.aims["missing"]
+        above = thresholds_of(self.setting.extractor.feature_space, parse_threshold(threshold), len(self.active))
+        first, best = dict[int, float](), dict[int, float]()
+        for verdict in aims:
+            feature, value = verdict["feature"], verdict["activation"]
+            first.setdefault(feature, value)
+            best[feature] = max(best.get(feature, 0.0), value)
+        return {
+            name: sum(found.get(feature, 0.0) > above[feature] for feature in wanted) / len(wanted)
+            for name, found in (("one_step", first), ("two_steps", best))
+        }
+
+
+def active_features(rows: datasets.Dataset, setting: Setting) -> NDArray[np.bool_]:
+    """Which features any of some rows activates, [d_sae]."""
+    table = rows.select_columns(["feature_ids", "feature_activations"]).with_format("arrow")[:]
+    ids = flatten(table["feature_ids"], np.int64)[1]
+    values = flatten(table["feature_activations"], np.float32)[1]
+    thresholds = setting.thresholds
+    found = np.zeros(len(thresholds), dtype=bool)
+    found[ids[values > thresholds[ids]]] = True
+    return found
+
+
+def interval(value: float, drawn: NDArray[np.float64]) -> dict[str, float]:
+    """A figure with what the bootstrap says of it."""
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return {"value": float(value), "low": float(low), "high": float(high)}
+
+
+def figures_of(setting: Setting, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    """Every figure of a setting's arms."""
+    in_seed, of_a2 = (active_features(setting.rows(name), setting) for name in ("seed", "A2"))
+    wanted = np.flatnonzero(of_a2)
+    generator = np.random.default_rng(SEED)
+    draws = generator.integers(len(setting.aims["missing"]), size=(DRAWS, len(setting.aims["missing"])))
+    # Weights in place of indices, since A2 has thousands of features.
+    weights = generator.multinomial(len(wanted), np.full(len(wanted), 1 / len(wanted)), size=DRAWS) / len(wanted)
+    drawn: dict[str, dict[str, NDArray[np.float64]]] = {}
+    found: dict[str, dict[str, Any]] = {}
+    plain = float(np.median(outcomes["unguided"].samples["nll"]))
+    equal = min(len(outcome.samples) for outcome in outcomes.values())
+    for name, outcome in outcomes.items():
+        gained = (outcome.active & ~in_seed)[wanted].astype(np.float64)
+        covered, thousands = outcome.covered.astype(np.float64), outcome.decoded / 1_000
+        shares = covered[draws].mean(axis=1)
+        gains = weights @ gained
+        drawn[name] = {
+            "covered_share": shares,
+            "covered_per_1k_decoded": shares * len(covered) / thousands,
+            "fac_gain": gains,
+            "fac_gain_per_1k_decoded": gains / thousands,
+        }
+        likely = np.array(outcome.samples["nll"], dtype=np.float64)
+        medians = np.median(generator.choice(likely, (DRAWS, len(likely))), axis=1) / plain
+        with np.errstate(divide="ignore"):
+            dear = outcome.decoded / (shares * len(covered))
+        found[name] = {
+            "samples": len(outcome.samples),
+            "decoded_tokens": outcome.decoded,
+            "prompt_tokens": outcome.told["prompt_tokens"],
+            "covered_share": interval(covered.mean(), shares),
+            "covered_per_1k_decoded": interval(covered.sum() / thousands, drawn[name]["covered_per_1k_decoded"]),
+            "tokens_per_covered": interval(outcome.decoded / max(covered.sum(), 1e-9), dear),
+            "fac_gain": interval(gained.mean(), gains),
+            "fac_gain_per_1k_decoded": interval(gained.mean() / thousands, gains / thousands),
+            "missing_reached": {threshold: outcome.tried(threshold) for threshold in THRESHOLDS},
+            "fluency_ratio": interval(float(np.median(likely)) / plain, medians),
+            "outcomes": dict(Counter(verdict["outcome"] for verdict in outcome.told["verdicts"]).most_common()),
+            "ways": ways_of(outcome.told["verdicts"]),
+            "measures": measures_of(outcome.samples["text"], equal),
+        }
+    for name in found:
+        found[name]["against"] = {
+            rival: {figure: compared(found, drawn, name, rival, figure) for figure in drawn[name]}
+            for rival in RIVALS
+            if rival in found and rival != name
+        }
+    return found
+
+
+def ways_of(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Drafts, accepted samples and decoded tokens of each way of generating."""
+    found: dict[str, dict[str, int]] = {}
+    for verdict in verdicts:
+        one = found.setdefault(verdict["method"], {"drafts": 0, "accepted": 0, "decoded_tokens": 0})
+        one["drafts"] += 1
+        one["accepted"] += verdict["outcome"] == "verified"
+        one["decoded_tokens"] += verdict["decoded_tokens"]
+    return found
+
+
+def compared(
+    found: Mapping[str, Any], drawn: Mapping[str, Mapping[str, NDArray[np.float64]]], arm: str, rival: str, figure: str
+) -> dict[str, Any]:
+    """How much more an arm has than another, with interval, and who wins."""
+    difference = found[arm][figure]["value"] - found[rival][figure]["value"]
+    told: dict[str, Any] = interval(difference, drawn[arm][figure] - drawn[rival][figure])
+    told["verdict"] = "wins" if told["low"] > 0 else "loses" if told["high"] < 0 else "undecided"
+    return told
+
+
+def measures_of(texts: Sequence[str], most: int) -> dict[str, float]:
+    """Diversity of equally many samples of each arm."""
+    drawn = np.random.default_rng(SEED).choice(len(texts), most, replace=False)
+    some = [texts[place] for place in sorted(drawn)]
+    vectors = embeddings_of(some)
+    return {
+        "n_samples": most,
+        "distinct_2": distinct_n(some, n=2)["distinct_2"],
+        "novelsum": novelsum(vectors)["novelsum"],
+        "vendi_score": vendi_score(vectors)["vendi_score"],
+    }
+
+
+def by_figure(settings: Mapping[str, Mapping[str, Any]], figure: str) -> dict[str, dict[str, Any]]:
+    """A figure by setting, then arm."""
+    return {setting: {arm: found[figure] for arm, found in arms.items()} for setting, arms in settings.items()}
+
+
+def plot(settings: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Features covered, and what the other half of the anchor gains, of every arm in every setting."""
+    from matplotlib.figure import Figure
+
+    titles = {
+        "covered_share": "missing features covered, of 100",
+        "fac_gain_per_1k_decoded": "FAC gain on the other half, a 1,000 decoded tokens",
+    }
+    figure = Figure(figsize=(10, 6.5), layout="constrained")
+    axes = figure.subplots(len(settings), len(titles), sharey="row", squeeze=False)
+    for row, (setting, arms) in zip(axes, settings.items(), strict=True):
+        names = [name for name in arms if name != "auto_alone"]
+        for axis, (measure, title) in zip(row, titles.items(), strict=True):
+            scale = 100 if measure == "covered_share" else 1
+            values = [arms[name][measure] for name in names]
+            middle = np.array([one["value"] for one in values]) * scale
+            below, above = (abs(middle - scale * np.array([one[end] for one in values])) for end in ("low", "high"))
+            axis.errorbar(middle, range(len(names)), xerr=[below, above], fmt="o", capsize=3, color="C0")
+            axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+            axis.invert_yaxis()
+            axis.set_xlim(left=0)
+            axis.set_title(f"{setting}: {title}", loc="left", fontsize=9)
+            axis.grid(axis="x", alpha=0.3)
+            axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+def write_samples(setting: Setting, outcomes: Mapping[str, Outcome], path: Path) -> None:
+    """Random accepted samples of each arm, for reading; only of conversations, never of harmful prompts."""
+    generator = np.random.default_rng(SEED)
+    names = dict(zip(setting.table["feature_id"], setting.table["explanation"], strict=True))
+    lines = list[dict[str, Any]]()
+    for arm, outcome in outcomes.items():
+        picked = generator.permutation(len(outcome.samples))[:READ]
+        shown = outcome.samples.select(sorted(picked)).select_columns(["text", "feature"])
+        lines += [{"arm": arm, **row, "name": names.get(row["feature"])} for row in shown]
+    write_atomically(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--work", type=Path, required=True, help="folder for journals and samples")
+    parser.add_argument("--arms", default=",".join(ARMS), help="arms to run before the figures are made")
+    parser.add_argument("--jobs", type=int, default=1, help="arms that run side by side")
+    parser.add_argument("--only-run", action="store_true", help="make no figures, which need the metrics extra")
+    parser.add_argument("--endpoint", help="server of another model")
+    parser.add_argument("--model", help="its name there")
+    given = parser.parse_args()
+    work: Path = given.work
+    for name in SETTINGS:
+        Setting(name, work / name).prepare()
+    if given.endpoint:
+        from fac_datasets.generation.endpoint import EndpointGenerator
+
+        run_other(work, EndpointGenerator(given.model, base_url=given.endpoint))
+    tasks = [(work, setting, arm) for arm in given.arms.split(",") if arm for setting in SETTINGS]
+    tasks = [task for task in tasks if not (arm_folder(*task) / "outcome.json").exists()]
+    if tasks:
+        # Those without a budget take longest.
+        tasks.sort(key=lambda task: task[2] != "auto_alone")
+        record = {**machine(), "accelerator": accelerator()}
+        write_atomically(work / "machine.json", json.dumps(record).encode())
+        with ProcessPoolExecutor(given.jobs, multiprocessing.get_context("spawn")) as pool:
+            for done in pool.map(run, *zip(*tasks, strict=True)):
+                print(done, flush=True)
+    if given.only_run:
+        return
+    settings, samples = dict[str, dict[str, Any]](), RESULTS / "synthesis_samples.jsonl"
+    for name in SETTINGS:
+        setting = Setting(name, work / name)
+        outcomes = {
+            arm: Outcome(setting, arm_folder(work, name, arm))
+            for arm in ARMS
+            if (arm_folder(work, name, arm) / "outcome.json").exists()
+        }
+        settings[name] = figures_of(setting, outcomes)
+        if name == "topics":
+            write_samples(setting, outcomes, samples)
+    other = {
+        arm: told_of_other(Setting("topics", work / "topics"), arm_folder(work, "other", arm))
+        for arm in ("prompted", "auto")
+        if (arm_folder(work, "other", arm) / "outcome.json").exists()
+    }
+    figures = {
+        "generated_on": json.loads((work / "machine.json").read_text()),
+        "budget": BUDGET,
+        "thresholds": [format_threshold(parse_threshold(one)) for one in THRESHOLDS],
+        **{
+            figure: by_figure(settings, figure)
+            for figure in (
+                *("covered_share", "missing_reached", "fac_gain", "fac_gain_per_1k_decoded", "covered_per_1k_decoded"),
+                *("tokens_per_covered", "fluency_ratio", "measures", "samples", "decoded_tokens", "prompt_tokens"),
+                *("outcomes", "ways", "against"),
+            )
+        },
+        "other_model": other,
+    }
+    print(write_result("synthesis", figures))
+    plot(settings, RESULTS / "synthesis.png")
+    for name, arms in settings.items():
+        for arm, found in arms.items():
+            shares = " ".join(
+                f"{figure} {found[figure]['value']:.4f} [{found[figure]['low']:.4f}, {found[figure]['high']:.4f}]"
+                for figure in (*SHOWN, "fluency_ratio")
+            )
+            print(f"{name}, {arm}: {found['samples']} samples, {shares}")
+
+
+def told_of_other(setting: Setting, folder: Path) -> dict[str, Any]:
+    """What came of an arm of the other model: every outcome, and what was reached."""
+    outcome = Outcome(setting, folder)
+    return {
+        "generator": outcome.told["generator"],
+        "decoded_tokens": outcome.decoded,
+        "prompt_tokens": outcome.told["prompt_tokens"],
+        "samples": len(outcome.samples),
+        "covered": int(outcome.covered.sum()),
+        "outcomes": dict(Counter(verdict["outcome"] for verdict in outcome.told["verdicts"]).most_common()),
+    }
+
+
+def accelerator() -> str | None:
+    """The GPU that arms run on, if there is one."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+if __name__ == "__main__":
+    # Arms that run side by side share the processor.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    main()
