@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import datasets
 import pytest
 
 from fac_datasets.errors import SynthesisError
+from fac_datasets.generation import Completion, Outcome, Request, TextGenerator
 from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.sample_journal import SampleJournal
 from fac_datasets.synthesis.showing import Shelf
@@ -47,6 +49,22 @@ def test_it_reaches_its_samples_and_goes_on_from_them(case: Case) -> None:
         more = control(case, journal, most=5)
     assert more["text"][:3] == first["text"]
     assert len(asked) <= len(journal.completions) - 32
+
+
+def test_what_a_filter_stopped_is_no_sample(case: Case) -> None:
+    class Filtered(TextGenerator):
+        name = "filtered"
+
+        def complete(
+            self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float
+        ) -> Iterator[tuple[int, Completion]]:
+            for place, request in enumerate(requests):
+                text = f"It rained on day {request.seed} of that year."
+                yield place, Completion(text, 5, False, problem=Outcome.FILTERED)
+
+    journal = SampleJournal()
+    assert not len(control(case, journal, generator=Filtered(), most=1))
+    assert {*journal.outcomes()} == {Outcome.FILTERED}
 
 
 def test_a_seed_without_whole_rows_is_refused(case: Case) -> None:
