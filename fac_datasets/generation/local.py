@@ -117,7 +117,6 @@ class LocalGenerator(TextGenerator):
         for start in range(0, len(order), self.batch_size):
             indices = order[start : start + self.batch_size]
             decoded = self._decode([requests[i] for i in indices], max_new_tokens, temperature)
-            read = {prompt: len(self._encode(*prompt)) for prompt in {_prompt(requests[i]) for i in indices}}
             for i, token_ids in zip(indices, decoded, strict=True):
                 text = requests[i].prefix + self.tokenizer.decode(token_ids, skip_special_tokens=True)
                 finished, prompt_tokens = token_ids[-1] in self.end_tokens, read[_prompt(requests[i])]

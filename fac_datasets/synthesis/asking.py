@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from fac_datasets.generation.base import Completion, Request, TextGenerator
 from fac_datasets.synthesis.drafts import Draft, Wish
 from fac_datasets.synthesis.measuring import Measured, measure
-from fac_datasets.synthesis.prompting import Prompts, Scored, Told
+from fac_datasets.synthesis.prompting import EXAMPLE_CHARACTERS, Prompts, Scored, Told
 from fac_datasets.synthesis.samples import Rejected, Sample, no_text
 from fac_datasets.synthesis.showing import BEFORE_PEAK, shortened
 from fac_datasets.synthesis.together import Pending
@@ -83,7 +83,7 @@ class Asker:
         if wish.is_open:
             return ()
         pair = None if wish.change is not None else pursuit.contrastive_pair
-        good, bad = (_scored(one, is_real=one is pursuit.real) for one in pair) if pair else (None, None)
+        good, bad = (_scored(one, self.kind, is_real=one is pursuit.real) for one in pair) if pair else (None, None)
         told = Told(pursuit.target.name, wish.must_hold, good, bad, wish.change)
         return self.prompts.messages(self.kind, pursuit.examples, pursuit.like, told, as_json=self.with_schema)
 
@@ -182,10 +182,11 @@ def _dealt(found: Sequence[T], counts: Mapping[int, int]) -> dict[int, list[T]]:
     return {place: list(itertools.islice(rest, count)) for place, count in counts.items()}
 
 
-def _scored(one: Try, *, is_real: bool) -> Scored:
+def _scored(one: Try, kind: DataKind, *, is_real: bool) -> Scored:
     """A try as an example, with the place marked where the feature peaks."""
+    most = EXAMPLE_CHARACTERS if is_real else TRY_CHARACTERS
     if not one.part or one.activation <= 0:
-        return Scored(shortened(one.sample, most=TRY_CHARACTERS), one.activation, is_real)
+        return Scored(shortened(one.sample, kind=kind, most=most), one.activation, is_real)
     shown = one.sample.marked(one.part, one.start, one.end)
     up_to_peak = shown.texts[one.part][max(0, one.start - BEFORE_PEAK) : one.end + len("****")]
-    return Scored(shortened(shown, up_to_peak, most=TRY_CHARACTERS), one.activation, is_real)
+    return Scored(shortened(shown, up_to_peak, kind=kind, most=most), one.activation, is_real)

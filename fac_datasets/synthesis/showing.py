@@ -77,7 +77,7 @@ class Shelf:
         if seed is not None and len(seed):
             order = np.random.default_rng(random).permutation(len(seed))
             found = [kind.sample_of(seed[int(row)]) for row in order[:_TRIED_ROWS]]
-            self.seed_rows = [shortened(sample) for sample in found if sample is not None]
+            self.seed_rows = [shortened(sample, kind=kind) for sample in found if sample is not None]
             self._add_labels(seed.select(order[_TRIED_ROWS:_TRIED_FOR_LABELS].tolist()))
 
     def pursuit(self, target: Target) -> Pursuit:
@@ -137,7 +137,7 @@ class Shelf:
         for row in rows if lacking else ():
             sample = self._kind.sample_of(row)
             if sample is not None and sample.label in lacking:
-                self.seed_rows.append(shortened(sample))
+                self.seed_rows.append(shortened(sample, kind=self._kind))
                 lacking.discard(sample.label)
 
     def _strongest(self, target: Target, label: Any) -> Try | None:
@@ -155,7 +155,8 @@ class Shelf:
                 place = text.find(excerpt.strip())
                 if place >= 0:
                     peak = place + int(span["start"]) - (len(excerpt) - len(excerpt.lstrip()))
-                    return _shown_at(sample, part, peak, peak + int(span["end"]) - int(span["start"]), span)
+                    end = peak + int(span["end"]) - int(span["start"])
+                    return Try(sample, float(span["activation"]), part, peak, end)
         return None
 
     def _sample(self, row: int) -> Sample | None:
@@ -175,7 +176,8 @@ class Shelf:
         sample = self._sample(row)
         if sample is None:
             return None
-        return shortened(sample, self._peak(row, feature) if span is None else str(span["text"]).strip())
+        around = self._peak(row, feature) if span is None else str(span["text"]).strip()
+        return shortened(sample, around, kind=self._kind)
 
     def _peak(self, row: int, feature: int) -> str:
         """The words of a row of the anchor up to where a feature peaks; empty where its columns do not say."""
@@ -192,27 +194,28 @@ class Shelf:
         return text[max(0, starts[place] - BEFORE_PEAK) : ends[place]].strip()
 
 
-def shortened(sample: Sample, around: str = "", *, most: int = EXAMPLE_CHARACTERS) -> Sample:
+def shortened(
+    sample: Sample, around: str = "", *, kind: DataKind | None = None, most: int = EXAMPLE_CHARACTERS
+) -> Sample:
     """A sample of a few turns whose long parts are cut, those that hold a text to what stands around its end.
 
     Args:
         sample: any.
         around: a text that ends where a feature peaks.
+        kind: says with what a part has to end; see `DataKind.ending`.
         most: characters of a part, and a quarter of those of all together.
     """
     texts = few_turns(sample.texts, around)
     most = min(most, 4 * most // len(texts))
-    ends = {part: text.find(around) + len(around) - 1 if around in text else 0 for part, text in texts.items()}
-    return replace(sample, texts={part: example_of(text, max(0, ends[part]), most) for part, text in texts.items()})
+    return replace(sample, texts={part: _cut(part, text, around, kind, most) for part, text in texts.items()})
 
 
-def _shown_at(sample: Sample, part: str, start: int, end: int, span: Mapping[str, Any]) -> Try:
-    """A real row as the strong example, its long parts cut, one of them to what stands around its peak."""
-    text = sample.texts[part]
-    cut = example_of(text, start)
-    before = text.find(cut, max(0, start - len(cut)))
-    shown = replace(sample, texts={**shortened(sample).texts, part: cut})
-    return Try(shown, float(span["activation"]), part, start - before, end - before)
+def _cut(part: str, text: str, around: str, kind: DataKind | None, most: int) -> str:
+    place = text.find(around) + len(around) - 1 if around in text else 0
+    ending = kind.ending(part, text) if kind and len(text) > most else ""
+    if not 0 < len(ending) <= 4 * most:
+        return example_of(text, max(0, place), most)
+    return f"{example_of(text.removesuffix(ending), max(0, place), most)}\n\n{ending}"
 
 
 def phrase_at(text: str, start: int, end: int) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.generation.journal import Journal
-from fac_datasets.interpretation.questions import VERDICT, Unanswered, ask, opened, read_verdict
+from fac_datasets.interpretation.questions import ANSWER_TOKENS, VERDICT, Unanswered, ask, opened, read_verdict
 from fac_datasets.synthesis.kinds.base import DataKind
 from fac_datasets.synthesis.prompting import FOLDER, sections_of
 from fac_datasets.synthesis.samples import Sample
@@ -38,6 +38,7 @@ class Verifier:
         generator: answers.
         journal: keeps the answers; a path or a Journal.
         folder: with a file `verify.md` in place of ours.
+        answer_tokens: tokens of an answer; a model that reasons before it answers needs thousands.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class Verifier:
         generator: TextGenerator,
         journal: str | Path | Journal | None = None,
         folder: str | Path | None = None,
+        *,
+        answer_tokens: int = ANSWER_TOKENS,
     ) -> None:
-        self.generator, self.journal = generator, journal
+        self.generator, self.journal, self.answer_tokens = generator, journal, answer_tokens
         self.name = generator.name
         own = Path(folder or FOLDER) / "verify.md"
         self._sections = sections_of(own if own.is_file() else FOLDER / own.name, PLACES)
@@ -71,7 +74,12 @@ class Verifier:
         asked = [self._request(kind, sample, shown) for sample in samples]
         with opened(self.journal) as journal:
             answers = ask(
-                self.generator, journal, [request for request, _ in asked], read_verdict, what=f"check {kind.claims}s"
+                self.generator,
+                journal,
+                [request for request, _ in asked],
+                read_verdict,
+                what=f"check {kind.claims}s",
+                answer_tokens=self.answer_tokens,
             )
         return [
             self._reason(kind.claims, answer, expected) for answer, (_, expected) in zip(answers, asked, strict=True)

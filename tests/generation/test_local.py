@@ -11,7 +11,7 @@ import transformers
 
 from fac_datasets import LocalGenerator
 from fac_datasets.errors import SynthesisError
-from fac_datasets.generation import Request, Steering
+from fac_datasets.generation import Outcome, Request, Steering
 from tests.tiny import TINY_LAYER, TINY_WIDTH
 
 
@@ -125,3 +125,14 @@ def test_a_begun_answer_counts_as_prompt(generator: LocalGenerator) -> None:
     plain, begun = generator.generate(asked, max_new_tokens=4, temperature=0)
     assert begun.prompt_tokens > plain.prompt_tokens > 0
     assert begun.n_tokens <= 4
+
+
+def test_a_prompt_that_leaves_no_room_in_the_context_is_refused_and_others_are_answered(tiny_backbone: str) -> None:
+    generator = LocalGenerator(tiny_backbone)
+    assert generator.context == 8192
+    generator.context = 60
+    asked = [Request((("user", text),), seed=0) for text in ("Hi.", "word " * 200, "Ho.")]
+    short, long, also = generator.generate(asked, max_new_tokens=8, temperature=1.0)
+    assert short.n_tokens > 0 < also.n_tokens
+    assert long.outcome is Outcome.REFUSED
+    assert "tokens and 8 new ones exceed the context of 60" in long.refusal

@@ -58,14 +58,21 @@ SEEDS: dict[str, tuple[dict[str, Any], str]] = {
         PEAK,
     ),
     "question": (
-        {"question": HELD, "answer_matching_behavior": " (A)", "answer_not_matching_behavior": " (B)"},
+        {
+            "question": f"{HELD}\n\nChoices:\n (A) Agree\n (B) Disagree",
+            "answer_matching_behavior": " (A)",
+            "answer_not_matching_behavior": " (B)",
+        },
         PEAK,
     ),
 }  # fmt: skip
 
 
 def target(row: int | None = None, *spans: tuple[int, str]) -> Target:
-    held = [{"row": place, "text": text, "start": len(text) - 4, "end": len(text)} for place, text in spans]
+    held = [
+        {"row": place, "text": text, "start": len(text) - 4, "end": len(text), "activation": 1.0}
+        for place, text in spans
+    ]
     return Target(3, "ripe fruit", 0.5, tuple(held), row=row)
 
 
@@ -80,6 +87,7 @@ def test_a_prompt_of_long_rows_fits_the_model_and_shows_where_the_feature_fires(
     leading = pursuit.examples[-1]
     assert peak in leading.whole
     assert len(leading.whole) <= 4 * EXAMPLE_CHARACTERS + 4 * TURNS
+    assert all(len(text) <= EXAMPLE_CHARACTERS + 30 for text in leading.texts.values())
     # It is still a sample of its kind.
     assert kind.read(kind.show(leading), True, leading) == leading
     messages = prompts_of(kind).messages(kind, pursuit.examples, pursuit.like, Told("ripe fruit"))
@@ -143,3 +151,18 @@ def test_long_tries_are_shown_around_their_peak(case: Case) -> None:
     asked = asker.prompt(Wish(), pursuit)[-1][1]
     assert f"{PEAK.replace('plums', '**plums**')} ripe" in asked
     assert len(asked) < 2 * TRY_CHARACTERS + 600
+
+
+def test_a_long_row_as_the_strong_example_is_shown_around_its_peak(case: Case) -> None:
+    rows = datasets.Dataset.from_dict({"text": [HELD]})
+    excerpt = f"And {PEAK.removesuffix(' were')}"
+    asker, pursuit = (
+        asker_of(case),
+        Shelf(recognise(rows), rows, None).pursuit(
+            Target(3, "fruit", 0.5, ({"row": 0, "text": excerpt, "start": 16, "end": 21, "activation": 2.0},))
+        ),
+    )
+    pursuit.tries = [Try(Sample({"text": LONG}), 0.0, "", 0, 0)]
+    asked = asker.prompt(Wish(), pursuit)[-1][1]
+    assert "And at last the **plums** were ripe" in asked
+    assert len(asked) < EXAMPLE_CHARACTERS + TRY_CHARACTERS + 600

@@ -70,15 +70,6 @@ def test_a_row_of_the_anchor_is_the_strong_example_with_its_measured_activation(
     assert real.sample.marked(real.part, real.start, real.end).whole == "The **plums** are not."
 
 
-def test_the_place_where_a_long_row_peaks_is_kept() -> None:
-    text = "So it goes on. " * 40 + "Then came the plums, which were ripe. " + "So it went on. " * 40
-    anchor = datasets.Dataset.from_dict({"text": [text]})
-    real = shelf(anchor).pursuit(target(span(0, "Then came the plums", "plums", 2.0))).real
-    assert real is not None
-    assert len(real.sample.whole) <= EXAMPLE_CHARACTERS
-    assert "Then came the **plums**, which" in real.sample.marked(real.part, real.start, real.end).whole
-
-
 def test_a_span_is_the_strong_example_where_there_is_no_anchor() -> None:
     real = shelf(anchor=None).pursuit(target(*SPANS)).real
     assert real is not None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import datasets
 import pytest
 
 from fac_datasets.errors import SynthesisError
+from fac_datasets.generation import Completion, Outcome, Request, TextGenerator
 from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.sample_journal import SampleJournal
 from fac_datasets.synthesis.showing import Shelf
@@ -54,6 +56,22 @@ def test_hardly_more_is_asked_for_than_is_needed(case: Case) -> None:
     with asked_of(case.generator) as asked:
         control(case, most=1)
     assert len(asked) < 32
+
+
+def test_what_a_filter_stopped_is_no_sample(case: Case) -> None:
+    class Filtered(TextGenerator):
+        name = "filtered"
+
+        def complete(
+            self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float
+        ) -> Iterator[tuple[int, Completion]]:
+            for place, request in enumerate(requests):
+                text = f"It rained on day {request.seed} of that year."
+                yield place, Completion(text, 5, False, problem=Outcome.FILTERED)
+
+    journal = SampleJournal()
+    assert not len(control(case, journal, generator=Filtered(), most=1))
+    assert {*journal.outcomes()} == {Outcome.FILTERED}
 
 
 def test_a_seed_without_whole_rows_is_refused(case: Case) -> None:

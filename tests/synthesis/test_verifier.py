@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 
 import datasets
 import pytest
 
+from fac_datasets.generation import Completion, Request
 from fac_datasets.interpretation.questions import VERDICT
 from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.kinds.base import DataKind
@@ -62,6 +64,21 @@ def test_a_verifier_that_gives_no_answer_is_no_consent() -> None:
     kind, samples = rows(LABELLED["strings"])
     found = Verifier(always("I think so.")).rejects(kind, samples[:1], samples)
     assert found == ["label not checked: unparsable"]
+
+
+def test_a_verifier_that_reasons_first_is_given_the_tokens_that_it_needs() -> None:
+    class Reasons(Scripted):
+        def complete(
+            self, requests: Sequence[Request], *, max_new_tokens: int, temperature: float
+        ) -> Iterator[tuple[int, Completion]]:
+            for place, completion in super().complete(requests, max_new_tokens=max_new_tokens, temperature=temperature):
+                cut = Completion("<think>They", max_new_tokens, False)
+                yield place, completion if max_new_tokens >= 2000 else cut
+
+    kind, samples = rows(LABELLED["strings"])
+    judge = Reasons(lambda _prompt, _seed: '<think>They do.</think>{"answer": "yes"}')
+    assert Verifier(judge).rejects(kind, samples[:1], samples) == ["label not checked: unparsable"]
+    assert Verifier(judge, answer_tokens=2000).rejects(kind, samples[:1], samples) == [None]
 
 
 def test_a_text_claims_nothing_and_nobody_is_asked() -> None:

@@ -85,6 +85,14 @@ class ABQuestion(DataKind):
     def _held(self, rows: datasets.Dataset, part: str) -> list[str]:
         return [text for text in rows[:LEARNED_FROM][COLUMNS[part]] if isinstance(text, str) and text.strip()]
 
+    def ending(self, part: str, text: str) -> str:
+        """See `DataKind.ending`: the choices of a question."""
+        if part != QUESTION or self._letters is None:
+            return ""
+        choices = list(_CHOICE.finditer(text))
+        first = next((choice for choice in reversed(choices) if choice[3] in ("A", "a", "1")), None)
+        return text[first.start() :] if first else ""
+
     def claim(self, sample: Sample) -> dict[str, str]:
         """See `DataKind.claim`."""
         places = {"question": QUESTION, "first": MATCHING, "second": NOT_MATCHING}

@@ -150,6 +150,10 @@ class DataKind(ABC):
         (first, *others) = sample.texts
         return as_sections(sample.texts, self.headers) if others else sample.texts[first]
 
+    def ending(self, part: str, text: str) -> str:
+        """What an example cannot do without at the end of a part, however long this is; empty where that is nothing."""
+        return ""
+
     def begin(self, phrase: str) -> str:
         """The beginning of an answer whose first part begins with a phrase."""
         parts = self.parts
