@@ -138,6 +138,7 @@ BESIDE = {
     "sae/training/test_changed_checkpoints.py",
     "sae/training/test_own_folder.py",
     "synthesis/filters/test_filters.py",
+    "synthesis/test_long_examples.py",
 }
 """Tests of a whole room, which mirror no file of it."""
 
