@@ -419,7 +419,7 @@ def test_a_higher_limit_is_more_effort_and_a_lower_one_is_not(name: str) -> None
     def limited(value: int | None) -> Settings:
         if name in ("max_features", "max_attempts", "max_samples"):
             return Settings(**{name: value})  # type: ignore[arg-type]
-        return Settings(limits=Limits(**{name: value}, price_in=1.0))  # type: ignore[arg-type]
+        return Settings(limits=Limits(**{name: value}, price_in=1.0))
 
     effort = limited(5).effort
     assert limited(6).is_more_than(effort)

@@ -191,13 +191,13 @@ def test_what_is_wrong_with_what_is_given_is_said_before_anything_is_asked(
     ):
         with pytest.raises(error, match=words):
             command(*given, *asking(writer, *options))
-    for table, report, error, words in (
+    for table, report, refusal, words in (
         ("bare.jsonl", "report.json", ColumnError, "spans"),
         ("table", "other.json", FeatureSpaceMismatch, "raw"),
         ("table", "broken.json", OptionError, "cannot be read"),
         ("table", "gone.json", OptionError, "cannot be read"),
     ):
-        with pytest.raises(error, match=words):
+        with pytest.raises(refusal, match=words):
             command("synthesize", table, report, *given[3:], *asking(writer))
     assert not writer.requests
     assert not Path("out").exists()

@@ -206,7 +206,6 @@ def test_a_journal_that_is_removed_meanwhile_is_missed(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(OutputError, match="was removed while it was written"):
         journal.generate(generator, requests(1), max_new_tokens=2, temperature=0.8)
-    journal.close()
 
 
 @pytest.mark.parametrize(
