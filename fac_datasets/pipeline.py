@@ -675,13 +675,14 @@ class _Run:
         started = time.monotonic()
         if len(rows):
             extracted = rows.map(self.extractor, batched=True, load_from_cache_file=False, desc=f"extract {name}")
+            with tempfile.TemporaryDirectory(dir=self.folder / WORK) as temporary:
+                extracted.save_to_disk(f"{temporary}/rows")
+                seal(Path(temporary, "rows"))
+                Path(temporary, "rows").rename(kept)
         else:
+            # `datasets` cannot load what it saves of no rows.
             columns = feature_columns(prefix, chat=self.readers[role].has_parts)
             extracted = dataset_of([], datasets.Features({**rows.features, **columns}))
-        with tempfile.TemporaryDirectory(dir=self.folder / WORK) as temporary:
-            extracted.save_to_disk(f"{temporary}/rows")
-            seal(Path(temporary, "rows"))
-            Path(temporary, "rows").rename(kept)
         seconds = max(time.monotonic() - started, 1e-9)
         identity = identify(without_prefix(extracted, prefix))
         bad = bad_rows(extracted, prefix)

@@ -27,6 +27,7 @@ from fac_datasets.errors import (
     RowError,
     SAEMismatch,
 )
+from fac_datasets.generation import Limits
 from fac_datasets.generation.local import LocalGenerator
 from fac_datasets.pipeline import Settings, preview, run
 from fac_datasets.sae.calibration import Calibration
@@ -442,11 +443,34 @@ def test_a_second_process_in_the_same_folder_is_refused(
 
 @pytest.mark.parametrize(
     "options",
-    [{"max_features": -1}, {"max_new_tokens": 0}, {"max_attempts": 0}, {"temperature": -1}, {"threshold": "x"}],
+    [
+        {"max_features": -1},
+        {"max_samples": -1},
+        {"max_new_tokens": 0},
+        {"max_attempts": 0},
+        {"temperature": -1},
+        {"threshold": "x"},
+    ],
 )
 def test_options_without_meaning_are_errors(options: dict[str, object]) -> None:
     with pytest.raises(OptionError):
         Settings(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["max_features", "max_attempts", "max_samples", "max_calls", "max_tokens", "max_cost"])
+def test_a_higher_limit_is_more_effort_and_a_lower_one_is_not(name: str) -> None:
+    def limited(value: int | None) -> Settings:
+        if name in ("max_features", "max_attempts", "max_samples"):
+            return Settings(**{name: value})  # type: ignore[arg-type]
+        return Settings(limits=Limits(**{name: value}, price_in=1.0))
+
+    effort = limited(5).effort
+    assert limited(6).is_more_than(effort)
+    assert not limited(5).is_more_than(effort)
+    assert not limited(4).is_more_than(effort)
+    if name not in ("max_features", "max_attempts"):
+        assert limited(None).is_more_than(effort)
+        assert not limited(6).is_more_than(limited(None).effort)
 
 
 def cli(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -79,7 +79,7 @@ def room_for(size: int) -> Iterator[None]:
 
 
 def test_a_full_disk_and_a_server_that_goes_away_lose_nothing(job: Job, tmp_path: Path) -> None:
-    with room_for(500), pytest.raises(OutputError, match="the same command"):
+    with room_for(3000), pytest.raises(OutputError, match="the same command"):
         job.run()
     job.run(dry_run=True)
     with room_for(4000), pytest.raises(OutputError, match=r"unguided.jsonl cannot be written: .*the same command"):
@@ -92,9 +92,9 @@ def test_a_full_disk_and_a_server_that_goes_away_lose_nothing(job: Job, tmp_path
     assert job.says("kept from before")
     job.run()
     asked = len(job.server.requests)
-    # One answer had no room, and one request met no server.
     job.run(tmp_path / "whole")
-    assert len(job.server.requests) - asked == asked - 2
+    # One answer had no room while the next was under way, and one request met no server.
+    assert asked - 3 <= len(job.server.requests) - asked < asked
     assert data(job.out) == data(tmp_path / "whole")
 
 

@@ -14,8 +14,9 @@ import pytest
 from fac_datasets import (
     EndpointGenerator,
 )
-from fac_datasets.errors import GenerationError, OptionError, OutputError
+from fac_datasets.errors import GenerationError, LimitReached, OptionError, OutputError
 from fac_datasets.generation import Completion, Journal, Limits, Outcome, Request, Spent
+from fac_datasets.generation.journal import limit_together
 from tests.generation.cases import requests
 from tests.interpretation.scripted import Scripted
 from tests.servers.chat_server import Fault, FaultyProxy
@@ -154,6 +155,7 @@ def test_what_is_spent_is_counted_in_tokens_and_dollars() -> None:
         ({"max_cost": 1.0}, "max_cost=1.0 needs prices"),
         ({"max_cost": -1.0, "price_in": 1.0}, "max_cost=-1.0"),
         ({"price_out": -2.0}, "price_out=-2.0"),
+        ({"max_calls": -1}, "max_calls=-1 is too small"),
     ],
 )
 def test_limits_of_cost_without_meaning_are_refused(limits: dict[str, float], problem: str) -> None:
@@ -186,6 +188,56 @@ def test_looking_into_a_journal_leaves_it_to_its_writer(generator: EndpointGener
     Journal(tmp_path / "none.jsonl", read_only=True)
     assert not (tmp_path / "none.jsonl").exists()
     writer.close()
+
+
+def test_a_journal_has_one_writer_and_any_number_of_readers(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    first = Journal(path)
+    with pytest.raises(OutputError, match=r"another process writes the journal .*journal.jsonl; wait for it"):
+        Journal(path)
+    Journal(path, read_only=True)
+    first.close()
+    Journal(path).close()
+
+
+def test_a_journal_that_is_removed_meanwhile_is_missed(tmp_path: Path) -> None:
+    path, generator = tmp_path / "journal.jsonl", Scripted(lambda _prompt, _seed: "yes")
+    journal = Journal(path)
+    path.unlink()
+    with pytest.raises(OutputError, match="was removed while it was written"):
+        journal.generate(generator, requests(1), max_new_tokens=2, temperature=0.8)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"sample": "a"', "null", '"text"', "[]", '{"sample": "a", "text": 5, "n_tokens": 1, "finished": true}',
+     '{"sample": "a", "text": "", "n_tokens": 1, "finished": true, "problem": "none of ours"}'],
+)  # fmt: skip
+def test_a_damaged_line_is_named_and_the_rest_goes_on_without_it(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "journal.jsonl"
+    whole = '{"sample": "b", "text": "one", "n_tokens": 1, "finished": true}\n'
+    path.write_text(f"{whole}{line}\n")
+    with pytest.raises(OutputError, match=r"line 2 of .* is damaged .*; take this line out of the file"):
+        Journal(path)
+    path.write_text(whole)
+    journal = Journal(path)
+    assert list(journal.completions) == ["b"]
+    journal.close()
+
+
+def test_journals_of_one_run_keep_to_their_limits_together_and_count_what_they_hold(tmp_path: Path) -> None:
+    generator = Scripted(lambda _prompt, _seed: "yes")
+    options: Any = {"max_new_tokens": 2, "temperature": 0.8}
+    for asked in (2, 4):
+        journals = [Journal(tmp_path / name, Limits(max_calls=5)) for name in ("a", "b")]
+        limit_together(journals)
+        journals[0].generate(generator, requests(asked), **options)
+        if asked == 4:
+            with pytest.raises(LimitReached, match="stopped after 5 calls"):
+                journals[1].generate(generator, requests(3), **options)
+        for journal in journals:
+            journal.close()
+    assert generator.asked == 5
 
 
 @pytest.mark.embedded
