@@ -8,6 +8,7 @@ Rows of the sets that hold harmful text are never shown: only those of texts and
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -114,16 +115,17 @@ def _server(folder: Path) -> TextGenerator:
 def trained(kind: str, train: datasets.Dataset, folder: Path) -> str:
     """Train a tiny model on a split as it is; what trained it."""
     import transformers
-    import trl
 
+    trl: Any = importlib.import_module("trl")
     model = str(make_tiny_backbone(folder / "tiny"))
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
-    options = {
+    options: dict[str, Any] = {
         **{"output_dir": str(folder / "trained"), "max_steps": 3, "per_device_train_batch_size": 2},
         **{"report_to": "none", "use_cpu": True, "save_strategy": "no", "disable_tqdm": True},
     }
+    trainer: Any
     of_sequences = transformers.AutoModelForSequenceClassification
-    common = {"train_dataset": train, "processing_class": tokenizer}
+    common: dict[str, Any] = {"train_dataset": train, "processing_class": tokenizer}
     if kind == "ab-question":
         sides = ("answer_matching_behavior", "answer_not_matching_behavior")
         assert all(row[side].strip() in row["question"] for row in train for side in sides)
