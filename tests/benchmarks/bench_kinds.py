@@ -8,6 +8,7 @@ Rows of the sets that hold harmful text are never shown: only those of texts and
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -114,14 +115,15 @@ def _server(folder: Path) -> TextGenerator:
 def trained(kind: str, train: datasets.Dataset, folder: Path) -> str:
     """Train a tiny model on a split as it is; what trained it."""
     import transformers
-    import trl
 
+    trl: Any = importlib.import_module("trl")
     model = str(make_tiny_backbone(folder / "tiny"))
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
     options: dict[str, Any] = {
         **{"output_dir": str(folder / "trained"), "max_steps": 3, "per_device_train_batch_size": 2},
         **{"report_to": "none", "use_cpu": True, "save_strategy": "no", "disable_tqdm": True},
     }
+    trainer: Any
     of_sequences = transformers.AutoModelForSequenceClassification
     common: dict[str, Any] = {"train_dataset": train, "processing_class": tokenizer}
     if kind == "ab-question":

@@ -29,6 +29,7 @@ COLUMNS = {
 """The column of each part."""
 
 _CHOICE = re.compile(r"^([ \t]*)(\(?)([A-Za-z]|\d{1,2})([.):])(?:(?<=\))[ \t]*|[ \t]+)(\S.*?)[ \t]*$", re.MULTILINE)
+_EMPTY_CHOICE = re.compile(r"^[ \t]*\(?(?:[A-Za-z]|\d{1,2})[.):][ \t]*$", re.MULTILINE)
 _STATED = re.compile(r"\n[ \t]*Answer:[ \t]*(\(?(?:[A-Za-z]|\d{1,2})[).:]?)(?![\w'])[^\n]*\Z")
 """An answer behind the choices of a question, as some seeds leave a place for."""
 
@@ -64,8 +65,8 @@ class ABQuestion(DataKind):
         asked = self._held(rows, QUESTION)
         self._listed = next(filter(None, map(_CHOICE.search, asked)), None)
         """How the seed lists one."""
-        found = [begun for begun in map(_begun_choices, asked) if begun]
-        self._begun = Counter(found).most_common(1)[0][0] if found else None
+        begun = Counter(filter(None, map(_begun_choices, asked)))
+        self._begun = begun.most_common(1)[0][0] if begun else None
         """What stands between a question and its first choice, and between that and the second, with the letters."""
 
     @classmethod
@@ -119,6 +120,8 @@ class ABQuestion(DataKind):
             listed = [choice[5] for choice in choices]
             if len(letters) < 2 or len({*letters}) < len(letters) or len({*map(str.casefold, listed)}) < len(listed):
                 return Rejected("no two choices")
+            if _EMPTY_CHOICE.search(texts[QUESTION]):
+                return Rejected("a choice without text")
             for part in (MATCHING, NOT_MATCHING):
                 letter = _letter_of(texts[part], letters, listed)
                 if letter is None:
