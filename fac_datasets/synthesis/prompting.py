@@ -51,7 +51,7 @@ def example_of(text: str, place: int = 0, most: int = EXAMPLE_CHARACTERS) -> str
 
     Example:
         >>> example_of("one two three four five six seven", place=19, most=16)
-        'three four'
+        'four five'
     """
     text = text.strip()
     begin = max(0, min(place - most // 2, len(text) - most))
