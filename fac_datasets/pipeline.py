@@ -54,6 +54,7 @@ from fac_datasets.files.output_folder import claim
 from fac_datasets.files.parquet_layout import write_tables
 from fac_datasets.files.sealed_folder import is_whole, seal
 from fac_datasets.generation.journal import Limits, Plan, limit_together
+from fac_datasets.interpretation.questions import ANSWER_TOKENS
 from fac_datasets.rows.dataset_identity import content_fingerprint, identify, source_columns
 from fac_datasets.rows.reader import RowReader, row_texts
 from fac_datasets.rows.tables import dataset_of, without_prefix
@@ -143,6 +144,8 @@ class Settings:
     max_new_tokens: int = 64
     """Tokens of an answer; of a part where parts are asked for one by one."""
     temperature: float = 0.8
+    answer_tokens: int = ANSWER_TOKENS
+    """Tokens of an answer of the verifier; a model that reasons before it answers needs thousands."""
     seed: int = 0
     device: str | None = None
     license: str | list[str] | None = None
@@ -512,6 +515,7 @@ class _Run:
             max_attempts=settings.max_attempts,
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
+            answer_tokens=settings.answer_tokens,
             calibration=CALIBRATION_SAMPLES,
         )
 
@@ -788,7 +792,9 @@ class _Run:
             targets=targets,
             methods=settings.methods,
             responder=self.writers.responder,
-            verifier=None if verifier is None else Verifier(verifier, journal, settings.prompts),
+            verifier=None
+            if verifier is None
+            else Verifier(verifier, journal, settings.prompts, answer_tokens=settings.answer_tokens),
             prompts=settings.prompts,
             language=settings.sample_language,
             fluency=fluency,

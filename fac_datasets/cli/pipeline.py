@@ -74,6 +74,7 @@ def run(
         anchor_column=of_anchor.column,
         threshold=of_coverage,
         limits=generation.limits,
+        answer_tokens=others.answer_tokens,
         seed=seed,
         license=license or header.get("license"),
         license_name=None if license else header.get("license_name"),

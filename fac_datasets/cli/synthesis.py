@@ -91,6 +91,7 @@ def synthesize(
         verifier=verifier is not None,
         **{name: options[name] for name in ("methods", "prompts", "samples_per_feature", "max_attempts")},
         max_new_tokens=options["max_new_tokens"],
+        answer_tokens=others.answer_tokens,
     )
     if generation.dry_run:
         print(f"{generator.name}: at most {plan}")
@@ -104,6 +105,7 @@ def synthesize(
         "rows": [None if rows is None else content_fingerprint(rows) for rows in (columns, shown)],
         "writers": [None if one is None else one.key for one in (generator, responder, verifier)],
         "options": {name: value for name, value in options.items() if name not in effort},
+        "answer_tokens": others.answer_tokens,
         "seed": seed,
     }
     claim(out, RECORD, identity, parts=("data", FEATURES, JOURNAL), kept=(LOCK,), overwrite=overwrite)
@@ -120,7 +122,9 @@ def synthesize(
                 column=reading.column,
                 examples=shown,
                 responder=responder,
-                verifier=None if verifier is None else Verifier(verifier, journal, options["prompts"]),
+                verifier=None
+                if verifier is None
+                else Verifier(verifier, journal, options["prompts"], answer_tokens=others.answer_tokens),
                 language=language,
                 seed=seed,
                 journal=journal,

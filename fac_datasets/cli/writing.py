@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fac_datasets.cli.options import AnswerTokens, Generation
+
 if TYPE_CHECKING:
     from fac_datasets.generation.base import TextGenerator
 
@@ -55,6 +57,7 @@ class Others:
         str | None, typer.Option(help="Checks labels, responses or the order of pairs; as --model.")
     ] = None
     verifier_endpoint: Annotated[str | None, typer.Option(help="Its server; as --endpoint.")] = None
+    answer_tokens: AnswerTokens = 256
 
     def responder(self, device: str | None) -> TextGenerator | None:
         """Who writes responses; None where nobody is named."""
@@ -66,6 +69,4 @@ class Others:
 
 
 def _named(model: str | None, endpoint: str | None, device: str | None) -> TextGenerator | None:
-    from fac_datasets.cli.options import Generation
-
     return Generation(model, endpoint).generator(device)

@@ -124,6 +124,8 @@ class TextGenerator(ABC):
     """Requests that are best sent together."""
     can_steer: bool = False
     """Whether requests may carry a steering."""
+    takes_schema: bool = False
+    """Whether requests may carry a JSON schema that answers are held to, as far as a server takes one."""
 
     @property
     def can_prefill(self) -> bool:

@@ -72,6 +72,7 @@ class EndpointGenerator(TextGenerator):
     """
 
     batch_size = 256
+    takes_schema = True
 
     def __init__(
         self,

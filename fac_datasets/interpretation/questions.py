@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -288,20 +289,25 @@ def read_answer(answer: str, read: Callable[[dict[str, Any]], T]) -> T:
     return found[0]
 
 
+_OBJECT = re.compile(r"(?<![\w,;])(?<![\w,;] )\{")
+"""Where an answer's object begins. One that goes on with a sentence is spoken of, as by a judge that tells what an
+excerpt says."""
+
+
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects in a text that are not within another one."""
-    decoder, start = json.JSONDecoder(), text.find("{")
-    while start >= 0:
-        end = start + 1
+    """The JSON objects in a text that stand by themselves, and not within another one."""
+    decoder, begun = json.JSONDecoder(), _OBJECT.search(text)
+    while begun is not None:
+        end = begun.end()
         try:
-            found, end = decoder.raw_decode(text, start)
+            found, end = decoder.raw_decode(text, begun.start())
             # Half a character can stand in JSON, but in no table.
             json.dumps(found, ensure_ascii=False).encode()
         except (ValueError, RecursionError):
             found = None
         if found is not None:
             yield found
-        start = text.find("{", end)
+        begun = _OBJECT.search(text, end)
 
 
 def read_verdict(answer: dict[str, Any]) -> tuple[str, str | None]:

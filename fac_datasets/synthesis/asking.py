@@ -65,8 +65,14 @@ class Asker:
     """Mean negative log-likelihood a token of texts, under the unsteered backbone; None where nobody asks for it."""
     responder: TextGenerator | None = None
     """Writes responses in place of the generator."""
-    with_schema: bool = False
-    """Whether answers are asked for as JSON, which the generator's server holds them to."""
+
+    @property
+    def with_schema(self) -> bool:
+        """Whether answers are asked for as JSON, which the generator's server holds them to.
+
+        Where an answer can be begun, its parts are asked for one by one instead, which small models follow better.
+        """
+        return len(self.kind.parts) > 1 and self.generator.takes_schema and not self.generator.can_prefill
 
     @property
     def can_steer(self) -> bool:
@@ -92,11 +98,12 @@ class Asker:
         messages: tuple[tuple[str, str], ...],
         seeds: Sequence[int],
         wish: Wish,
+        like: Sample,
         *,
         max_new_tokens: int | None = None,
     ) -> list[Draft]:
-        """Answers to one prompt, one a seed."""
-        schema = self.kind.json_schema() if self.with_schema and not wish.prefix and not wish.is_open else None
+        """Answers to one prompt, one a seed, with the parts of the row that they are asked to be like."""
+        schema = self.kind.json_schema(like) if self.with_schema and not wish.is_open else None
         # Opened by its first header, an answer is in the form of the examples.
         prefix = "" if schema or wish.is_open or not self.generator.can_prefill else self.kind.begin("")
         requests = tuple(Request(messages, seed, wish.steering, schema, wish.prefix or prefix) for seed in seeds)

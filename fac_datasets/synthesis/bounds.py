@@ -35,6 +35,7 @@ def most_asked(
     max_attempts: int = 8,
     max_new_tokens: int = 128,
     temperature: float = 0.8,
+    answer_tokens: int = ANSWER_TOKENS,
     calibration: int | None = None,
 ) -> Plan:
     """The most that `synthesize` asks for, as if nothing were in its journal.
@@ -47,6 +48,7 @@ def most_asked(
         responder: whether another generator writes responses.
         verifier: whether a verifier is asked about each sample.
         methods, prompts, samples_per_feature, max_samples, max_attempts, max_new_tokens, temperature: see `synthesize`.
+        answer_tokens: of the verifier.
         calibration: unguided samples that say what is fluent, where a control of as many tokens follows; None for no
             control.
     """
@@ -67,7 +69,7 @@ def most_asked(
     if responder or ("magpie" in ways and generator.can_open_turn and "response" in kind.parts):
         calls, decoded = calls + drafts, decoded + drafts * max_new_tokens
     if verifier and kind.claims:
-        calls, decoded = calls + drafts * TRIES, decoded + drafts * TRIES * ANSWER_TOKENS
+        calls, decoded = calls + drafts * TRIES, decoded + drafts * TRIES * answer_tokens
     if calibration is not None and pursuits:
         accepted = len(pursuits) * samples_per_feature
         accepted = accepted if max_samples is None else min(accepted, max_samples)

@@ -56,7 +56,7 @@ async def answered(wish: Wish, messages: tuple[tuple[str, str], ...], like: Samp
         asker: asks.
         seed: of the sampling.
     """
-    (draft,) = await asker.write(messages, [seed], wish)
+    (draft,) = await asker.write(messages, [seed], wish, like)
     return await _completed(draft, messages, like, asker, seed)
 
 
@@ -70,7 +70,7 @@ async def _completed(
         if last.answer.problem or len(more) <= len(begun):
             break
         begun = more
-        (last,) = await asker.write(messages, [seed], draft.wish._replace(prefix=begun))
+        (last,) = await asker.write(messages, [seed], draft.wish._replace(prefix=begun), like)
         draft = together([draft, last], draft._replace(answer=last.answer))
     return draft
 
@@ -86,6 +86,7 @@ async def _guided(
             messages,
             [int(child.generate_state(1)[0]) for child in seeds.spawn(CONTINUATIONS)],
             wish,
+            pursuit.like,
             max_new_tokens=min(CHUNK_TOKENS, left),
         )
         parts += several
@@ -102,5 +103,5 @@ async def _guided(
             return together(parts, several[best])
         wish = wish._replace(prefix=texts[best])
         if activations[best] > pursuit.threshold:
-            rest = await asker.write(messages, [seed], wish, max_new_tokens=left)
+            rest = await asker.write(messages, [seed], wish, pursuit.like, max_new_tokens=left)
             return together([*parts, *rest], rest[0])

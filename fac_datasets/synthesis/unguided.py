@@ -149,6 +149,6 @@ def _asked(
     for _ in range(PROMPTS):
         picked = generator.choice(len(seed_rows), size=min(EXAMPLES, len(seed_rows)), replace=False)
         shown = [seed_rows[place] for place in picked]
-        messages = asker.prompts.messages(asker.kind, shown, shown[-1])
+        messages = asker.prompts.messages(asker.kind, shown, shown[-1], as_json=asker.with_schema)
         asked += [(messages, shown[-1], int(generator.integers(2**32))) for _ in range(2)]
     return asked

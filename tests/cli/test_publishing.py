@@ -11,7 +11,7 @@ import pytest
 from fac_datasets.errors import DatasetError, OptionError, PublishError
 from fac_datasets.pipeline import Settings, run
 from fac_datasets.rows.card_header import split_card
-from fac_datasets.synthesis.augment import AugmentedDataset
+from fac_datasets.synthesis.augment import AugmentedDataset, load_synthetic
 from tests.command_line import command
 from tests.servers.hub_double import Hub
 from tests.servers.hub_double.card_header import check
@@ -88,7 +88,8 @@ def test_only_what_reviewers_accepted_is_published(hub: Hub, finished: Path, tmp
         [{"reviewer": name, "status": "submitted", "outdated": False, "keep": "keep"} for name in "ab"] for _ in texts
     ]
     accepted = [place == 0 for place in range(len(texts))]
-    reviewed = ours.provenance.add_column("text", texts).add_column("reviews", reviews).add_column("accepted", accepted)
+    rows = load_synthetic(str(finished / "out"))
+    reviewed = rows.add_column("reviews", reviews).add_column("accepted", accepted)
     reviewed.to_parquet(tmp_path / "kept.parquet")
     command(
         "publish", "data", finished / "out", "me/data", "--anchor", finished / "anchor.jsonl",
@@ -176,5 +177,5 @@ def test_what_the_seeds_card_says_is_inherited_and_the_command_makes_it_again(
     assert (
         "fac-datasets run me/seed anchor.jsonl --out FOLDER "
         f"--backbone {Path(tiny_backbone).name} --sae {Path(tiny_sae).name} --column question --split train "
-        "--threshold q75 --max-features 0\n"
+        "--max-features 0 --threshold q75\n"
     ) in card

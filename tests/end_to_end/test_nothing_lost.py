@@ -79,14 +79,14 @@ def room_for(size: int) -> Iterator[None]:
 
 
 def test_a_full_disk_and_a_server_that_goes_away_lose_nothing(job: Job, tmp_path: Path) -> None:
-    with room_for(3000), pytest.raises(OutputError, match="the same command"):
+    with room_for(3600), pytest.raises(OutputError, match="the same command"):
         job.run()
     job.run(dry_run=True)
     with room_for(4000), pytest.raises(OutputError, match=r"unguided.jsonl cannot be written: .*the same command"):
         job.run()
     answered = len(job.server.requests)
     assert 4 <= answered < 32
-    job.server.faults = [Fault(through=True)] * 40 + [Fault(401)]
+    job.server.faults = [Fault(through=True)] * 25 + [Fault(401)]
     with pytest.raises(GenerationError, match="HTTP 401"):
         job.run()
     assert job.says("kept from before")

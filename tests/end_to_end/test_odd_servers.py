@@ -53,7 +53,8 @@ def only_streams(request: dict[str, Any]) -> tuple[int, bytes]:
     return 200, streamed(TEXT[:30], TEXT[30:])
 
 
-FEW = 4
+FEW = 6
+"""Features aimed at: by so few answers no generator is taken for one that writes nothing."""
 
 
 def synthesized(
@@ -63,7 +64,7 @@ def synthesized(
     server.reply = reply
     book = SampleJournal(journal)
     generator = EndpointGenerator("m", base_url=server.address, retries=0, concurrency=2)
-    defaults: dict[str, Any] = {"targets": case.report.missing.tolist(), "max_features": None, "max_attempts": 1}
+    defaults: dict[str, Any] = {"targets": case.report.missing[:FEW].tolist(), "max_features": None, "max_attempts": 1}
     made = case.synthesize(generator=generator, journal=book, methods="prompted", **{**defaults, **options})
     outcomes = book.outcomes()
     book.close()
@@ -126,14 +127,12 @@ def test_a_text_becomes_a_row_whatever_stands_around_it(case: Case, odd_server: 
 def test_what_is_no_text_is_counted_under_its_name(
     case: Case, odd_server: FaultyProxy, tmp_path: Path, reply: Reply, outcome: str
 ) -> None:
-    # Of so few answers none is taken for a generator that writes nothing.
-    few = {"targets": case.report.missing[:FEW].tolist()}
-    rows, outcomes = synthesized(case, odd_server, reply, tmp_path / "journal.jsonl", **few)
+    rows, outcomes = synthesized(case, odd_server, reply, tmp_path / "journal.jsonl")
     assert not rows
     assert {*outcomes} == {outcome}
     # What was answered is read again and asked for no more, and blocks nobody.
     asked = len(odd_server.requests)
-    again = synthesized(case, odd_server, reply, tmp_path / "journal.jsonl", **few)
+    again = synthesized(case, odd_server, reply, tmp_path / "journal.jsonl")
     assert again == (rows, outcomes)
     assert len(odd_server.requests) == asked
 
@@ -190,6 +189,24 @@ def test_an_instruction_becomes_a_row_whatever_stands_around_it(
 ) -> None:
     options = {"schema_of": INSTRUCTIONS, "examples": None}
     rows, _ = synthesized(case, odd_server, said(content), **options)
+    assert [(row["instruction"], row["output"]) for row in rows] == [(ASKED, ANSWERED)]
+
+
+def test_a_server_that_takes_a_schema_is_asked_for_the_parts_by_name(case: Case, odd_server: FaultyProxy) -> None:
+    answer = json.dumps({"prompt": ASKED, "response": ANSWERED})
+    rows, _ = synthesized(case, odd_server, said(answer), schema_of=INSTRUCTIONS, examples=None)
+    assert [(row["instruction"], row["output"]) for row in rows] == [(ASKED, ANSWERED)]
+    request = json.loads(odd_server.requests[0][2])
+    asked = request["response_format"]["json_schema"]["schema"]
+    assert asked["required"] == ["prompt", "response"]
+    # The examples have the form that is asked for.
+    assert {*json.loads(request["messages"][2]["content"])} == {"prompt", "response"}
+
+
+def test_a_server_that_takes_no_schema_is_asked_without_one(case: Case, odd_server: FaultyProxy) -> None:
+    answer = json.dumps({"prompt": ASKED, "response": ANSWERED})
+    refusing = picky("response_format", "response_format is not supported", answer)
+    rows, _ = synthesized(case, odd_server, refusing, schema_of=INSTRUCTIONS, examples=None)
     assert [(row["instruction"], row["output"]) for row in rows] == [(ASKED, ANSWERED)]
 
 

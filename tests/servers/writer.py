@@ -1,7 +1,8 @@
-"""A chat server that writes a sentence of its own for every seed, in sections where it is asked for them."""
+"""A chat server that writes a sentence of its own for every seed, or one for each part that a schema names."""
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -24,10 +25,11 @@ def sentence(seed: int) -> str:
 
 def write(request: dict[str, Any]) -> tuple[int, bytes]:
     """The answer to a request."""
-    asked, seed = " ".join(message["content"] for message in request["messages"]), request["seed"]
-    if "response:" not in asked.lower():
+    seed = request["seed"]
+    if "response_format" not in request:
         return 200, completion(sentence(seed))
-    return 200, completion(f"Prompt:\n{sentence(seed)}\n\nResponse:\n{sentence(seed + 1)}")
+    parts = request["response_format"]["json_schema"]["schema"]["required"]
+    return 200, completion(json.dumps({part: sentence(seed + place) for place, part in enumerate(parts)}))
 
 
 @pytest.fixture
