@@ -86,7 +86,7 @@ def test_a_full_disk_and_a_server_that_goes_away_lose_nothing(job: Job, tmp_path
         job.run()
     answered = len(job.server.requests)
     assert 4 <= answered < 32
-    job.server.faults = [Fault(through=True)] * 25 + [Fault(401)]
+    job.server.faults = [Fault(through=True)] * 12 + [Fault(401)]
     with pytest.raises(GenerationError, match="HTTP 401"):
         job.run()
     assert job.says("kept from before")
