@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -104,31 +104,33 @@ class LocalGenerator(TextGenerator):
                     f"steering at layer={request.steering.layer} is not possible in {self.info.name}; its blocks are "
                     f"1 to {self.info.n_layers}"
                 )
-        read = {prompt: len(self._encode(*prompt)) for prompt in {*map(_prompt, requests)}}
-        too_long = [i for i in range(len(requests)) if not self._has_room(read[_prompt(requests[i])], max_new_tokens)]
+        encoded = {prompt: self._encode(*prompt) for prompt in {*map(_prompt, requests)}}
+        lengths = [len(encoded[_prompt(request)]) for request in requests]
+        too_long = [i for i, length in enumerate(lengths) if not self._has_room(length, max_new_tokens)]
         for i in too_long:
-            length = read[_prompt(requests[i])]
             reason = (
-                f"a prompt of {length:,} tokens and {max_new_tokens:,} new ones exceed the context of {self.context:,}"
+                f"a prompt of {lengths[i]:,} tokens and {max_new_tokens:,} new ones exceed the context of "
+                f"{self.context:,}"
             )
             yield i, Completion("", 0, False, refusal=reason)
         # Requests of one prompt stand together so that a batch shares as many prompt passes as it can.
         order = sorted({*range(len(requests))} - {*too_long}, key=lambda i: (_prompt(requests[i]), i))
         for start in range(0, len(order), self.batch_size):
             indices = order[start : start + self.batch_size]
-            decoded = self._decode([requests[i] for i in indices], max_new_tokens, temperature)
+            decoded = self._decode([requests[i] for i in indices], encoded, max_new_tokens, temperature)
             for i, token_ids in zip(indices, decoded, strict=True):
                 text = requests[i].prefix + self.tokenizer.decode(token_ids, skip_special_tokens=True)
-                finished, prompt_tokens = token_ids[-1] in self.end_tokens, read[_prompt(requests[i])]
-                yield i, Completion(text.strip(), len(token_ids), finished, prompt_tokens)
+                yield i, Completion(text.strip(), len(token_ids), token_ids[-1] in self.end_tokens, lengths[i])
 
     def _has_room(self, prompt_tokens: int, max_new_tokens: int) -> bool:
         return self.context is None or prompt_tokens + max_new_tokens <= self.context
 
     @torch.inference_mode()
-    def _decode(self, requests: Sequence[Request], max_new_tokens: int, temperature: float) -> list[list[int]]:
+    def _decode(
+        self, requests: Sequence[Request], encoded: Mapping[_Prompt, list[int]], max_new_tokens: int, temperature: float
+    ) -> list[list[int]]:
         prompts = sorted(set(map(_prompt, requests)))
-        tokens, mask = self._prompt_tokens(prompts)
+        tokens, mask = self._padded([encoded[prompt] for prompt in prompts])
         output = self.model(
             input_ids=tokens,
             attention_mask=mask,
@@ -166,11 +168,10 @@ class LocalGenerator(TextGenerator):
                 logits = output.logits[:, -1]
         return decoded
 
-    def _prompt_tokens(self, prompts: Sequence[_Prompt]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _padded(self, encoded: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Rendered prompts, padded on the left: token ids and attention mask, [n, longest]."""
-        encoded = [self._encode(*prompt) for prompt in prompts]
         longest = max(len(token_ids) for token_ids in encoded)
-        tokens = torch.zeros(len(prompts), longest, dtype=torch.int64)
+        tokens = torch.zeros(len(encoded), longest, dtype=torch.int64)
         mask = torch.zeros_like(tokens)
         for i, token_ids in enumerate(encoded):
             tokens[i, longest - len(token_ids) :] = torch.tensor(token_ids)
