@@ -53,6 +53,7 @@ from fac_datasets.files.atomic import remove_leftovers, write_atomically
 from fac_datasets.files.output_folder import claim
 from fac_datasets.files.parquet_layout import write_tables
 from fac_datasets.files.sealed_folder import is_whole, seal
+from fac_datasets.generation.base import counts_in_words
 from fac_datasets.generation.journal import Limits, Plan, limit_together
 from fac_datasets.interpretation.questions import ANSWER_TOKENS
 from fac_datasets.rows.dataset_identity import content_fingerprint, identify, source_columns
@@ -891,10 +892,9 @@ def _scores(report: CoverageReport) -> dict[str, Any]:
 
 def _describe_outcomes(journal: SampleJournal) -> str:
     outcomes = journal.outcomes()
-    parts = [f"{count} {outcome}" for outcome, count in outcomes.most_common()]
     return (
-        f"{sum(outcomes.values())} tried: {', '.join(parts) or 'none'}; {journal.decoded_tokens():,} tokens decoded "
-        f"and {journal.prompt_tokens():,} of prompts"
+        f"{sum(outcomes.values())} tried: {counts_in_words(outcomes) or 'none'}; {journal.decoded_tokens():,} tokens "
+        f"decoded and {journal.prompt_tokens():,} of prompts"
     )
 
 

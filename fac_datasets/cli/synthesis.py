@@ -44,6 +44,7 @@ def synthesize(
     from fac_datasets.errors import OptionError, OutputError
     from fac_datasets.files.output_folder import TABLE, claim, write_table
     from fac_datasets.files.parquet_layout import write_tables
+    from fac_datasets.generation.base import counts_in_words
     from fac_datasets.generation.journal import limit_together
     from fac_datasets.generation.local import LocalGenerator
     from fac_datasets.rows.data_files import require_present
@@ -138,12 +139,11 @@ def synthesize(
     write_tables({"feature_table": {"train": told}}, out)
     write_table(out, found)
     reached = len(set(found["target_feature"]))
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
     if not len(gap.missing):
         print("no feature is missing, so there is nothing to synthesize")
     print(
         f"{out / TABLE}: {len(found):,} samples for {reached:,} features; {decoded:,} tokens decoded and {read:,} of "
-        f"prompts; {counts}"
+        f"prompts; {counts_in_words(outcomes)}"
     )
     for way, tally in ways.items():
         print(f"{way}: {tally}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -66,6 +67,16 @@ class Outcome(StrEnum):
     TEMPLATE = "template tokens in the text"
     DAMAGED = "damaged characters in the text"
     NOT_ASKED = "not asked, since a limit was reached"
+
+
+def counts_in_words(outcomes: Counter[Any]) -> str:
+    """How often each thing came, the frequent ones first.
+
+    Example:
+        >>> counts_in_words(Counter(["copy", "verified", "verified"]))
+        '2 verified, 1 copy'
+    """
+    return ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
 
 
 class Completion(NamedTuple):

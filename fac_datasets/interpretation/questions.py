@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from fac_datasets.errors import GenerationError, OptionError
 from fac_datasets.generation.answers import answer_of, without_reasoning
-from fac_datasets.generation.base import Completion, Outcome, Request, TextGenerator
+from fac_datasets.generation.base import Completion, Outcome, Request, TextGenerator, counts_in_words
 from fac_datasets.generation.journal import Journal, Plan
 
 logger = logging.getLogger(__name__)
@@ -158,7 +158,8 @@ def ask(
                 if not answered and len(unread) >= _FEW and _all_too_short(outcomes):
                     raise OptionError(
                         f"{what}: none of the first {len(unread)} answers of {generator.name} came to its end within "
-                        f"answer_tokens={answer_tokens}: {_in_words(outcomes)}; {_MORE_TOKENS}, or take another model"
+                        f"answer_tokens={answer_tokens}: {counts_in_words(outcomes)}; {_MORE_TOKENS}, or take "
+                        f"another model"
                     )
             waiting = unread
     refused = sum(isinstance(value, Unanswered) and value.problem == REFUSED for value in found)
@@ -167,7 +168,7 @@ def ask(
     if waiting:
         logger.warning(
             "%s: %d of %d questions have no answer that could be read, after %d tries; of all answers that could not, "
-            "%s%s", what, len(waiting), len(requests), TRIES, _in_words(outcomes),
+            "%s%s", what, len(waiting), len(requests), TRIES, counts_in_words(outcomes),
             f"; {_MORE_TOKENS}" if _all_too_short(outcomes) else "",
         )  # fmt: skip
     return found
@@ -185,10 +186,6 @@ def _batches(places: Sequence[int], size: int, *, looks: bool) -> Iterator[Seque
 def _all_too_short(outcomes: Counter[Outcome]) -> bool:
     """Whether no answer came to its end."""
     return all(outcome in _TOO_SHORT for outcome in outcomes)
-
-
-def _in_words(outcomes: Counter[Outcome]) -> str:
-    return ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
 
 
 def known(

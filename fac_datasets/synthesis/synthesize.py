@@ -21,7 +21,7 @@ from fac_datasets.coverage.gap import Gap
 from fac_datasets.coverage.report import CoverageReport
 from fac_datasets.errors import GenerationError, LimitReached, OptionError
 from fac_datasets.feature_space import require_same_but_threshold
-from fac_datasets.generation.base import Outcome, TextGenerator
+from fac_datasets.generation.base import Outcome, TextGenerator, counts_in_words
 from fac_datasets.rows.reader import ColumnChoice, row_texts
 from fac_datasets.rows.tables import dataset_of
 from fac_datasets.synthesis.asking import Asker
@@ -310,7 +310,7 @@ class _Synthesis:
         if hopeless and not self._chooser.untried(waiting, self._asker):
             raise GenerationError(
                 f"{self._asker.generator.name} wrote nothing: of its first {self._outcomes.total()} answers "
-                f"{_counted(self._outcomes)}; take another model (--model), or other prompts (--prompts)"
+                f"{counts_in_words(self._outcomes)}; take another model (--model), or other prompts (--prompts)"
             )
 
     def _batch(self, waiting: Sequence[Pursuit]) -> list[Judged]:
@@ -385,9 +385,4 @@ def _in_words(number: int, judged: Sequence[Judged], reached: int) -> str:
     """What came of a round, in a line."""
     ways = Counter(one.drafted.method for one in judged)
     outcomes = Counter(one.outcome for one in judged)
-    tried = ", ".join(f"{count} {way}" for way, count in ways.most_common())
-    return f"round {number}, {tried}: {_counted(outcomes)}; {reached} features reached"
-
-
-def _counted(outcomes: Counter[str]) -> str:
-    return ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+    return f"round {number}, {counts_in_words(ways)}: {counts_in_words(outcomes)}; {reached} features reached"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fac_datasets.errors import LimitReached, SynthesisError
-from fac_datasets.generation.base import TextGenerator
+from fac_datasets.generation.base import TextGenerator, counts_in_words
 from fac_datasets.rows.tables import dataset_of
 from fac_datasets.synthesis.asking import Asker
 from fac_datasets.synthesis.drafting import answered
@@ -105,7 +105,7 @@ def synthesize_unguided(
         left = itertools.chain.from_iterable(_asked(asker, seed_rows, [seed, n]) for n in itertools.count())
         while reached < goal and spent <= MOST_DECODED * goal:
             if not rows and outcomes.total() >= _HOPELESS:
-                counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+                counts = counts_in_words(outcomes)
                 logger.warning("unguided: none of the first %d answers is a sample: %s", outcomes.total(), counts)
                 break
             # Hardly more than are needed, since each is paid for.
