@@ -99,6 +99,12 @@ CALIBRATION_SAMPLES = 32
 _EFFORT = ("max_features", "max_attempts", "max_samples", "limits")
 """Settings that say how much is tried; with more of it a finished run goes on."""
 
+_WRITING = (
+    *("methods", "prompts", "samples_per_feature", "max_samples"),
+    *("max_attempts", "max_new_tokens", "temperature"),
+)
+"""Settings that `synthesize` takes by these names."""
+
 _LIBRARIES = ("fac-datasets", "torch", "transformers", "datasets", "huggingface_hub")
 """Whose versions a report names."""
 
@@ -174,6 +180,11 @@ class Settings:
     def effort(self) -> dict[str, Any]:
         """How much is tried."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name in _EFFORT}
+
+    @property
+    def writing(self) -> dict[str, Any]:
+        """How samples are written, for `synthesize` and for its bounds."""
+        return {name: getattr(self, name) for name in _WRITING}
 
     def is_more_than(self, effort: Mapping[str, Any]) -> bool:
         """Whether more is to be tried than was tried before."""
@@ -509,13 +520,7 @@ class _Run:
             settings.limits,
             responder=self.writers.responder is not None,
             verifier=self.writers.verifier is not None,
-            methods=settings.methods,
-            prompts=settings.prompts,
-            samples_per_feature=settings.samples_per_feature,
-            max_samples=settings.max_samples,
-            max_attempts=settings.max_attempts,
-            max_new_tokens=settings.max_new_tokens,
-            temperature=settings.temperature,
+            **settings.writing,
             answer_tokens=settings.answer_tokens,
             calibration=CALIBRATION_SAMPLES,
         )
@@ -791,19 +796,13 @@ class _Run:
             examples=examples,
             known=row_texts(self.anchor, self.columns["anchor"]),
             targets=targets,
-            methods=settings.methods,
             responder=self.writers.responder,
             verifier=None
             if verifier is None
             else Verifier(verifier, journal, settings.prompts, answer_tokens=settings.answer_tokens),
-            prompts=settings.prompts,
             language=settings.sample_language,
             fluency=fluency,
-            samples_per_feature=settings.samples_per_feature,
-            max_samples=settings.max_samples,
-            max_attempts=settings.max_attempts,
-            max_new_tokens=settings.max_new_tokens,
-            temperature=settings.temperature,
+            **settings.writing,
             seed=settings.seed,
             journal=journal,
         )

@@ -111,6 +111,8 @@ def synthesize(
     }
     claim(out, RECORD, identity, parts=("data", FEATURES, JOURNAL), kept=(LOCK,), overwrite=overwrite)
     language = options.pop("sample_language")
+    # Chosen above, which can take long where they are planned.
+    options["targets"] = [one.target for one in pursuits]
     try:
         with FileLock(out / LOCK, timeout=0), closing(SampleJournal(out / JOURNAL, generation.limits)) as journal:
             limit_together([journal])
