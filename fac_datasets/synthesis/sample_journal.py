@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,6 +67,14 @@ class Tally(NamedTuple):
         )
 
 
+def tallied(verdicts: Iterable[Verdict], by: Callable[[Verdict], str]) -> dict[str, Tally]:
+    """What became of drafts and what they took, by what is said of each; the most frequent come first."""
+    found: dict[str, Tally] = {}
+    for verdict in verdicts:
+        found[by(verdict)] = found.get(by(verdict), Tally()).and_of(verdict)
+    return dict(sorted(found.items(), key=lambda item: (-item[1].drafts, item[0])))
+
+
 class SampleJournal(Journal):
     """A journal that also holds what became of each sample; see `Journal`."""
 
@@ -88,11 +96,11 @@ class SampleJournal(Journal):
 
     def by_way(self) -> dict[str, Tally]:
         """What became of the drafts of each way of generating, and what they took; ways of most drafts come first."""
-        return self._tallied(lambda verdict: verdict.method or _NOT_KNOWN)
+        return tallied(self.verdicts.values(), lambda verdict: verdict.method or _NOT_KNOWN)
 
     def by_outcome(self) -> dict[str, Tally]:
         """How many drafts had each outcome, and what they took; frequent outcomes come first."""
-        return self._tallied(lambda verdict: verdict.outcome)
+        return tallied(self.verdicts.values(), lambda verdict: verdict.outcome)
 
     def tries(self) -> dict[int, tuple[int, int]]:
         """On how many samples that were made for it each feature fired, and how many these were.
@@ -105,12 +113,6 @@ class SampleJournal(Journal):
                 fired, tried = found.get(verdict.feature, (0, 0))
                 found[verdict.feature] = (fired + verdict.fired, tried + 1)
         return found
-
-    def _tallied(self, by: Callable[[Verdict], str]) -> dict[str, Tally]:
-        found: dict[str, Tally] = {}
-        for verdict in self.verdicts.values():
-            found[by(verdict)] = found.get(by(verdict), Tally()).and_of(verdict)
-        return dict(sorted(found.items(), key=lambda item: (-item[1].drafts, item[0])))
 
     def _read(self, entry: dict[str, Any]) -> None:
         if "verdict" in entry:

@@ -41,16 +41,16 @@ from typing import TYPE_CHECKING, Any
 import datasets
 import numpy as np
 
-from fac_datasets.coverage.active_rows import flatten
+from fac_datasets.coverage.active_rows import Cutoffs, active_rows
 from fac_datasets.diversity import distinct_n, novelsum, vendi_score
 from fac_datasets.diversity.embeddings import embeddings_of
 from fac_datasets.feature_space import format_threshold, parse_threshold
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.generation.base import TextGenerator
 from fac_datasets.sae.calibration import thresholds_of
-from fac_datasets.synthesis.sample_journal import VERIFIED
+from fac_datasets.synthesis.sample_journal import NO_FEATURE, VERIFIED, Verdict, tallied
 from tests.benchmarks.record import RESULTS, machine, write_result
-from tests.benchmarks.synthesis_arms import ARMS, BATCH, BUDGET, SEED, SETTINGS, Setting, run_arm
+from tests.benchmarks.synthesis_arms import ARMS, BATCH, BUDGET, SEED, SETTINGS, THRESHOLD, Setting, run_arm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,9 +111,19 @@ class Outcome:
 
     @cached_property
     def told(self) -> dict[str, Any]:
-        """Tokens and verdicts."""
+        """Tokens, verdicts and the generator."""
         found: dict[str, Any] = json.loads((self.folder / "outcome.json").read_text())
         return found
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """What became of each draft."""
+        return [Verdict(**verdict) for verdict in self.told["verdicts"]]
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many drafts had each outcome, frequent ones first."""
+        return dict(Counter(verdict.outcome for verdict in self.verdicts).most_common())
 
     @cached_property
     def samples(self) -> datasets.Dataset:
@@ -138,8 +148,8 @@ class Outcome:
     @property
     def covered_after(self) -> dict[str, int]:
         """How many of these after so many decoded tokens."""
-        spent = np.cumsum([verdict["decoded_tokens"] for verdict in self.told["verdicts"]])
-        is_kept = np.array([verdict["outcome"] == VERIFIED for verdict in self.told["verdicts"]])
+        spent = np.cumsum([verdict.decoded_tokens for verdict in self.verdicts])
+        is_kept = np.array([verdict.outcome == VERIFIED for verdict in self.verdicts])
         wanted, found = self.setting.aims["missing"], dict[str, int]()
         for step in STEPS:
             rows = self.samples.select(range(int(is_kept[spent <= step].sum())))
@@ -148,16 +158,15 @@ class Outcome:
 
     def tried(self, threshold: str) -> dict[str, float] | None:
         """Of the features that the arm aims at, the share active in its first try, and in any; None without an aim."""
-        aims = [verdict for verdict in self.told["verdicts"] if verdict["feature"] >= 0]
+        aims = [verdict for verdict in self.verdicts if verdict.feature != NO_FEATURE]
         if not aims:
             return None
         wanted = self.setting.aims["missing"]
         above = thresholds_of(self.setting.extractor.feature_space, parse_threshold(threshold), len(self.active))
         first, best = dict[int, float](), dict[int, float]()
         for verdict in aims:
-            feature, value = verdict["feature"], verdict["activation"]
-            first.setdefault(feature, value)
-            best[feature] = max(best.get(feature, 0.0), value)
+            first.setdefault(verdict.feature, verdict.activation)
+            best[verdict.feature] = max(best.get(verdict.feature, 0.0), verdict.activation)
         return {
             name: sum(found.get(feature, 0.0) > above[feature] for feature in wanted) / len(wanted)
             for name, found in (("one_step", first), ("two_steps", best))
@@ -166,12 +175,9 @@ class Outcome:
 
 def active_features(rows: datasets.Dataset, setting: Setting) -> NDArray[np.bool_]:
     """Which features any of some rows activates, [d_sae]."""
-    table = rows.select_columns(["feature_ids", "feature_activations"]).with_format("arrow")[:]
-    ids = flatten(table["feature_ids"], np.int64)[1]
-    values = flatten(table["feature_activations"], np.float32)[1]
-    thresholds = setting.thresholds
-    found = np.zeros(len(thresholds), dtype=bool)
-    found[ids[values > thresholds[ids]]] = True
+    found = np.zeros(len(setting.thresholds), dtype=bool)
+    if len(rows):
+        found[active_rows(rows, Cutoffs(setting.extractor.feature_space, THRESHOLD)).ids] = True
     return found
 
 
@@ -224,8 +230,8 @@ def figures_of(setting: Setting, outcomes: Mapping[str, Outcome]) -> dict[str, A
             "covered_after": outcome.covered_after,
             "missing_reached": {threshold: outcome.tried(threshold) for threshold in THRESHOLDS},
             "fluency_ratio": interval(float(np.median(likely)) / plain, medians),
-            "outcomes": dict(Counter(verdict["outcome"] for verdict in outcome.told["verdicts"]).most_common()),
-            "ways": ways_of(outcome.told["verdicts"]),
+            "outcomes": outcome.outcomes,
+            "ways": {way: tally._asdict() for way, tally in tallied(outcome.verdicts, lambda one: one.method).items()},
             "measures": measures_of(outcome.samples["text"], equal),
         }
     for name in found:
@@ -234,17 +240,6 @@ def figures_of(setting: Setting, outcomes: Mapping[str, Outcome]) -> dict[str, A
             for rival in RIVALS
             if rival in found and rival != name
         }
-    return found
-
-
-def ways_of(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    """Drafts, accepted samples and decoded tokens of each way of generating."""
-    found: dict[str, dict[str, int]] = {}
-    for verdict in verdicts:
-        one = found.setdefault(verdict["method"], {"drafts": 0, "accepted": 0, "decoded_tokens": 0})
-        one["drafts"] += 1
-        one["accepted"] += verdict["outcome"] == VERIFIED
-        one["decoded_tokens"] += verdict["decoded_tokens"]
     return found
 
 
@@ -399,7 +394,7 @@ def told_of_other(setting: Setting, folder: Path) -> dict[str, Any]:
         "prompt_tokens": outcome.told["prompt_tokens"],
         "samples": len(outcome.samples),
         "covered": int(outcome.covered.sum()),
-        "outcomes": dict(Counter(verdict["outcome"] for verdict in outcome.told["verdicts"]).most_common()),
+        "outcomes": outcome.outcomes,
     }
 
 

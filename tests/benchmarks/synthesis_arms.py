@@ -194,6 +194,13 @@ class Budget(SampleJournal):
     def __init__(self, path: Path, most: int | None) -> None:
         super().__init__(path)
         self.most, self._used = most, set[str]()
+        self.judged: dict[str, Verdict] = {}
+        """What became of each draft of this arm, in order; another machine may have drafted otherwise before."""
+
+    def judge(self, key: str, verdict: Verdict) -> None:
+        """See `SampleJournal.judge`."""
+        self.judged[key] = verdict
+        super().judge(key, verdict)
 
     def generate(
         self, generator: TextGenerator, requests: Sequence[Request], *, max_new_tokens: int, temperature: float
@@ -350,7 +357,7 @@ def run_arm(setting: Setting, name: str, generator: TextGenerator, folder: Path,
             kept.append(one)
     book.close()
     verdicts, decoded = [], 0
-    for verdict in book.verdicts.values():
+    for verdict in book.judged.values():
         if most is None or decoded + verdict.decoded_tokens <= most:
             decoded += verdict.decoded_tokens
             verdicts.append(verdict)
