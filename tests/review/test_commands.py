@@ -149,6 +149,7 @@ def test_what_people_say_of_features_decides_coverage_and_synthesis(
         extractor=extractor,
         generator=LocalGenerator(tiny_backbone),
         examples=extracted[1],
+        max_attempts=40,
         max_new_tokens=24,
         temperature=1.0,
     )

@@ -10,7 +10,7 @@ import pytest
 from fac_datasets import FeatureExtractor, augment, review
 from fac_datasets.errors import ColumnError, FeatureSpaceMismatch, ReviewError
 from fac_datasets.synthesis.kinds import recognise
-from fac_datasets.synthesis.measuring import measure
+from fac_datasets.synthesis.measuring import NOT_ACTIVE, measure
 from fac_datasets.synthesis.provenance import provenance_of, synthetic_features, synthetic_row
 from fac_datasets.synthesis.samples import Sample
 from tests.servers.argilla.fixtures import Annotator, records_of
@@ -18,6 +18,8 @@ from tests.synthesis.kinds.seeds import INSTRUCTIONS, LABELLED
 
 if TYPE_CHECKING:
     import argilla
+
+    from fac_datasets.rows.row import Row
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +44,11 @@ def measured(tiny_extractor: FeatureExtractor, synthetic: datasets.Dataset) -> d
             "feature_space": str(tiny_extractor.feature_space),
         }
     return datasets.Dataset.from_list(rows, features=synthetic_features()).map(tiny_extractor, batched=True)
+
+
+def activation_of(extractor: FeatureExtractor, row: Row, feature: int) -> float:
+    """How active a feature is in a row."""
+    return measure(extractor, [row])[0].get(feature, NOT_ACTIVE).activation
 
 
 def ids(client: argilla.Argilla, name: str) -> list[str]:
@@ -125,11 +132,11 @@ def test_edited_texts_are_measured_anew_and_dropped_where_the_feature_is_gone(
 ) -> None:
     review.push_samples(measured, name, client=client)
     better = measured[0]["text"] + "!"
-    assert measure(tiny_extractor, [better])[0].get(measured[0]["target_feature"], 0) > measured[0]["target_threshold"]
+    assert activation_of(tiny_extractor, better, measured[0]["target_feature"]) > measured[0]["target_threshold"]
     gone = next(
         text
         for text in ("zq", "0", "ÿ", "XXXX", "....")
-        if measure(tiny_extractor, [text])[0].get(measured[1]["target_feature"], 0) < measured[1]["target_threshold"]
+        if activation_of(tiny_extractor, text, measured[1]["target_feature"]) < measured[1]["target_threshold"]
     )
     places = ids(client, name)
     for place, text in zip(places, (better, gone, measured[2]["text"]), strict=True):
@@ -144,8 +151,9 @@ def test_edited_texts_are_measured_anew_and_dropped_where_the_feature_is_gone(
     fresh = datasets.Dataset.from_dict({"text": reviewed["text"]}).map(tiny_extractor, batched=True)
     assert reviewed["feature_ids"] == fresh["feature_ids"]
     assert reviewed.column_names[: len(measured.column_names)] == measured.column_names
-    for row, found in zip(reviewed, measure(tiny_extractor, reviewed["text"]), strict=True):
-        assert row["target_activation"] == pytest.approx(found.get(row["target_feature"], 0.0), abs=1e-4)
+    for row in reviewed:
+        activation = activation_of(tiny_extractor, row["text"], row["target_feature"])
+        assert row["target_activation"] == pytest.approx(activation, abs=1e-4)
 
     again = review.pull_samples(reviewed, name, client=client)
     assert again.to_list() == reviewed.to_list()
@@ -281,8 +289,7 @@ def test_all_parts_of_an_exchange_are_shown_and_edited(
     kind = recognise(INSTRUCTIONS["prompt and response"])
     sample = kind.sample_of(reviewed[0])
     assert sample is not None
-    found = measure(tiny_extractor, [kind.measured(sample)])[0]
-    activation = found.get(rows[0]["target_feature"], 0.0)
+    activation = activation_of(tiny_extractor, kind.measured(sample), rows[0]["target_feature"])
     assert reviewed[0]["target_activation"] == pytest.approx(activation, abs=1e-4)
     assert reviewed[0]["accepted"] is (activation > rows[0]["target_threshold"])
     assert review.pull_samples(reviewed, name, client=client).to_list() == reviewed.to_list()
