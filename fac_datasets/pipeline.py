@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import math
 import shutil
 import tempfile
@@ -50,12 +49,13 @@ from fac_datasets.feature_space import (
 from fac_datasets.features.bad_rows import bad_rows
 from fac_datasets.features.extractor import FeatureExtractor
 from fac_datasets.files.atomic import remove_leftovers, write_atomically
-from fac_datasets.files.output_folder import claim
+from fac_datasets.files.output_folder import claim, give_up
 from fac_datasets.files.parquet_layout import write_tables
 from fac_datasets.files.sealed_folder import is_whole, seal
 from fac_datasets.generation.base import counts_in_words
 from fac_datasets.generation.journal import Limits, Plan, limit_together
 from fac_datasets.interpretation.questions import ANSWER_TOKENS
+from fac_datasets.progress import progress_said
 from fac_datasets.rows.dataset_identity import content_fingerprint, identify, source_columns
 from fac_datasets.rows.reader import RowReader, row_texts
 from fac_datasets.rows.tables import dataset_of, without_prefix
@@ -63,7 +63,7 @@ from fac_datasets.sae.calibration import describe
 from fac_datasets.synthesis.asking import Asker
 from fac_datasets.synthesis.augment import augment
 from fac_datasets.synthesis.bounds import most_asked
-from fac_datasets.synthesis.filters.fluency import highest_nll
+from fac_datasets.synthesis.fluency import CALIBRATION_SAMPLES, Fluency, calibrated, likelihood_under
 from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.methods import AUTOMATIC, usable, ways_named
 from fac_datasets.synthesis.methods.steered import effects
@@ -72,7 +72,7 @@ from fac_datasets.synthesis.provenance import contents_of, synthetic_features
 from fac_datasets.synthesis.sample_journal import SampleJournal, Tally
 from fac_datasets.synthesis.sensitivity import with_sensitivity
 from fac_datasets.synthesis.showing import Shelf
-from fac_datasets.synthesis.synthesize import Fluency, synthesize
+from fac_datasets.synthesis.synthesize import synthesize
 from fac_datasets.synthesis.targets import ANCHOR_ROWS, Target, chosen_targets
 from fac_datasets.synthesis.unguided import synthesize_unguided
 from fac_datasets.synthesis.verifier import Verifier
@@ -92,9 +92,6 @@ _SCORES = (
 """What a report keeps of each coverage."""
 
 REPORT, PLOT, CARD, RUN, WORK, JOURNAL = "report.json", "coverage.png", "README.md", "run.json", ".work", "journal"
-
-CALIBRATION_SAMPLES = 32
-"""Unguided samples that say what counts as fluent."""
 
 _EFFORT = ("max_features", "max_attempts", "max_samples", "limits")
 """Settings that say how much is tried; with more of it a finished run goes on."""
@@ -293,7 +290,7 @@ def preview(
         Rows as `synthesize` returns them.
     """
     writers = Writers(generator, responder, verifier)
-    with tempfile.TemporaryDirectory() as folder, _progress_said(say):
+    with tempfile.TemporaryDirectory() as folder, progress_said(say):
         job = _Run(seed_rows, anchor_rows, Path(folder), settings or Settings(), writers, features, names, None, say)
         (Path(folder) / WORK).mkdir()
         rows = job.preview(most)
@@ -340,7 +337,7 @@ def _alone(job: _Run, folder: Path, claimed: bool, do: Callable[[], T]) -> T:
     lock = FileLock(folder / WORK / "lock", timeout=0)
     try:
         (folder / WORK).mkdir(exist_ok=True)
-        with lock, _progress_said(job.say):
+        with lock, progress_said(job.say):
             remove_leftovers(folder)
             return do()
     except Timeout as error:
@@ -351,29 +348,10 @@ def _alone(job: _Run, folder: Path, claimed: bool, do: Callable[[], T]) -> T:
     except FacDatasetsError:
         has_answers = any(path.stat().st_size for path in (folder / JOURNAL).glob("*"))
         if claimed and not has_answers:
-            for part in (WORK, JOURNAL):
-                shutil.rmtree(folder / part, ignore_errors=True)
-            (folder / RUN).unlink()
-            if not any(folder.iterdir()):
-                folder.rmdir()
+            give_up(folder, RUN, (WORK, JOURNAL))
         raise
     except OSError as error:
         raise OutputError(f"the run in {folder} cannot go on: {error}; the same command continues it") from error
-
-
-@contextmanager
-def _progress_said(say: Callable[[str], None]) -> Iterator[None]:
-    """While open, what the library logs of its progress is said too."""
-    logger = logging.getLogger("fac_datasets")
-    handler, level = logging.Handler(), logger.level
-    handler.emit = lambda record: say(record.getMessage())  # type: ignore[method-assign]
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
 
 
 class _Run:
@@ -523,6 +501,7 @@ class _Run:
             **settings.writing,
             answer_tokens=settings.answer_tokens,
             calibration=CALIBRATION_SAMPLES,
+            has_control=True,
         )
 
     def preview(self, most: int) -> list[dict[str, Any]]:
@@ -544,7 +523,10 @@ class _Run:
             generator = self.writers.generator or self._backbone_generator()
             say(f"generator: {generator.name}")
             targets = self._targets(before["A1"], table, anchors["A1"])
-            fluency = self._fluency(generator, journals["unguided"]) if targets else None
+            fluency = None
+            if targets:
+                unguided = self._unguided(generator, journals["unguided"], most=CALIBRATION_SAMPLES)
+                fluency = calibrated(self._likelihood(generator), self.kind, unguided)
             synthetic = self._synthesize(
                 before["A1"], table, targets, anchors["A1"], generator, fluency, journals["guided"]
             )
@@ -750,24 +732,10 @@ class _Run:
 
     def _likelihood(self, generator: TextGenerator) -> Likelihood:
         """How likely texts are under the unsteered backbone."""
-        from fac_datasets.backbone.likelihood import Likelihood
-        from fac_datasets.generation.local import LocalGenerator
-
-        render, settings = self.feature_space.render, self.settings
-        if isinstance(generator, LocalGenerator) and self.writers.generator is None:
-            return Likelihood(generator.model, generator.tokenizer, render=render)
-        return Likelihood.load(settings.backbone, render=render, device=settings.device, dtype=settings.dtype)
-
-    def _fluency(self, generator: TextGenerator, journal: SampleJournal) -> Fluency:
-        """What counts as fluent: at least as likely as nearly all of the first unguided samples."""
-        nll = self._likelihood(generator)
-        rows = self._unguided(generator, journal, most=CALIBRATION_SAMPLES)
-        texts = [sample.whole for sample in map(self.kind.sample_of, rows) if sample is not None]
-        likely = nll(texts) if texts else np.zeros(0)
-        if not np.isfinite(likely).any():
-            self.say("no unguided sample passed the filters, so that nothing says what is fluent, and none has to be")
-            return Fluency(nll, math.inf)
-        return Fluency(nll, highest_nll(likely))
+        settings = self.settings
+        return likelihood_under(
+            self.feature_space, settings.backbone, generator, device=settings.device, dtype=settings.dtype
+        )
 
     def _synthesize(
         self,

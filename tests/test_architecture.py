@@ -15,7 +15,7 @@ import fac_datasets
 PACKAGE = Path(fac_datasets.__file__).parent
 
 FLOORS = (
-    "errors feature_space plots",
+    "errors feature_space plots progress",
     "files",
     "rows",
     "backbone",

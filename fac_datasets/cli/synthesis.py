@@ -11,7 +11,7 @@ from fac_datasets.cli.groups import grouped
 from fac_datasets.cli.options import Extraction, Generation, Out, Overwrite, Reading, Seed
 from fac_datasets.cli.writing import Others, Writing
 
-JOURNAL, RECORD, LOCK, FEATURES = "journal.jsonl", "run.json", ".lock", "feature_table"
+JOURNAL, UNGUIDED, RECORD, LOCK, FEATURES = "journal.jsonl", "unguided.jsonl", "run.json", ".lock", "feature_table"
 
 
 @grouped
@@ -30,6 +30,9 @@ def synthesize(
     examples: Annotated[
         str | None, typer.Option(metavar="DATA", help="Rows that the table's spans are of, usually the anchor.")
     ] = None,
+    fluency: Annotated[
+        bool, typer.Option("--fluency", help="Reject what 95 % of 32 unguided samples are likelier than; for guided.")
+    ] = False,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -41,20 +44,25 @@ def synthesize(
     from filelock import FileLock, Timeout
 
     from fac_datasets.coverage.gap import Gap
-    from fac_datasets.errors import OptionError, OutputError
-    from fac_datasets.files.output_folder import TABLE, claim, write_table
+    from fac_datasets.errors import OptionError, OutputError, SynthesisError
+    from fac_datasets.files.output_folder import TABLE, claim, give_up, write_table
     from fac_datasets.files.parquet_layout import write_tables
     from fac_datasets.generation.base import counts_in_words
     from fac_datasets.generation.journal import limit_together
     from fac_datasets.generation.local import LocalGenerator
+    from fac_datasets.progress import progress_said
     from fac_datasets.rows.data_files import require_present
     from fac_datasets.rows.dataset_identity import content_fingerprint
     from fac_datasets.rows.loading import load_rows
+    from fac_datasets.rows.reader import row_texts
     from fac_datasets.synthesis.bounds import most_asked
+    from fac_datasets.synthesis.fluency import CALIBRATION_SAMPLES, calibrated, likelihood_under
     from fac_datasets.synthesis.sample_journal import SampleJournal
     from fac_datasets.synthesis.sensitivity import with_sensitivity
+    from fac_datasets.synthesis.showing import Shelf
     from fac_datasets.synthesis.synthesize import begin
     from fac_datasets.synthesis.synthesize import synthesize as write_samples
+    from fac_datasets.synthesis.unguided import synthesize_unguided
     from fac_datasets.synthesis.verifier import Verifier
 
     require_present(table, schema_of, examples)
@@ -83,6 +91,9 @@ def synthesize(
         seed=seed,
         **{name: options[name] for name in ("kind", "label_column", "targets", "max_features", "max_new_tokens")},
     )
+    rows_shown = Shelf(kind, None, columns if columns is not None else shown, random=seed).seed_rows if fluency else []
+    if fluency and not rows_shown:
+        raise OptionError("--fluency shows rows as examples, and there are none; give --schema-of or --examples")
     plan = most_asked(
         pursuits,
         kind,
@@ -93,6 +104,7 @@ def synthesize(
         **{name: options[name] for name in ("methods", "prompts", "samples_per_feature", "max_attempts")},
         max_new_tokens=options["max_new_tokens"],
         answer_tokens=others.answer_tokens,
+        calibration=CALIBRATION_SAMPLES if fluency else 0,
     )
     if generation.dry_run:
         print(f"{generator.name}: at most {plan}")
@@ -107,15 +119,40 @@ def synthesize(
         "writers": [None if one is None else one.key for one in (generator, responder, verifier)],
         "options": {name: value for name, value in options.items() if name not in effort},
         "answer_tokens": others.answer_tokens,
+        "fluency": fluency,
         "seed": seed,
     }
-    claim(out, RECORD, identity, parts=("data", FEATURES, JOURNAL), kept=(LOCK,), overwrite=overwrite)
+    parts = ("data", FEATURES, JOURNAL, UNGUIDED)
+    claimed = claim(out, RECORD, identity, parts=parts, kept=(LOCK,), overwrite=overwrite)
     language = options.pop("sample_language")
     # Chosen above, which can take long where they are planned.
     options["targets"] = [one.target for one in pursuits]
+    known = [text for rows in (columns, shown) if rows is not None for text in row_texts(rows, reading.column)]
     try:
-        with FileLock(out / LOCK, timeout=0), closing(SampleJournal(out / JOURNAL, generation.limits)) as journal:
-            limit_together([journal])
+        with (
+            FileLock(out / LOCK, timeout=0),
+            closing(SampleJournal(out / JOURNAL, generation.limits)) as journal,
+            closing(SampleJournal(out / UNGUIDED if fluency else None, generation.limits)) as unguided,
+            progress_said(print),
+        ):
+            limit_together([journal, unguided])
+            fluent = None
+            if fluency and pursuits:
+                plain = synthesize_unguided(
+                    kind,
+                    rows_shown,
+                    known=known,
+                    most=CALIBRATION_SAMPLES,
+                    extractor=extractor,
+                    generator=generator,
+                    seed=seed,
+                    journal=unguided,
+                    **{name: options[name] for name in ("prompts", "max_new_tokens", "temperature")},
+                )
+                nll = likelihood_under(
+                    extractor.feature_space, extraction.backbone, generator, device=device, dtype=extraction.dtype
+                )
+                fluent = calibrated(nll, kind, plain)
             found = write_samples(
                 gap,
                 features,
@@ -129,15 +166,23 @@ def synthesize(
                 if verifier is None
                 else Verifier(verifier, journal, options["prompts"], answer_tokens=others.answer_tokens),
                 language=language,
+                fluency=fluent,
                 seed=seed,
                 journal=journal,
                 **options,
             )
             outcomes, ways = journal.outcomes(), journal.by_way()
-            decoded, read = journal.decoded_tokens(), journal.prompt_tokens()
+            decoded, read = (
+                journal.decoded_tokens() + unguided.decoded_tokens(),
+                journal.prompt_tokens() + unguided.prompt_tokens(),
+            )
             told = with_sensitivity(features, journal.tries())
     except Timeout as error:
         raise OutputError(f"another process is at work in {out}; wait for it, or choose another folder") from error
+    except (OptionError, SynthesisError):
+        if claimed:
+            give_up(out, RECORD, (*parts, LOCK))
+        raise
     write_tables({"feature_table": {"train": told}}, out)
     write_table(out, found)
     reached = len(set(found["target_feature"]))

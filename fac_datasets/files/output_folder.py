@@ -55,11 +55,7 @@ def claim(
         if known is not None and not overwrite:
             raise OutputError(f"{folder} holds a run with other data or options; choose another folder, or --overwrite")
         if known is not None:
-            # The record goes last, so that an interrupted clean-up can be repeated.
-            for part in (*parts, record):
-                if (folder / part).is_dir():
-                    shutil.rmtree(folder / part)
-                (folder / part).unlink(missing_ok=True)
+            _remove(folder, record, parts)
         elif any(path.name not in kept for path in folder.iterdir()):
             raise OutputError(f"{folder} is not empty and holds no run of fac-datasets; choose another folder")
         write_atomically(folder / record, wanted.encode())
@@ -68,6 +64,27 @@ def claim(
     except OSError as error:
         raise OutputError(f"the output folder {folder} cannot be written: {error}") from error
     return True
+
+
+def give_up(folder: Path, record: str, parts: Sequence[str]) -> None:
+    """Leave a folder that was just claimed, for a run that cannot succeed.
+
+    Args:
+        folder: see `claim`.
+        record: see `claim`.
+        parts: files and folders that the run left there.
+    """
+    _remove(folder, record, parts)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _remove(folder: Path, record: str, parts: Sequence[str]) -> None:
+    # The record goes last, so that an interrupted clean-up can be repeated.
+    for part in (*parts, record):
+        if (folder / part).is_dir():
+            shutil.rmtree(folder / part)
+        (folder / part).unlink(missing_ok=True)
 
 
 def _is_record(content: str, identity: dict[str, Any]) -> bool:

@@ -36,7 +36,8 @@ def most_asked(
     max_new_tokens: int = 128,
     temperature: float = 0.8,
     answer_tokens: int = ANSWER_TOKENS,
-    calibration: int | None = None,
+    calibration: int = 0,
+    has_control: bool = False,
 ) -> Plan:
     """The most that `synthesize` asks for, as if nothing were in its journal.
 
@@ -49,8 +50,8 @@ def most_asked(
         verifier: whether a verifier is asked about each sample.
         methods, prompts, samples_per_feature, max_samples, max_attempts, max_new_tokens, temperature: see `synthesize`.
         answer_tokens: of the verifier.
-        calibration: unguided samples that say what is fluent, where a control of as many tokens follows; None for no
-            control.
+        calibration: unguided samples that say what is fluent.
+        has_control: whether as many unguided tokens follow.
     """
     form = prompts_of(kind, prompts)
     requests = [
@@ -70,11 +71,11 @@ def most_asked(
         calls, decoded = calls + drafts, decoded + drafts * max_new_tokens
     if verifier and kind.claims:
         calls, decoded = calls + drafts * TRIES, decoded + drafts * TRIES * answer_tokens
-    if calibration is not None and pursuits:
-        accepted = len(pursuits) * samples_per_feature
-        accepted = accepted if max_samples is None else min(accepted, max_samples)
-        # Both give up at so many times what they are to reach, and end a batch that they have begun.
-        control = parts * (MOST_DECODED * (calibration + accepted) + 2 * 2 * PROMPTS)
-        calls, decoded = calls + control, decoded + control * max_new_tokens
+    accepted = len(pursuits) * samples_per_feature
+    accepted = accepted if max_samples is None else min(accepted, max_samples)
+    for wanted in (calibration, accepted if has_control else 0):
+        # Each gives up at so many times what it is to reach, and ends a batch that it has begun.
+        unguided = parts * (MOST_DECODED * wanted + 2 * PROMPTS) if wanted and pursuits else 0
+        calls, decoded = calls + unguided, decoded + unguided * max_new_tokens
     read = calls * _LONGER * math.ceil(once.prompt_tokens / max(1, once.calls))
     return Plan(calls, read, decoded, limits.dollars(read, decoded))

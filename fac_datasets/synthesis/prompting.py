@@ -33,6 +33,7 @@ PLACES: Mapping[str, tuple[str, ...]] = {
 ALWAYS = ("system", "ask", "feature", "good", "real", "bad", "change", "phrase")
 """Sections of every kind; others are those that a kind names as `prompt_sections`."""
 
+_PLACE = re.compile(r"\$\w+")
 _HEADING = re.compile(r"^# (\w+)[ \t]*$", re.MULTILINE)
 
 
@@ -93,6 +94,17 @@ class Prompts:
     """The prompts of a kind of data."""
 
     sections: Mapping[str, Template]
+
+    @property
+    def wording(self) -> tuple[str, ...]:
+        """What stands between the places of its sections.
+
+        Example:
+            >>> from fac_datasets.synthesis.kinds import KINDS
+            >>> "It has to be of the class: " in prompts_of(KINDS["labelled-text"]).wording
+            True
+        """
+        return tuple(text for section in self.sections.values() for text in _PLACE.split(section.template))
 
     def messages(
         self,

@@ -13,7 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import datasets
 
     from fac_datasets.features.extractor import FeatureExtractor
+    from fac_datasets.synthesis.fluency import Fluency
     from fac_datasets.synthesis.verifier import Verifier
 
 logger = logging.getLogger(__name__)
@@ -60,15 +61,6 @@ _NO_TEXT = (
     *(Outcome.FILTERED, Outcome.ERROR),
 )
 """Outcomes of answers that hold no text."""
-
-
-class Fluency(NamedTuple):
-    """What counts as fluent; see `fac_datasets.synthesis.filters.fluency`."""
-
-    nll: Any
-    """Mean negative log-likelihood of each of some texts, under the unsteered backbone."""
-    highest: float
-    """What it may be at most."""
 
 
 def synthesize(
@@ -123,7 +115,7 @@ def synthesize(
         verifier: checks labels, responses, or the order of pairs.
         prompts: folder with prompts in place of ours.
         language: code such as `"en"`, of which samples have to be.
-        fluency: samples that are less likely are rejected; by default none is.
+        fluency: samples that are less likely are rejected; by default none is. See `calibrated`.
         samples_per_feature: accepted samples a feature.
         max_samples: stop after this many accepted samples.
         max_features: aim at no more features than this.
@@ -194,7 +186,9 @@ def synthesize(
         responder=responder,
         likelihoods=fluency.nll if fluency else None,
     )
-    demands = Demands(language, fluency.nll if fluency else None, fluency.highest if fluency else None)
+    demands = Demands(
+        language, fluency.nll if fluency else None, fluency.highest if fluency else None, asker.prompts.wording
+    )
     shown = [row_texts(each, column) for each in (schema_of, examples) if each is not None]
     filters = Filters([*known, *(text for texts in shown for text in texts)], demands)
     judge = Judge(form, extractor, filters, verifier, shelf.seed_rows[:_VERIFIER_EXAMPLES])

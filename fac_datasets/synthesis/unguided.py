@@ -18,6 +18,7 @@ from fac_datasets.synthesis.asking import Asker
 from fac_datasets.synthesis.drafting import answered
 from fac_datasets.synthesis.drafts import Draft, Wish
 from fac_datasets.synthesis.filters import Filters
+from fac_datasets.synthesis.filters.base import Demands
 from fac_datasets.synthesis.kinds.base import DataKind
 from fac_datasets.synthesis.prompting import prompts_of
 from fac_datasets.synthesis.sample_journal import NO_FEATURE, VERIFIED, SampleJournal, Verdict
@@ -95,7 +96,7 @@ def synthesize_unguided(
         raise SynthesisError(f"no row of the seed has all of {list(kind.parts)}, so that no example can be shown")
     book = journal or SampleJournal()
     asker = Asker(kind, prompts_of(kind, prompts), generator, extractor, book, max_new_tokens, temperature)
-    filters = Filters(known)
+    filters = Filters(known, Demands(wording=asker.prompts.wording))
     rows: list[dict[str, object]] = []
     outcomes: Counter[str] = Counter()
     reached = spent = 0

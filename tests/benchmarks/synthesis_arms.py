@@ -34,6 +34,7 @@ from fac_datasets.rows.reader import row_texts
 from fac_datasets.sae.calibration import thresholds_of
 from fac_datasets.synthesis.filters import Filters
 from fac_datasets.synthesis.filters.fluency import highest_nll
+from fac_datasets.synthesis.fluency import CALIBRATION_SAMPLES, Fluency
 from fac_datasets.synthesis.kinds import recognise
 from fac_datasets.synthesis.kinds.base import DataKind
 from fac_datasets.synthesis.measuring import NOT_ACTIVE, Measured, measure
@@ -41,7 +42,7 @@ from fac_datasets.synthesis.prompting import Scored, Told, prompts_of
 from fac_datasets.synthesis.sample_journal import NO_FEATURE, VERIFIED, SampleJournal, Verdict
 from fac_datasets.synthesis.samples import Rejected, Sample
 from fac_datasets.synthesis.showing import EXAMPLES, Shelf
-from fac_datasets.synthesis.synthesize import Fluency, synthesize
+from fac_datasets.synthesis.synthesize import synthesize
 from fac_datasets.synthesis.targets import Target, listed_targets, planned_targets
 from fac_datasets.synthesis.unguided import synthesize_unguided
 from tests.benchmarks.data import TOXICITY
@@ -55,9 +56,6 @@ BATCH = 16
 
 STRATA = (1, 2, 3, 5)
 """The missing features are drawn in equal parts from those that 1, 2, 3 to 4, and 5 or more anchor rows activate."""
-
-CALIBRATION_SAMPLES = 32
-"""Unguided samples that say what counts as fluent; they are part of no arm."""
 
 REMOVED = ("S", "S3", "V", "V2", "SH")
 """Label categories of `toxicity` that the seed has no row of: sexual, violence, self-harm."""
@@ -159,7 +157,7 @@ class Setting:
         return Likelihood.load("embedded", render=self.extractor.feature_space.render)
 
     def fluency(self, generator: TextGenerator) -> Fluency:
-        """What counts as fluent, by the first unguided samples."""
+        """What counts as fluent, by the first unguided samples, which are part of no arm."""
         path = self.folder / f"fluency-{_file_name(generator.name)}.json"
         if not path.exists():
             samples = synthesize_unguided(

@@ -229,3 +229,34 @@ def test_the_table_beside_the_samples_tells_how_readily_each_feature_fired(
 def test_a_way_that_can_be_used_for_no_target_is_an_error(given: list[str], writer: FaultyProxy) -> None:
     with pytest.raises(OptionError, match="'edited' can be used for no target: it changes what another way wrote"):
         command(*given, *asking(writer, "--methods", "edited"))
+
+
+def test_what_counts_as_fluent_is_measured_where_it_is_asked_for(given: list[str], tiny_backbone: str) -> None:
+    local = ["--model", tiny_backbone, "--schema-of", "seed.jsonl", "--column", "text", "--max-features", 6]
+    options = [*local, "--methods", "guided", "--max-new-tokens", 16, "--temperature", 1, "--max-attempts", 2]
+    with pytest.raises(OptionError, match=r"'prompted\+guided' can be used for no target.*--fluency"):
+        command(*given, *options)
+    planned = re.search(r"at most ([\d,]+) calls", command(*given, *options, "--fluency", "--dry-run"))
+    assert planned
+    said = command(*given, *options, "--fluency")
+    assert "round 1, 6 prompted+guided: " in said
+    assert re.search(r"^prompted\+guided: ", said, re.MULTILINE)
+    asked = sum(Path("out", name).read_bytes().count(b'"completion"') for name in ("journal.jsonl", "unguided.jsonl"))
+    assert asked <= int(planned[1].replace(",", ""))
+    before = files()
+    command(*given, *options, "--fluency")
+    assert files() == before
+    with pytest.raises(OutputError, match="--overwrite"):
+        command(*given, *local)
+
+
+def test_what_counts_as_fluent_needs_rows_to_show(given: list[str], tiny_backbone: str) -> None:
+    bare = given[: given.index("--examples")]
+    with pytest.raises(OptionError, match="give --schema-of or --examples"):
+        command(*bare, "--model", tiny_backbone, "--fluency")
+
+
+def test_a_way_that_serves_nothing_leaves_no_folder_behind(given: list[str], writer: FaultyProxy) -> None:
+    with pytest.raises(OptionError):
+        command(*given, *asking(writer, "--methods", "edited"))
+    assert not Path("out").exists()

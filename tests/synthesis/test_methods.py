@@ -162,7 +162,7 @@ def test_the_template_alone_lets_the_model_write_a_user_s_words(case: Case) -> N
     [
         ("edited", "it changes what another way wrote; name one before it"),
         ("prompted,steered", "does not run the SAE's own backbone tiny.*; leave out --model and --endpoint"),
-        ("prompted,guided", "nothing says how likely a text is; give fluency="),
+        ("prompted,guided", "nothing says how likely a text is; give fluency= .--fluency.,"),
         ("magpie", "does not take a chat template alone; a local model that has one does"),
     ],
 )
@@ -190,7 +190,7 @@ def test_auto_tells_once_which_ways_it_leaves_out_and_why(case: Case, caplog: py
     assert [way.name for way in ways] == ["prompted", "prompted+span_seeded", "edited", "prompted+steered", "magpie"]
     assert caplog.messages == [
         "auto leaves out prompted+guided and prompted+steered+guided: nothing says how likely a text is; give "
-        "fluency=, which fac-datasets run measures"
+        "fluency= (--fluency), which fac-datasets run measures"
     ]
 
 

@@ -11,8 +11,8 @@ import pytest
 from fac_datasets import FeatureExtractor, coverage, feature_table, synthesize
 from fac_datasets.errors import FeatureSpaceMismatch, OptionError, SynthesisError
 from fac_datasets.generation import Limits
+from fac_datasets.synthesis.fluency import Fluency
 from fac_datasets.synthesis.sample_journal import SampleJournal
-from fac_datasets.synthesis.synthesize import Fluency
 from tests.synthesis.cases import Case
 from tests.synthesis.listening import asked_of
 

@@ -34,6 +34,8 @@ class Demands:
     """Mean negative log-likelihood of each of some texts under the unsteered backbone, [n]."""
     highest_nll: float | None = None
     """What it may be at most."""
+    wording: tuple[str, ...] = ()
+    """Fixed texts of the prompts that ask for the samples."""
 
 
 class Filter(ABC):

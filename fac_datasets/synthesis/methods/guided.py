@@ -24,7 +24,7 @@ class Guided(Method):
     def lacks(self, asker: Asker) -> str:
         """See `Method.lacks`."""
         if asker.likelihoods is None:
-            return "nothing says how likely a text is; give fluency=, which fac-datasets run measures"
+            return "nothing says how likely a text is; give fluency= (--fluency), which fac-datasets run measures"
         if asker.generator.can_prefill:
             return ""
         return f"{asker.generator.name} cannot go on from the beginning of an answer; a local model can"
