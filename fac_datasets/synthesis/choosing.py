@@ -56,10 +56,6 @@ class Chooser:
         self._hits[way] += accepted
         self._tokens[way] += draft.decoded_tokens
 
-    def hits(self) -> dict[str, tuple[int, int, int]]:
-        """Accepted samples, drafts and decoded tokens of each way that was used."""
-        return {name: (self._hits[name], tries, self._tokens[name]) for name, tries in self._tries.items()}
-
     def _worth(self, way: Way, pursuit: Pursuit) -> float:
         """Accepted samples expected of a decoded token."""
         tries = self._tries[way.name]
