@@ -14,6 +14,8 @@ the features that the seed is missing 100 are drawn, in equal parts from rare to
 - `fac_gain`: of the features of the half of the anchor that lent nothing, those that seed and samples have and the seed
   alone has not; `fac_gain_per_1k_decoded` by tokens, `fac_gain_per_100_samples` by rows, `tokens_per_covered` tokens
   by features covered;
+- `fac_gain_per_1k_decoded_all_passed`: the same by tokens if an arm kept all that passes the filters, what misses its
+  feature too, as `unguided` and `magpie` do;
 - `fluency_ratio`: median negative log-likelihood a token of the samples over that of the unguided ones;
 - `measures`: of equally many samples of each arm.
 
@@ -48,7 +50,9 @@ from fac_datasets.feature_space import format_threshold, parse_threshold
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.generation.base import TextGenerator
 from fac_datasets.sae.calibration import thresholds_of
-from fac_datasets.synthesis.sample_journal import NO_FEATURE, VERIFIED, Verdict, tallied
+from fac_datasets.synthesis.judging import NOT_ACTIVE_OUTCOME, NOT_NEEDED
+from fac_datasets.synthesis.sample_journal import NO_FEATURE, VERIFIED, SampleJournal, Verdict, tallied
+from fac_datasets.synthesis.samples import Sample
 from tests.benchmarks.record import RESULTS, machine, write_result
 from tests.benchmarks.synthesis_arms import ARMS, BATCH, BUDGET, SEED, SETTINGS, THRESHOLD, Setting, run_arm
 
@@ -62,6 +66,9 @@ STEPS = (2_500, 5_000, 7_500, 10_000, 15_000, 20_000)
 THRESHOLDS = ("0", "1", "2", "q90")
 RIVALS = ("unguided", "magpie", "reference", "prompted")
 """Arms that every arm is compared with."""
+
+PASSED = (VERIFIED, NOT_ACTIVE_OUTCOME, NOT_NEEDED)
+"""What becomes of drafts that pass the filters."""
 
 SHOWN = ("covered_share", "fac_gain_per_1k_decoded")
 
@@ -129,6 +136,26 @@ class Outcome:
     def samples(self) -> datasets.Dataset:
         """What the arm keeps, with feature columns and likelihood."""
         return datasets.load_from_disk(str(self.folder / "samples"))
+
+    @cached_property
+    def passed(self) -> datasets.Dataset:
+        """All that passed the filters, what missed its feature included, with feature columns."""
+        kept = self.folder / "passed"
+        if not kept.exists():
+            texts, decoded = list[str](), 0
+            book = SampleJournal(self.folder / "journal.jsonl", read_only=True)
+            for key, verdict in book.verdicts.items():
+                decoded += verdict.decoded_tokens
+                if decoded > self.decoded:
+                    break
+                completion = book.completions[key]
+                read = self.setting.kind.opened if verdict.method == "magpie" else self.setting.kind.read
+                sample = read(completion.text, completion.finished, self.setting.seed_rows[0])
+                if verdict.outcome in PASSED and isinstance(sample, Sample):
+                    texts.append(sample.whole)
+            rows = datasets.Dataset.from_dict({"text": texts})
+            rows.map(self.setting.extractor, batched=True, load_from_cache_file=False).save_to_disk(kept)
+        return datasets.load_from_disk(str(kept))
 
     @property
     def decoded(self) -> int:
@@ -202,6 +229,7 @@ def figures_of(setting: Setting, outcomes: Mapping[str, Outcome]) -> dict[str, A
     for name, outcome in outcomes.items():
         gained = (outcome.active & ~in_seed)[wanted].astype(np.float64)
         covered, thousands = outcome.covered.astype(np.float64), outcome.decoded / 1_000
+        of_passed = (active_features(outcome.passed, setting) & ~in_seed)[wanted].astype(np.float64)
         shares = covered[draws].mean(axis=1)
         gains = weights @ gained
         drawn[name] = {
@@ -224,6 +252,9 @@ def figures_of(setting: Setting, outcomes: Mapping[str, Outcome]) -> dict[str, A
             "tokens_per_covered": interval(outcome.decoded / max(covered.sum(), 1e-9), dear),
             "fac_gain": interval(gained.mean(), gains),
             "fac_gain_per_1k_decoded": interval(gained.mean() / thousands, gains / thousands),
+            "fac_gain_per_1k_decoded_all_passed": interval(
+                of_passed.mean() / thousands, weights @ of_passed / thousands
+            ),
             "fac_gain_per_100_samples": interval(
                 100 * gained.mean() / len(outcome.samples), drawn[name]["fac_gain_per_100_samples"]
             ),
@@ -358,18 +389,10 @@ def main() -> None:
         **{
             figure: by_figure(settings, figure)
             for figure in (
-                *("covered_share", "missing_reached", "fac_gain", "fac_gain_per_1k_decoded", "covered_per_1k_decoded"),
-                *(
-                    "covered_after",
-                    "fac_gain_per_100_samples",
-                    "tokens_per_covered",
-                    "fluency_ratio",
-                    "measures",
-                    "samples",
-                    "decoded_tokens",
-                    "prompt_tokens",
-                ),
-                *("outcomes", "ways", "against"),
+                *("covered_share", "covered_after", "covered_per_1k_decoded", "tokens_per_covered", "missing_reached"),
+                *("fac_gain", "fac_gain_per_1k_decoded", "fac_gain_per_1k_decoded_all_passed"),
+                *("fac_gain_per_100_samples", "fluency_ratio", "measures", "samples"),
+                *("decoded_tokens", "prompt_tokens", "outcomes", "ways", "against"),
             )
         },
         "other_model": other,
