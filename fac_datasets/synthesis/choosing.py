@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 PRIOR_TRIES = 4
 """A way of which nothing is known counts as if it had hit in half of so many tries."""
 
-MISS = 0.5
-"""Each miss for a feature halves what is expected of the same way for it."""
+MISS = 0.75
+"""Each miss for a feature takes a quarter of what is expected of the same way for it."""
 
 
 class Chooser:
@@ -36,11 +36,19 @@ class Chooser:
         self._hits: dict[str, int] = defaultdict(int)
         self._tries: dict[str, int] = defaultdict(int)
         self._tokens: dict[str, int] = defaultdict(int)
+        self._pending: dict[str, int] = defaultdict(int)
 
     def next(self, pursuit: Pursuit, asker: Asker) -> Way | None:
-        """The way that a target is tried with next; None where there is none."""
+        """The way that a target is tried with next; None where there is none.
+
+        Until it is recorded what came of it, it counts as a miss: of targets that are written for together only a few
+        try what nothing is known of.
+        """
         possible = [way for way in self._ways if not way.cannot(pursuit, asker)]
-        return max(possible, key=lambda way: (self._worth(way, pursuit), -way.turn), default=None)
+        best = max(possible, key=lambda way: (self._worth(way, pursuit), -way.turn), default=None)
+        if best is not None:
+            self._pending[best.name] += 1
+        return best
 
     def untried(self, pursuits: Sequence[Pursuit], asker: Asker) -> list[str]:
         """Ways that some target could be tried with and none was."""
@@ -52,6 +60,7 @@ class Chooser:
 
     def record(self, way: str, draft: Draft, *, accepted: bool) -> None:
         """Take note of what a draft came to."""
+        self._pending[way] = max(0, self._pending[way] - 1)
         self._tries[way] += 1
         self._hits[way] += accepted
         self._tokens[way] += draft.decoded_tokens
@@ -59,7 +68,7 @@ class Chooser:
     def _worth(self, way: Way, pursuit: Pursuit) -> float:
         """Accepted samples expected of a decoded token."""
         tries = self._tries[way.name]
-        rate = (self._hits[way.name] + PRIOR_TRIES / 2) / (tries + PRIOR_TRIES)
+        rate = (self._hits[way.name] + PRIOR_TRIES / 2) / (tries + self._pending[way.name] + PRIOR_TRIES)
         # Before anything is known a way costs as many tokens as its turn says of its dearness.
         tokens = (self._tokens[way.name] + way.turn * PRIOR_TRIES) / (tries + PRIOR_TRIES)
         return rate * MISS ** pursuit.misses.get(way.name, 0) / tokens

@@ -142,12 +142,9 @@ class Outcome:
         """All that passed the filters, what missed its feature included, with feature columns."""
         kept = self.folder / "passed"
         if not kept.exists():
-            texts, decoded = list[str](), 0
+            texts = list[str]()
             book = SampleJournal(self.folder / "journal.jsonl", read_only=True)
-            for key, verdict in book.verdicts.items():
-                decoded += verdict.decoded_tokens
-                if decoded > self.decoded:
-                    break
+            for key, verdict in zip(self.told["keys"], self.verdicts, strict=True):
                 completion = book.completions[key]
                 read = self.setting.kind.opened if verdict.method == "magpie" else self.setting.kind.read
                 sample = read(completion.text, completion.finished, self.setting.seed_rows[0])

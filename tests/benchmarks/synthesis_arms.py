@@ -371,6 +371,7 @@ def run_arm(setting: Setting, name: str, generator: TextGenerator, folder: Path,
         "decoded_in_all": book.used,
         "prompt_tokens": sum(verdict.prompt_tokens for verdict in verdicts),
         "generator": generator.name,
+        "keys": list(book.judged)[: len(verdicts)],
         "verdicts": [verdict._asdict() for verdict in verdicts],
     }
     write_atomically(result, json.dumps(told).encode())

@@ -40,10 +40,27 @@ def test_of_two_that_hit_alike_the_one_that_decodes_less_is_taken(case: Case) ->
 
 def test_a_way_that_missed_for_a_feature_is_tried_less_for_it(case: Case) -> None:
     chooser, pursuit = Chooser(ways_named("prompted,span_seeded")), pursuit_of(case)
-    for _ in range(2):
+    for _ in range(3):
         pursuit.miss("prompted")
     way = chooser.next(pursuit, asker_of(case))
     assert way is not None and way.name == "prompted+span_seeded"
+
+
+def test_of_many_targets_together_only_some_try_what_nothing_is_known_of(case: Case) -> None:
+    chooser, pursuit = Chooser(ways_named("prompted,span_seeded")), pursuit_of(case)
+    for _ in range(40):
+        chooser.record("prompted", draft(30), accepted=True)
+    ways = [chooser.next(pursuit, asker_of(case)) for _ in range(32)]
+    names = [way.name for way in ways if way is not None]
+    assert 0 < names.count("prompted+span_seeded") < 8
+
+
+def test_what_was_recorded_is_pending_no_more(case: Case) -> None:
+    chooser, pursuit = Chooser(ways_named("prompted,span_seeded")), pursuit_of(case)
+    for _ in range(32):
+        way = chooser.next(pursuit, asker_of(case))
+        assert way is not None and way.name == "prompted"
+        chooser.record("prompted", draft(10), accepted=True)
 
 
 def test_where_no_way_can_be_used_there_is_none(case: Case) -> None:
