@@ -54,16 +54,15 @@ class WinRate:
         """Why the length-controlled rate is no measurement; empty where it is one."""
         if self.length_controlled is None:
             return (
-                f"no length-controlled win rate: among these {self.pairs} pairs preference follows from the lengths, or "
-                f"is always the same, so that the fit has no maximum"
+                f"no length-controlled win rate: among these {self.pairs} pairs preference follows from the lengths, "
+                f"or is always the same, so that the fit has no maximum"
             )
         if self.extrapolates:
-            longer, shorter = self.longer, self.shorter
-            than = ("shorter", 1 - shorter, "long") if shorter > longer else ("longer", 1 - longer, "short")
+            mostly, long = ("shorter", "long") if self.shorter > self.longer else ("longer", "short")
             return (
                 f"the length-controlled win rate of {self.length_controlled:.1f} (raw {self.raw:.1f}) extrapolates: "
-                f"answers are {than[0]} than the baseline's, and only {than[1]:.1%} of them at least as {than[2]}, fewer "
-                f"than {FEWEST_BEYOND:.0%}"
+                f"answers are {mostly} than the baseline's, and only {1 - max(self.longer, self.shorter):.1%} of them "
+                f"at least as {long}, fewer than {FEWEST_BEYOND:.0%}"
             )
         return ""
 
