@@ -168,6 +168,29 @@ def matrix_png(names: Sequence[str], shares: Sequence[Sequence[float]]) -> bytes
     return _png(figure)
 
 
+def curves_png(
+    x: Sequence[float], curves: Mapping[str, Sequence[tuple[float, float | None]]], x_label: str, y_label: str
+) -> bytes:
+    """Curves of shares, with the deviation of each value where it has one.
+
+    Args:
+        x: where each curve has its values, ascending.
+        curves: values and deviations, by name.
+        x_label: what x is.
+        y_label: what the values are.
+    """
+    figure = _figure(6.4)
+    axes = figure.subplots()
+    for name, points in curves.items():
+        errors = [deviation or 0.0 for _, deviation in points]
+        axes.errorbar(x, [value for value, _ in points], yerr=errors, marker="o", markersize=3, capsize=3, label=name)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_ylim(0, 1)
+    axes.legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
 def growth_png(points: Sequence[tuple[int, float]], x: str, y: str) -> bytes:
     """A small curve of a value against a number of rows, as a picture."""
     return _png(growth_figure(points, x, y))
