@@ -191,6 +191,33 @@ def curves_png(
     return _png(figure)
 
 
+def figures_png(seeds: Mapping[str, Mapping[str, float]], chance: Mapping[str, float]) -> bytes:
+    """What trials measured: a point a seed and a bar at their mean, for each figure.
+
+    Args:
+        seeds: the figures of each trial, by seed.
+        chance: what guessing gives of a figure, where that is known.
+    """
+    names = list(next(iter(seeds.values())))
+    figure = _figure(7.2, max(2.4, 1.2 + 0.4 * len(names)))
+    axes = figure.subplots()
+    for place, name in enumerate(names):
+        values = [figures[name] for figures in seeds.values()]
+        mean = sum(values) / len(values)
+        axes.barh(place, mean, 0.6, color="C0", alpha=0.35)
+        axes.plot(values, [place] * len(values), color="C0", marker="o", markersize=4, linestyle="none")
+        axes.annotate(f"{mean:.3f}", (max([mean, *values]), place), (6, 0), textcoords="offset points", va="center")
+        if name in chance:
+            axes.plot([chance[name]] * 2, [place - 0.4, place + 0.4], color="0.3", linestyle=":")
+    # Names come from data, in which a dollar is no formula.
+    axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    of_chance = "; dotted: chance" if chance else ""
+    axes.set_xlabel(f"mean and each of {len(seeds)} seeds{of_chance}", fontsize=8)
+    return _png(figure)
+
+
 def growth_png(points: Sequence[tuple[int, float]], x: str, y: str) -> bytes:
     """A small curve of a value against a number of rows, as a picture."""
     return _png(growth_figure(points, x, y))

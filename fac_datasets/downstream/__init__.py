@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fac_datasets.downstream.hidden_states import HiddenStates
+    from fac_datasets.downstream.reward import reward_modelling
+    from fac_datasets.downstream.toxicity import toxicity_detection
     from fac_datasets.downstream.trials import over_seeds
 
 _HOME = {
     "HiddenStates": "hidden_states",
     "over_seeds": "trials",
+    "reward_modelling": "reward",
+    "toxicity_detection": "toxicity",
 }
 """Module of each name, which is loaded on first use."""
 
-__all__ = ["HiddenStates", "over_seeds"]
+__all__ = ["HiddenStates", "over_seeds", "reward_modelling", "toxicity_detection"]
 
 
 def __getattr__(name: str) -> Any:

@@ -132,7 +132,7 @@ class HiddenStates:
         Args:
             windows: each with an own token among those.
         """
-        windows = [_cut(window, self.max_length) for window in windows]
+        windows = [cut(window, self.max_length) for window in windows]
         keys = [_key(window) for window in windows]
         known = self._kept()
         missing = {key: window for key, window in zip(keys, windows, strict=True) if key not in known}
@@ -143,7 +143,8 @@ class HiddenStates:
         from datasets.utils import are_progress_bars_disabled
         from tqdm.auto import tqdm
 
-        keys, found = list(missing), {}
+        keys = list(missing)
+        found: dict[bytes, NDArray[np.float32]] = {}
         quiet = not keys or are_progress_bars_disabled()
         with tqdm(total=len(keys), unit="row", desc="hidden states", disable=quiet) as bar:
             for first in range(0, len(keys), _ROWS_A_FILE):
@@ -190,8 +191,8 @@ class HiddenStates:
         write_atomically(self.folder / f"{name}.safetensors", save({"keys": held, "states": states}))
 
 
-def _cut(window: Window, max_length: int) -> Window:
-    """The first tokens of a window."""
+def cut(window: Window, max_length: int) -> Window:
+    """The first tokens of a window, as many as are read."""
     if len(window.token_ids) <= max_length:
         return window
     return window._replace(

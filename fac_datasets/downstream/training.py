@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from fac_datasets.backbone.pretrained import torch_device
-from fac_datasets.errors import MissingExtra, OptionError
+from fac_datasets.backbone.pretrained import load_model, torch_device
+from fac_datasets.errors import BackboneError, MissingExtra, OptionError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from peft import LoraConfig
+
+    from fac_datasets.downstream.hidden_states import HiddenStates
 
 METHODS = ("head", "lora")
 """A linear head on the frozen backbone, or a head and low-rank adapters of the backbone's linear layers."""
@@ -22,7 +24,7 @@ METHODS = ("head", "lora")
 BATCH_ROWS = 8
 """Rows of a step of a trainer."""
 
-LORA = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.05, "target_modules": "all-linear"}
+LORA: dict[str, Any] = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.05, "target_modules": "all-linear"}
 """Low-rank adapters on every linear layer but the head (arXiv 2106.09685, 2305.14314)."""
 
 
@@ -95,6 +97,28 @@ def trainer_arguments(
         )
 
 
+def sequence_classifier(states: HiddenStates, n_labels: int) -> tuple[Any, Any]:
+    """A backbone with a new head on its last token, and the tokenizer that pads for it on the right.
+
+    Args:
+        states: of the backbone.
+        n_labels: numbers that the head gives.
+    """
+    from functools import partial
+    from types import SimpleNamespace
+
+    from transformers import AutoModelForSequenceClassification
+
+    tokenizer = states.tokenizer
+    tokenizer.pad_token, tokenizer.padding_side = tokenizer.pad_token or tokenizer.eos_token, "right"
+    if tokenizer.pad_token is None:
+        raise BackboneError(f"the tokenizer of {states.info.name} has neither a padding nor an end token; set one")
+    load = partial(AutoModelForSequenceClassification.from_pretrained, num_labels=n_labels)
+    model = load_model(SimpleNamespace(from_pretrained=load), states.info.path, states.dtype)
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
+
+
 def head_over(states: NDArray[np.float32], n_labels: int) -> Any:
     """A linear head over vectors that are known, as a model of transformers whose tokens are numbers of rows.
 
@@ -108,22 +132,63 @@ def head_over(states: NDArray[np.float32], n_labels: int) -> Any:
     from transformers import PretrainedConfig, PreTrainedModel
     from transformers.modeling_outputs import SequenceClassifierOutput
 
-    class Head(PreTrainedModel):  # type: ignore[misc]
+    class Head(PreTrainedModel):  # type: ignore[no-untyped-call]
         """A linear layer over one vector a row."""
 
         config_class = PretrainedConfig
 
         def __init__(self) -> None:
-            super().__init__(PretrainedConfig(num_labels=n_labels, pad_token_id=0))
-            self.register_buffer("states", torch.from_numpy(states), persistent=False)
+            config: Any = PretrainedConfig()
+            config.num_labels, config.pad_token_id = n_labels, 0
+            super().__init__(config)
+            self.known = torch.nn.Embedding.from_pretrained(torch.from_numpy(states), freeze=True)
             self.score = torch.nn.Linear(states.shape[1], n_labels, bias=False)
             # As transformers starts the heads of sequence classifiers.
             torch.nn.init.normal_(self.score.weight, std=0.02)
 
-        def forward(
-            self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **_: Any
-        ) -> SequenceClassifierOutput:
+        def forward(self, input_ids: torch.Tensor, **_: Any) -> SequenceClassifierOutput:
             """The numbers of each row."""
-            return SequenceClassifierOutput(logits=self.score(self.states[input_ids[:, 0]]))
+            return SequenceClassifierOutput(logits=self.score(self.known(input_ids[:, 0])))
 
     return Head()
+
+
+def run(trainer: Any) -> None:
+    """Train, with a progress bar where they are wanted, and without printing what a trainer logs.
+
+    Args:
+        trainer: of transformers or trl.
+    """
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+    class Bar(ProgressCallback):  # type: ignore[misc]
+        """The bar alone."""
+
+        def on_log(self, *_: Any, **__: Any) -> None:
+            """Print nothing."""
+
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    if not trainer.args.disable_tqdm:
+        trainer.add_callback(Bar)
+    trainer.train()
+
+
+def logits_of(trainer: Any, tokens: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+    """What a trained sequence classifier gives of rows, float64 [n_rows, n_labels].
+
+    Args:
+        trainer: of transformers or trl, which holds the classifier and its tokenizer.
+        tokens: of each row, [n_tokens].
+    """
+    import datasets
+    import transformers
+
+    trained = transformers.Trainer(
+        model=trainer.model,
+        args=trainer.args,
+        data_collator=transformers.DataCollatorWithPadding(trainer.processing_class),
+    )
+    rows = datasets.Dataset.from_dict({"input_ids": tokens})
+    found: NDArray[np.float64] = trained.predict(rows).predictions.astype(np.float64)
+    return found
