@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from fac_datasets.errors import DownstreamError, FacDatasetsError, OptionError, OutputError
+from fac_datasets.errors import DownstreamError, FacDatasetsError, GenerationError, OptionError, OutputError
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.files.output_folder import claim, give_up
 
@@ -104,7 +104,8 @@ def over_seeds(
             return report
     except Timeout as error:
         raise OutputError(f"another process is at work in {out}; wait for it, or choose another folder") from error
-    except OutputError:
+    except (OutputError, GenerationError):
+        # What was made until then stays for the next call, such as answers that were paid for.
         raise
     except FacDatasetsError:
         # With other data or options the run may succeed.
