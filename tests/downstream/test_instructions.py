@@ -118,7 +118,7 @@ def test_no_response_column_is_an_error(tiny_backbone: str, tmp_path: Path) -> N
 
 
 def test_fewer_rows_than_a_batch_are_an_error(tiny_backbone: str, tmp_path: Path) -> None:
-    with pytest.raises(DownstreamError, match="train has 7 rows with a response .* at least 8 are needed"):
+    with pytest.raises(DownstreamError, match=r"train has 7 rows with a response .* at least 8 are needed"):
         follow(tmp_path / "run", tiny_backbone, ROWS.select(range(7)))
 
 
