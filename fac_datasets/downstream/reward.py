@@ -39,6 +39,9 @@ SIDES = ("chosen", "rejected")
 SUBSET = "subset"
 """What RewardBench calls the column of its parts."""
 
+NO_SUBSET = "none"
+"""Of pairs without one."""
+
 TRAINING: dict[str, dict[str, Any]] = {
     "head": {"epochs": 10, "learning_rate": 1e-3, "weight_decay": 0.1},
     "lora": {"epochs": 1, "learning_rate": 2e-4},
@@ -137,7 +140,7 @@ def reward_modelling(
     def trial(seed: int) -> dict[str, float]:
         chosen, rejected = _scores(read["train"], read["test"], head, method, seed)
         found = {"accuracy": pairwise_accuracy(chosen, rejected)}
-        for name in sorted({*read["test"].subsets}):
+        for name in sorted({*read["test"].subsets}) if subsets else ():
             inside = np.array(read["test"].subsets) == name
             found[f"accuracy/{name}"] = pairwise_accuracy(chosen[inside], rejected[inside])
         return found
@@ -145,7 +148,7 @@ def reward_modelling(
     def about(figures: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
         return {
             "rows": {name: len(pairs.chosen) for name, pairs in read.items()},
-            "subsets": dict(Counter(read["test"].subsets)),
+            "subsets": dict(Counter(read["test"].subsets)) if subsets else {},
             "left_out": {name: dict(pairs.left_out) for name, pairs in read.items()},
             "chance": dict.fromkeys(next(iter(figures.values())), 0.5),
             "training": TRAINING[method],
@@ -169,7 +172,7 @@ class _Pairs(NamedTuple):
     chosen: list[Window]
     rejected: list[Window]
     subsets: list[str]
-    """Of each pair; none where there are no subsets."""
+    """Of each pair."""
     left_out: Mapping[str, int]
 
     @classmethod
@@ -177,20 +180,21 @@ class _Pairs(NamedTuple):
         if not {*SIDES} <= {*rows.column_names}:
             raise ColumnError(f"{name} has the columns {rows.column_names}; pairs have {' and '.join(SIDES)}")
         (chosen, also), (rejected, unread) = (read_rows(rows, side) for side in SIDES)
-        named = rows[subsets] if subsets and subsets in rows.column_names else [None] * len(rows)
-        kept, reasons = [], []
+        named = rows[subsets] if subsets in rows.column_names else [None] * len(rows)
+        kept: list[tuple[Window, Window, str]] = []
+        left_out: Counter[str] = Counter()
         sides = zip(chosen, rejected, head.windows(chosen), head.windows(rejected), named, strict=True)
-        for row, (better, worse, *windows, subset) in enumerate(sides):
-            reason = UNREADABLE if row in also | unread else _why_not(better, worse, windows, head.max_length)
-            reasons.append(reason)
-            if not reason:
-                kept.append((*windows, subset))
-        return cls(
-            [pair[0] for pair in kept],
-            [pair[1] for pair in kept],
-            [str(pair[2]) for pair in kept if pair[2] is not None],
-            Counter(filter(None, reasons)),
-        )
+        for row, (better, worse, left, right, subset) in enumerate(sides):
+            reason = UNREADABLE if row in also | unread else _why_not(better, worse)
+            if not reason and (left is None or right is None):
+                reason = NO_TEXT
+            if not reason and max(len(side.token_ids) for side in (left, right) if side) > head.max_length:
+                reason = TOO_LONG
+            if reason or left is None or right is None:
+                left_out[reason] += 1
+            else:
+                kept.append((left, right, NO_SUBSET if subset is None else str(subset)))
+        return cls([pair[0] for pair in kept], [pair[1] for pair in kept], [pair[2] for pair in kept], left_out)
 
     @property
     def sides(self) -> list[Window]:
@@ -198,15 +202,13 @@ class _Pairs(NamedTuple):
         return [*self.chosen, *self.rejected]
 
 
-def _why_not(better: Row, worse: Row, windows: Sequence[Window | None], max_length: int) -> str:
-    """Why a pair cannot be used; empty where it can."""
-    if not (isinstance(better, list) and isinstance(worse, list)) or None in windows:
+def _why_not(better: Row, worse: Row) -> str:
+    """Why two sides are no pair; empty where they are one."""
+    if not isinstance(better, list) or not isinstance(worse, list):
         return NO_TEXT
     if [*map(_said, better[:-1])] != [*map(_said, worse[:-1])]:
         return OTHER_PROMPT
-    if _said(better[-1])[1].casefold() == _said(worse[-1])[1].casefold():
-        return EQUAL
-    return TOO_LONG if any(window and len(window.token_ids) > max_length for window in windows) else ""
+    return EQUAL if _said(better[-1])[1].casefold() == _said(worse[-1])[1].casefold() else ""
 
 
 def _said(message: Mapping[str, Any]) -> tuple[str, str]:
@@ -250,4 +252,4 @@ def _standardised(states: NDArray[np.float32], others: NDArray[np.float32]) -> N
     """All states, each dimension with the mean and deviation that it has in the first."""
     deviation = states.std(axis=0)
     found: NDArray[np.float32] = np.concatenate([states, others]) - states.mean(axis=0)
-    return found / np.where(deviation > 0, deviation, 1)
+    return found / np.where(deviation > 0, deviation, np.float32(1))

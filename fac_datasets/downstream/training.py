@@ -136,19 +136,20 @@ def head_over(states: NDArray[np.float32], n_labels: int) -> Any:
         """A linear layer over one vector a row."""
 
         config_class = PretrainedConfig
+        known: torch.Tensor
 
         def __init__(self) -> None:
             config: Any = PretrainedConfig()
             config.num_labels, config.pad_token_id = n_labels, 0
             super().__init__(config)
-            self.known = torch.nn.Embedding.from_pretrained(torch.from_numpy(states), freeze=True)
+            self.register_buffer("known", torch.from_numpy(states), persistent=False)
             self.score = torch.nn.Linear(states.shape[1], n_labels, bias=False)
             # As transformers starts the heads of sequence classifiers.
             torch.nn.init.normal_(self.score.weight, std=0.02)
 
         def forward(self, input_ids: torch.Tensor, **_: Any) -> SequenceClassifierOutput:
             """The numbers of each row."""
-            return SequenceClassifierOutput(logits=self.score(self.known(input_ids[:, 0])))
+            return SequenceClassifierOutput(logits=self.score(self.known[input_ids[:, 0]]))
 
     return Head()
 
@@ -161,7 +162,7 @@ def run(trainer: Any) -> None:
     """
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-    class Bar(ProgressCallback):  # type: ignore[misc]
+    class Bar(ProgressCallback):
         """The bar alone."""
 
         def on_log(self, *_: Any, **__: Any) -> None:

@@ -14,7 +14,7 @@ def labelled(n: int = 40) -> Dataset:
     return Dataset.from_dict({"text": texts, "label": [i % 2 for i in range(n)]})
 
 
-def pairs(n: int = 24) -> Dataset:
+def pairs(n: int = 48) -> Dataset:
     """Pairs of which the shouted side is the worse, with RewardBench's columns."""
     return Dataset.from_dict(
         {

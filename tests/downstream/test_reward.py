@@ -26,14 +26,14 @@ def test_a_head_learns_what_its_states_tell_apart(tiny_backbone: str, tmp_path: 
     report = model(pairs(), tmp_path, tiny_backbone)
     assert report["mean"] == {"accuracy": 1.0, "accuracy/chat": 1.0, "accuracy/safety": 1.0}
     assert report["subsets"] == {"chat": 8, "safety": 4}
-    assert report["rows"] == {"train": 24, "test": 12}
+    assert report["rows"] == {"train": 48, "test": 12}
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_subsets_are_measured_by_themselves(tiny_backbone: str, tmp_path: Path) -> None:
-    turned = pairs(12)
+    turned = pairs(12)[:]
     other = {side: turned["rejected" if side == "chosen" else "chosen"] for side in ("chosen", "rejected")}
-    test = Dataset.from_dict({**turned[:], **other, "subset": ["turned"] * 12})
+    test = Dataset.from_dict({**turned, **other, "subset": ["turned"] * 12})
     both = Dataset.from_list([*pairs(4), *test])
     report = model(pairs(), tmp_path, tiny_backbone, test=both)
     assert report["mean"]["accuracy/turned"] == 0
@@ -42,15 +42,15 @@ def test_subsets_are_measured_by_themselves(tiny_backbone: str, tmp_path: Path) 
 
 
 def test_the_same_seeds_give_the_same_figures(tiny_backbone: str, tmp_path: Path) -> None:
-    train = pairs(16).remove_columns("rejected").add_column("rejected", pairs(19)["chosen"][3:])
-    test = pairs(16).remove_columns("rejected").add_column("rejected", pairs(18)["chosen"][2:])
+    train = pairs(16).remove_columns("rejected").add_column("rejected", pairs(19)[:]["chosen"][3:])
+    test = pairs(16).remove_columns("rejected").add_column("rejected", pairs(18)[:]["chosen"][2:])
     first, second = (model(train, tmp_path / name, tiny_backbone, test=test, seeds=(42, 43))["seeds"] for name in "ab")
     assert first == second
 
 
 @pytest.mark.slow
 def test_lora_learns_too_and_gives_the_same_figures_twice(tiny_backbone: str, tmp_path: Path) -> None:
-    first, second = (model(pairs(48), tmp_path / name, tiny_backbone, method="lora")["seeds"] for name in "ab")
+    first, second = (model(pairs(), tmp_path / name, tiny_backbone, method="lora")["seeds"] for name in "ab")
     assert first == second
     assert 0 <= first["42"]["accuracy"] <= 1
 
