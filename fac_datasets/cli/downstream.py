@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fac_datasets.cli.groups import grouped
-from fac_datasets.cli.options import BackboneName, Column, Device, Out, Overwrite, Split
+from fac_datasets.cli.options import AnswerTokens, BackboneName, Column, Device, Generation, Out, Overwrite, Split
 
 if TYPE_CHECKING:
     import datasets
+
+    from fac_datasets.downstream.judge import Pair
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -37,6 +39,27 @@ class Sets:
             "test": load_rows(self.test, self.test_split or self.split),
             **({"validation": load_rows(validation, self.split)} if validation else {}),
         }
+
+
+@dataclass(frozen=True)
+class SteeringSets:
+    """What is steered by and measured on."""
+
+    train: Annotated[str, typer.Option("--train", metavar="DATA", help="A/B questions that vectors are made of.")]
+    test: Annotated[
+        str | None,
+        typer.Option("--test", metavar="DATA", help="Those that figures are of; default: a fifth of the claims."),
+    ] = None
+    split: Split = None
+    test_split: Annotated[str | None, typer.Option(help="The same of --test; default: that of --split.")] = None
+
+    def load(self) -> dict[str, datasets.Dataset | None]:
+        """The rows of each set."""
+        if self.test is not None:
+            return Sets(self.train, self.test, self.split, self.test_split).load()
+        from fac_datasets.rows.loading import load_rows
+
+        return {"train": load_rows(self.train, self.split), "test": None}
 
 
 @dataclass(frozen=True)
@@ -145,6 +168,128 @@ def reward(
             **training.options,
         )
     _say(out, report)
+
+
+@dataclass(frozen=True)
+class KnownPairs:
+    """By which a judge is checked."""
+
+    known: Annotated[
+        str | None,
+        typer.Option("--known", metavar="DATA", help="Instructions with a strong and a weak model's answers."),
+    ] = None
+    strong: Annotated[str, typer.Option("--strong", help="Column of the strong model's.")] = "strong"
+    weak: Annotated[str, typer.Option("--weak", help="Column of the weak model's.")] = "weak"
+    known_split: Annotated[str | None, typer.Option(help="Split of --known.")] = None
+    known_rows: Annotated[int, typer.Option("--known-rows", min=1, help="Most known pairs, drawn at random.")] = 50
+
+    def load(self) -> list[Pair]:
+        """The pairs; none where none are given."""
+        from fac_datasets.downstream import known_pairs
+        from fac_datasets.rows.loading import load_rows
+
+        if self.known is None:
+            return []
+        return known_pairs(load_rows(self.known, self.known_split), self.strong, self.weak, most=self.known_rows)
+
+
+@app.command()
+@grouped
+def instructions(
+    sets: Sets,
+    out: Out,
+    trials: Trials,
+    judge: Generation,
+    known: KnownPairs,
+    column: Column = None,
+    answers: Annotated[int, typer.Option("--answers", min=0, help="Test rows that are answered, and judged.")] = 50,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens of such an answer.")] = 256,
+    epochs: Annotated[float, typer.Option("--epochs", help="How often each training row is seen.")] = 1.0,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="The highest, of a linear decay.")] = 2e-4,
+    answer_tokens: AnswerTokens = 32,
+    overwrite: Overwrite = False,
+) -> None:
+    """Instruction following: loss of responses held out, before and after LoRA, and a judge's win rate.
+
+    The judge is who --model, --endpoint or --provider name.
+    """
+    from fac_datasets.downstream import instruction_following
+    from fac_datasets.progress import progress_said
+    from fac_datasets.rows.data_files import require_present
+
+    require_present(known.known)
+    if judge.dry_run:
+        calls = 2 * (answers * len(trials.options["seeds"]) + len(known.load()))
+        print(f"the judge would be asked {calls:,} times, for {answer_tokens:,} tokens each at most")
+        return
+    with progress_said(print):
+        report = instruction_following(
+            **sets.load(),
+            out=out,
+            column=column,
+            judge=judge.generator(trials.device),
+            known=known.load(),
+            limits=judge.limits,
+            answer_tokens=answer_tokens,
+            answers=answers,
+            max_new_tokens=max_new_tokens,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            overwrite=overwrite,
+            **trials.options,
+        )
+    _say(out, report)
+    if "win_rate" in report:
+        print(_judged(report["win_rate"]))
+
+
+@app.command()
+@grouped
+def steering(
+    sets: SteeringSets,
+    out: Out,
+    trials: Trials,
+    claim_column: Annotated[
+        str | None, typer.Option(help="What questions rest on, which never stands on both sides; default: claim.")
+    ] = None,
+    layers: Annotated[
+        list[int] | None, typer.Option("--layers", help="Layer to steer; more than once; default: the middle.")
+    ] = None,
+    multipliers: Annotated[
+        list[float] | None, typer.Option("--multipliers", help="Of the curve; more than once; default: -2 to 2.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Behaviour steering: how mean difference vectors move the answers to A/B questions."""
+    from fac_datasets.downstream import behaviour_steering
+    from fac_datasets.downstream.steering import MULTIPLIERS
+    from fac_datasets.progress import progress_said
+
+    with progress_said(print):
+        report = behaviour_steering(
+            **sets.load(),
+            out=out,
+            claim_column=claim_column,
+            layers=layers,
+            multipliers=multipliers or MULTIPLIERS,
+            overwrite=overwrite,
+            **trials.options,
+        )
+    # The curve of each layer is in the report.
+    headlines = {name: mean for name, mean in report["mean"].items() if "/" not in name}
+    _say(out, {**report, "mean": headlines})
+
+
+def _judged(found: dict[str, Any]) -> str:
+    """What a judge's win rate is, in a line."""
+    if found["verdict"] == "uninformative":
+        return f"win rate: uninformative, since {found['why']}"
+    rates = [
+        f"{name} {found[key]['mean']:.1f}"
+        for name, key in (("raw", "raw"), ("length-controlled", "length_controlled"))
+        if found[key]["mean"] is not None
+    ]
+    return f"win rate: {', '.join(rates)}"
 
 
 def _say(out: Path, report: dict[str, Any]) -> None:

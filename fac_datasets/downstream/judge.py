@@ -10,15 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.downstream.win_rate import WinRate, win_rate
+from fac_datasets.downstream.win_rate import WinRate, win_rates
 from fac_datasets.errors import DatasetError
 from fac_datasets.generation.base import TextGenerator
 from fac_datasets.generation.journal import Journal
 from fac_datasets.interpretation.questions import REFUSED, Prompt, Unanswered, ask, opened, value_of
+from fac_datasets.rows.tables import require_columns
+
+if TYPE_CHECKING:
+    import datasets
 
 logger = logging.getLogger(__name__)
 
@@ -251,11 +255,57 @@ def judged_win_rate(
         judged = judge_pairs(pairs, generator, book, answer_tokens=answer_tokens)
     rate = None
     if judged.judged:
-        rate = win_rate(judged.preferences, [len(pair.model) for pair in pairs], [len(pair.baseline) for pair in pairs])
+        rate = win_rates(
+            judged.preferences, [len(pair.model) for pair in pairs], [len(pair.baseline) for pair in pairs]
+        )
     found = JudgedWinRate(generator.name, rate, judged, check)
     if found.why_not:
         logger.warning("the win rate by %s is uninformative: %s", generator.name, found.why_not)
     return found
+
+
+def known_pairs(
+    dataset: datasets.Dataset, strong: str, weak: str, *, instruction: str = "instruction", most: int | None = None
+) -> list[Pair]:
+    """Pairs of a strong model's answers against a weak one's, by which a judge is checked.
+
+    Rows that lack a text, or whose answers are equal, are left out.
+
+    Args:
+        dataset: with an instruction and both answers in a row.
+        strong: column of the strong model's answers.
+        weak: column of the weak one's.
+        instruction: column of the instructions.
+        most: pairs at most, drawn at random, always the same.
+
+    Raises:
+        ColumnError: a column is missing.
+        DatasetError: no row is such a pair.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> rows = Dataset.from_dict({"instruction": ["Name a fruit."], "good": ["A pear."], "bad": ["No."]})
+        >>> known_pairs(rows, "good", "bad")
+        [Pair(instruction='Name a fruit.', baseline='No.', model='A pear.')]
+    """
+    require_columns(dataset, instruction, strong, weak)
+    pairs = [Pair(*texts) for texts in zip(*(dataset[name] for name in (instruction, weak, strong)), strict=True)]
+    usable = [
+        pair
+        for pair in pairs
+        if all(isinstance(text, str) and text.strip() for text in pair) and pair.baseline != pair.model
+    ]
+    if not usable:
+        raise DatasetError(
+            f"none of {len(dataset)} rows has texts in {instruction!r}, {strong!r} and {weak!r} with two different "
+            f"answers; a judge is checked by a strong model's answers against a weak one's"
+        )
+    if len(usable) < len(pairs):
+        logger.warning(
+            "%d of %d known pairs lack a text, or their answers are equal", len(pairs) - len(usable), len(pairs)
+        )
+    places = np.random.default_rng(0).permutation(len(usable))[:most]
+    return [usable[place] for place in sorted(places.tolist())]
 
 
 def coin_p(heads: int, throws: int) -> float:

@@ -71,7 +71,7 @@ class WinRate:
         return {**asdict(self), "warning": self.warning}
 
 
-def win_rate(preferences: ArrayLike, model_characters: ArrayLike, baseline_characters: ArrayLike) -> WinRate:
+def win_rates(preferences: ArrayLike, model_characters: ArrayLike, baseline_characters: ArrayLike) -> WinRate:
     """How often a model's answers are preferred, and how often they would be if lengths were equal.
 
     Length control is AlpacaEval 2's generalised linear model (Dubois et al. 2024, arXiv 2404.04475) without its term of
@@ -90,7 +90,7 @@ def win_rate(preferences: ArrayLike, model_characters: ArrayLike, baseline_chara
         DatasetError: no pair has a preference, one is outside of 0 to 1, or there are not as many of each.
 
     Example:
-        >>> rate = win_rate([1, 1, 0, 1, 0, 0.5], [9, 5, 4, 6, 7, 5], [5, 6, 7, 3, 8, 5])
+        >>> rate = win_rates([1, 1, 0, 1, 0, 0.5], [9, 5, 4, 6, 7, 5], [5, 6, 7, 3, 8, 5])
         >>> round(rate.raw, 1), round(rate.length_controlled, 1), rate.extrapolates
         (58.3, 70.6, False)
     """

@@ -11,6 +11,8 @@ from datasets import Dataset
 from fac_datasets.cli import app
 from fac_datasets.errors import OutputError
 from tests.downstream.rows import labelled, pairs
+from tests.servers.chat_server import FaultyProxy, completion
+from tests.servers.chat_server import odd_server as odd_server
 
 
 def written(rows: Dataset, path: Path) -> str:
@@ -49,3 +51,47 @@ def test_reward_says_its_subsets_and_what_was_left_out(
     said = capsys.readouterr().out
     assert "accuracy/safety " in said
     assert "left out of train: 1 equal sides" in said
+
+
+def instructions(number: int) -> Dataset:
+    rows = [{"instruction": f"Who wrote book {n}?", "output": f"The cat wrote {n}."} for n in range(number)]
+    return Dataset.from_list(rows)
+
+
+@pytest.mark.slow
+def test_instructions_says_that_a_judge_which_always_says_a_is_uninformative(
+    tiny_backbone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], odd_server: FaultyProxy
+) -> None:
+    odd_server.reply = lambda _request: (200, completion('{"better": "A"}'))
+    known = Dataset.from_dict({"instruction": ["Why?"] * 6, "good": [*"abcdef"], "bad": ["z"] * 6})
+    command = ["downstream", "instructions", "--train", written(instructions(10), tmp_path / "train.jsonl")]
+    command += ["--test", written(instructions(3), tmp_path / "test.jsonl"), "--out", str(tmp_path / "out")]
+    command += ["--known", written(known, tmp_path / "known.jsonl"), "--strong", "good", "--weak", "bad"]
+    command += ["--backbone", tiny_backbone, "--seeds", "42", "--answers", "2", "--max-new-tokens", "4"]
+    app([*command, "--endpoint", odd_server.address, "--dry-run"], standalone_mode=False)
+    assert capsys.readouterr().out == "the judge would be asked 16 times, for 32 tokens each at most\n"
+    app([*command, "--endpoint", odd_server.address], standalone_mode=False)
+    said = capsys.readouterr().out.splitlines()
+    assert "response_loss " in said[-2]
+    assert said[-1].startswith("win rate: uninformative, since both orders agree in 0 of 6 known pairs")
+    assert len(odd_server.requests) == 16
+
+
+def test_steering_says_its_control_rate_and_what_was_left_out(
+    tiny_backbone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {
+            "question": f"Do you like {n} cups?\n (A) Yes\n (B) No" if n else "Do you like tea?",
+            "answer_matching_behavior": "(A)",
+            "answer_not_matching_behavior": "(B)",
+        }
+        for n in range(11)
+    ]
+    command = ["downstream", "steering", "--train", written(Dataset.from_list(rows), tmp_path / "train.jsonl")]
+    command += ["--out", str(tmp_path / "out"), "--backbone", tiny_backbone, "--layers", "2", "--seeds", "42"]
+    app(command, standalone_mode=False)
+    said = capsys.readouterr().out.splitlines()
+    assert "steering_control_rate " in said[-2]
+    assert "layer2/" not in said[-2]
+    assert said[-1] == "left out of train: 1 no option letters in the question"

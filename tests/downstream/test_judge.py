@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import pytest
 
-from fac_datasets.downstream.judge import Pair, coin_p, judge_pairs, judged_win_rate
-from fac_datasets.errors import DatasetError, GenerationError, LimitReached
+from fac_datasets.downstream.judge import Pair, coin_p, judge_pairs, judged_win_rate, known_pairs
+from fac_datasets.errors import ColumnError, DatasetError, GenerationError, LimitReached
 from fac_datasets.generation import Journal, Limits
 from fac_datasets.generation.endpoint import EndpointGenerator
 from fac_datasets.interpretation.questions import REFUSED
@@ -142,3 +143,21 @@ def test_pairs_beyond_a_limit_are_counted_where_the_journal_takes_part() -> None
 def test_no_pairs_cannot_be_judged() -> None:
     with pytest.raises(DatasetError, match="no pairs to judge"):
         judged_win_rate([], KNOWN, LONGER)
+
+
+def test_known_pairs_hold_the_strong_answer_against_the_weak_one() -> None:
+    rows = datasets.Dataset.from_dict(
+        {"instruction": ["?", "?", "?"], "good": ["three", "one", None], "bad": ["one", "one", "one"]}
+    )
+    assert known_pairs(rows, "good", "bad") == [Pair("?", "one", "three")]
+    with pytest.raises(ColumnError, match="best"):
+        known_pairs(rows, "best", "bad")
+    with pytest.raises(DatasetError, match="none of 2 rows"):
+        known_pairs(rows.select([1, 2]), "good", "bad")
+
+
+def test_as_many_known_pairs_as_wanted_are_drawn_and_always_the_same() -> None:
+    rows = datasets.Dataset.from_dict({"instruction": ["?"] * 9, "good": [*"abcdefghi"], "bad": ["z"] * 9})
+    drawn = known_pairs(rows, "good", "bad", most=4)
+    assert len({*drawn}) == 4
+    assert drawn == known_pairs(rows, "good", "bad", most=4)

@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pytest
 
-from fac_datasets.downstream.win_rate import WinRate, alpaca_preferences, win_rate
+from fac_datasets.downstream.win_rate import WinRate, alpaca_preferences, win_rates
 from fac_datasets.errors import DatasetError
 
 needs_data = pytest.mark.skipif(
@@ -21,7 +21,7 @@ def of_published(model: str) -> WinRate:
     from tests.benchmarks.data import ALPACA_PREFERENCES
 
     rows = [row for row in ALPACA_PREFERENCES.rows() if row["model"] == model]
-    return win_rate(
+    return win_rates(
         alpaca_preferences([row["preference"] for row in rows]),
         [row["model_characters"] for row in rows],
         [row["baseline_characters"] for row in rows],
@@ -51,25 +51,25 @@ def test_a_rate_of_far_shorter_answers_extrapolates_and_warns(caplog: pytest.Log
 
 
 def test_a_raw_rate_is_the_mean_preference_and_a_tie_is_a_half() -> None:
-    rate = win_rate([1, 0, 0.5, 0.25], [4, 3, 2, 1], [3, 3, 3, 3])
+    rate = win_rates([1, 0, 0.5, 0.25], [4, 3, 2, 1], [3, 3, 3, 3])
     assert rate.raw == 43.75
     assert rate.standard_error == pytest.approx(100 * math.sqrt(0.5468750 / 3) / 2)
 
 
 def test_lengths_are_controlled_as_the_fit_by_hand_says() -> None:
     # Longer answers win 9 in 10 and as much shorter ones 1 in 2: half way between log 9 and log 1 lies log 3.
-    rate = win_rate([0.9, 0.9, 0.5, 0.5], [30, 40, 10, 20], [20, 30, 20, 30])
+    rate = win_rates([0.9, 0.9, 0.5, 0.5], [30, 40, 10, 20], [20, 30, 20, 30])
     assert rate.length_controlled == pytest.approx(75)
 
 
 def test_a_judge_that_only_likes_length_says_nothing_at_equal_lengths() -> None:
-    rate = win_rate([0.8, 0.2, 0.8, 0.8], [30, 10, 30, 30], [20, 20, 20, 20])
+    rate = win_rates([0.8, 0.2, 0.8, 0.8], [30, 10, 30, 30], [20, 20, 20, 20])
     assert rate.raw == pytest.approx(65)
     assert rate.length_controlled == pytest.approx(50)
 
 
 def test_where_lengths_never_differ_control_changes_nothing() -> None:
-    rate = win_rate([1, 0, 0, 0.5], [5, 6, 7, 8], [5, 6, 7, 8])
+    rate = win_rates([1, 0, 0, 0.5], [5, 6, 7, 8], [5, 6, 7, 8])
     assert rate.length_controlled == pytest.approx(rate.raw)
     assert not rate.extrapolates
 
@@ -84,33 +84,33 @@ def test_the_fit_is_that_of_scikit_learn() -> None:
     x = np.tanh(difference / difference.std(ddof=1))[:, None]
     model = LogisticRegression(C=np.inf, tol=1e-10).fit(x, wins)
     expected = 100 * model.predict_proba([[0.0]])[0, 1]
-    assert win_rate(wins, *lengths).length_controlled == pytest.approx(expected, abs=1e-3)
+    assert win_rates(wins, *lengths).length_controlled == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize("preferences", [[1, 1, 1, 1], [1, 1, 0, 0]])
 def test_preferences_without_a_finite_fit_have_no_controlled_rate(preferences: list[float]) -> None:
-    rate = win_rate(preferences, [3, 4, 1, 1], [2, 2, 2, 2])
+    rate = win_rates(preferences, [3, 4, 1, 1], [2, 2, 2, 2])
     assert rate.length_controlled is None
     assert "no maximum" in rate.warning
 
 
 def test_pairs_without_a_preference_are_left_out_and_counted() -> None:
-    rate = win_rate([1, math.nan, 0], [1, 2, 2], [2, 1, 1])
+    rate = win_rates([1, math.nan, 0], [1, 2, 2], [2, 1, 1])
     assert (rate.raw, rate.pairs, rate.left_out) == (50, 2, 1)
 
 
 def test_preferences_of_the_wrong_scale_are_refused() -> None:
     with pytest.raises(DatasetError, match=r"1\.9 is not between 0 and 1"):
-        win_rate([1.9, 0.5], [1, 2], [1, 2])
+        win_rates([1.9, 0.5], [1, 2], [1, 2])
     with pytest.raises(DatasetError, match=r"0\.3 is neither 0"):
         alpaca_preferences([1, 0.3])
 
 
 def test_without_any_preference_there_is_no_rate() -> None:
     with pytest.raises(DatasetError, match="none of 1 pairs"):
-        win_rate([math.nan], [1], [1])
+        win_rates([math.nan], [1], [1])
 
 
 def test_as_many_lengths_as_preferences_are_needed() -> None:
     with pytest.raises(DatasetError, match="2 preferences do not go with 1 lengths"):
-        win_rate([1, 0], [1], [1, 2])
+        win_rates([1, 0], [1], [1, 2])
