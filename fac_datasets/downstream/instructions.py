@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,11 +15,11 @@ import numpy as np
 
 from fac_datasets.backbone.identity import EMBEDDED, BackboneInfo, backbone_info
 from fac_datasets.backbone.pretrained import load_model, load_tokenizer, torch_device
-from fac_datasets.downstream.judge import ANSWER_TOKENS, Pair, judged_win_rate
+from fac_datasets.downstream.judge import ANSWER_TOKENS, Pair, judge_pairs, judged_win_rate
 from fac_datasets.downstream.reading import NO_TEXT, UNREADABLE, drawn, read_rows
 from fac_datasets.downstream.training import BATCH_ROWS, lora_config, require_downstream, trainer_arguments
 from fac_datasets.downstream.trials import SEEDS, over_seeds
-from fac_datasets.errors import BackboneError, DownstreamError, OptionError
+from fac_datasets.errors import BackboneError, DownstreamError, GenerationError, OptionError
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.generation.journal import Journal, Limits
 from fac_datasets.plots import figures_png
@@ -83,7 +85,7 @@ def instruction_following(
         judge: compares the trained model's answers with the responses of the test rows; by default nobody does.
         known: pairs by which the judge is checked; see `judged_win_rate`.
         limits: of what the judge is asked; its answers are kept in `out`, so that with higher limits the run goes on.
-        answer_tokens: tokens of the judge's answers.
+        answer_tokens: tokens of the judge's answers, which like limits may be raised later.
         answers: test rows that the trained model answers, drawn at random, always the same.
         max_new_tokens: tokens of such an answer; the likeliest one each time.
         epochs: how often each training row is seen.
@@ -143,12 +145,27 @@ def instruction_following(
             "learning_rate": learning_rate,
             "max_rows": max_rows,
             "max_length": max_length,
-            **({"judge": judge.key, "answer_tokens": answer_tokens, "known": [*map(list, known)]} if judge else {}),
+            **({"judge": judge.key, "known": _digest(known)} if judge else {}),
         },
     }
     before: list[float] = []
 
+    @contextmanager
+    def asking() -> Iterator[Journal]:
+        journal = Journal(out / JOURNAL, limits)
+        try:
+            yield journal
+        except OptionError as error:
+            # Of the tokens of its answers, which may be raised while what was trained stays.
+            raise GenerationError(str(error)) from error
+        finally:
+            journal.close()
+
     def trial(seed: int) -> dict[str, float]:
+        if judge is not None:
+            # Before training, so that a judge that cannot be reached is told of at once.
+            with asking() as journal:
+                judge_pairs(known, judge, journal, answer_tokens=answer_tokens)
         losses, outputs = out / LOSSES / f"{seed}.json", out / OUTPUTS / f"{seed}.json"
         # What is trained and answered is not lost where a judge fails.
         if not losses.exists():
@@ -164,23 +181,20 @@ def instruction_following(
                 Pair(row.instruction, row.response, found["output"])
                 for row, found in zip(asked, _load(outputs), strict=True)
             ]
-            journal = Journal(out / JOURNAL, limits)
-            try:
+            with asking() as journal:
                 judged = judged_win_rate(pairs, known, judge, journal, answer_tokens=answer_tokens)
-            finally:
-                journal.close()
             _write(out / JUDGED / f"{seed}.json", judged.to_dict())
         found: dict[str, float] = _load(losses)
         return found
 
     def about(figures: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
         _write(out / REFERENCES, _in_alpaca_format(asked, [row.response for row in asked], "reference"))
-        judged = {str(seed): _load(out / JUDGED / f"{seed}.json") for seed in figures} if judge else {}
+        said = {str(seed): _load(out / JUDGED / f"{seed}.json") for seed in figures} if judge else {}
         return {
             "rows": {name: len(each.rows) for name, each in read.items()},
             "left_out": {name: dict(each.left_out) for name, each in read.items()},
             "cut": {name: sum(row.is_cut for row in each.rows) for name, each in read.items()},
-            **({"win_rate": _over_judged(judged)} if judged else {}),
+            **({"win_rate": _over_judged(said)} if said else {}),
         }
 
     return over_seeds(
@@ -388,6 +402,10 @@ def _in_alpaca_format(rows: Sequence[_Row], outputs: Sequence[str], generator: s
         {"instruction": row.instruction, "output": output, "generator": generator, "dataset": row.dataset}
         for row, output in zip(rows, outputs, strict=True)
     ]
+
+
+def _digest(pairs: Sequence[Pair]) -> str:
+    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:16]
 
 
 def _over_judged(judged: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

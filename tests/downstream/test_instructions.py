@@ -16,6 +16,7 @@ from fac_datasets.errors import DownstreamError, GenerationError, LimitReached, 
 from fac_datasets.generation import Limits
 from fac_datasets.generation.endpoint import EndpointGenerator
 from tests.downstream.test_judge import ALWAYS_A, KNOWN, a_judge
+from tests.interpretation.scripted import Scripted
 from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.slow
@@ -164,6 +165,17 @@ def test_a_judge_that_cannot_be_reached_is_an_error(tiny_backbone: str, tmp_path
     judge = EndpointGenerator("m", base_url=f"http://127.0.0.1:{free_port()}/v1", retries=0)
     with pytest.raises(GenerationError):
         follow(tmp_path / "run", tiny_backbone, judge=judge, known=[Pair("?", "No.", "Yes, it is.")])
+
+
+def test_a_judge_that_needs_more_tokens_gets_them_without_training_again(tiny_backbone: str, tmp_path: Path) -> None:
+    out, judge = tmp_path / "run", Scripted(lambda _prompt, _seed: "")
+    with pytest.raises(GenerationError, match="raise answer_tokens"):
+        follow(out, tiny_backbone, judge=judge)
+    trained = (out / "losses" / "42.json").stat().st_mtime_ns
+    judge.answer = lambda _prompt, _seed: '{"better": "A"}'
+    report = follow(out, tiny_backbone, judge=judge, answer_tokens=64)
+    assert (out / "losses" / "42.json").stat().st_mtime_ns == trained
+    assert "no known pairs" in report["win_rate"]["why"]
 
 
 def test_a_judge_needs_answers(tiny_backbone: str, tmp_path: Path) -> None:
