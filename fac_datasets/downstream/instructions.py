@@ -17,7 +17,7 @@ from fac_datasets.backbone.identity import EMBEDDED, BackboneInfo, backbone_info
 from fac_datasets.backbone.pretrained import load_model, load_tokenizer, torch_device
 from fac_datasets.downstream.judge import ANSWER_TOKENS, Pair, judge_pairs, judged_win_rate
 from fac_datasets.downstream.reading import NO_TEXT, UNREADABLE, drawn, read_rows
-from fac_datasets.downstream.training import BATCH_ROWS, lora_config, require_downstream, trainer_arguments
+from fac_datasets.downstream.training import BATCH_ROWS, lora_config, require_downstream, run, trainer_arguments
 from fac_datasets.downstream.trials import SEEDS, over_seeds
 from fac_datasets.errors import BackboneError, DownstreamError, GenerationError, OptionError
 from fac_datasets.files.atomic import write_atomically
@@ -314,7 +314,7 @@ class _Model:
                 processing_class=self.tokenizer,
                 peft_config=lora_config("CAUSAL_LM"),
             )
-            trainer.train()
+            run(trainer)
         return trainer.model.eval()
 
     def answers(self, model: Any, rows: Sequence[_Row], max_new_tokens: int) -> list[str]:
