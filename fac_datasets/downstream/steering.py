@@ -342,36 +342,43 @@ class SteeredModel:
         }
 
     def _prompt(self, question: ABQuestion) -> _Prompt:
-        text, opening, lead = question.text.strip(), question.opening, ""
+        text = question.text.strip()
         if self.info.has_template:
             rendered = self.tokenizer.apply_chat_template(
                 [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
             )
-            whole = rendered + opening
         else:
-            # As the questions of Anthropic's evaluations end; a letter then stands behind a blank or a bracket.
+            # As the questions of Anthropic's evaluations end.
             rendered = text if text.endswith("Answer:") else f"{text}\n\nAnswer:"
-            whole, lead = (f"{rendered} {opening}", "") if opening else (rendered, " ")
         end = rendered.rfind(text) + len(text)
         if end < len(text):
             raise BackboneError(
-                f"the chat template of {self.info.name} changes what a user says, so that the end of a "
-                f"question is not found; use another model"
+                f"the chat template of {self.info.name} changes what a user says, so that the end of a question is not "
+                f"found; use another model"
             )
-        encoded = self.tokenizer(whole, add_special_tokens=not self.info.has_template, return_offsets_mapping=True)
-        token_ids, starts = encoded["input_ids"], [start for start, _ in encoded["offset_mapping"]]
-        n_behind = sum(start >= end for start in starts)
-        letters = [self._letter(whole, token_ids, lead + each) for each in (question.matching, question.other)]
-        return _Prompt(token_ids, max(n_behind, 1), *letters)
+        before = ("" if self.info.has_template else " ") + question.opening
+        # Some tokenizers have one token for the letter, others one for it with the bracket before it.
+        for begun in dict.fromkeys((before if question.opening else "", "")):
+            encoded = self._encoded(rendered + begun)
+            matching, other = (
+                self._next_token(encoded["input_ids"], rendered + before + letter)
+                for letter in (question.matching, question.other)
+            )
+            if matching is not None and other is not None:
+                n_behind = sum(start >= end for start, _ in encoded["offset_mapping"])
+                return _Prompt(list(encoded["input_ids"]), max(n_behind, 1), matching, other)
+        raise BackboneError(
+            f"the tokenizer of {self.info.name} has no token of its own for the option letters {question.matching} and "
+            f"{question.other} behind {(rendered + before)[-12:]!r}; take another model, or answers with other brackets"
+        )
 
-    def _letter(self, whole: str, token_ids: list[int], letter: str) -> int:
-        longer = self.tokenizer(whole + letter, add_special_tokens=not self.info.has_template)["input_ids"]
-        if longer[:-1] != token_ids:
-            raise BackboneError(
-                f"the tokenizer of {self.info.name} has no token of its own for the option letter {letter!r} behind "
-                f"{whole[-12:]!r}; take another model, or answers with other brackets"
-            )
-        return int(longer[-1])
+    def _encoded(self, text: str) -> Any:
+        return self.tokenizer(text, add_special_tokens=not self.info.has_template, return_offsets_mapping=True)
+
+    def _next_token(self, token_ids: Sequence[int], text: str) -> int | None:
+        """The one token of a text behind those that are known; None where it is not one, or they change."""
+        *known, last = self._encoded(text)["input_ids"]
+        return int(last) if known == list(token_ids) else None
 
     def _batches(self, prompts: Sequence[_Prompt], what: str) -> Iterator[list[_Prompt]]:
         """Prompts of like lengths, with as many tokens behind the question each."""
