@@ -21,7 +21,7 @@ from fac_datasets.downstream.training import BATCH_ROWS, lora_config, require_do
 from fac_datasets.downstream.trials import SEEDS, over_seeds
 from fac_datasets.errors import BackboneError, DownstreamError, GenerationError, OptionError
 from fac_datasets.files.atomic import write_atomically
-from fac_datasets.generation.journal import Journal, Limits
+from fac_datasets.generation.journal import Journal, Limits, limit_together
 from fac_datasets.plots import figures_png
 from fac_datasets.rows.dataset_identity import content_fingerprint
 from fac_datasets.rows.messages import NOT_POOLED
@@ -153,6 +153,8 @@ def instruction_following(
     @contextmanager
     def asking() -> Iterator[Journal]:
         journal = Journal(out / JOURNAL, limits)
+        # With what it holds already, for it is opened anew for each seed.
+        limit_together([journal])
         try:
             yield journal
         except OptionError as error:
