@@ -15,7 +15,6 @@ from fac_datasets.downstream.measures import pairwise_accuracy
 from fac_datasets.downstream.reading import NO_TEXT, STATES, UNREADABLE, drawn, read_rows
 from fac_datasets.downstream.training import (
     BATCH_ROWS,
-    head_over,
     logits_of,
     lora_config,
     require_downstream,
@@ -220,7 +219,10 @@ def _scores(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Scores of the better sides of the test pairs, and of the worse."""
     import datasets
+    import torch
     import trl
+
+    from fac_datasets.downstream.head import HeadOverStates
 
     tokens: list[NDArray[np.int64]] = [window.token_ids for window in (*train.sides, *test.sides)]
     if method == "head":
@@ -231,7 +233,7 @@ def _scores(
         trl.RewardConfig, seed=seed, device=head.device, max_length=None, **TRAINING[method]
     ) as arguments:
         if method == "head":
-            model, tokenizer = head_over(states, n_labels=1), head.tokenizer
+            model, tokenizer = HeadOverStates(torch.from_numpy(states), n_labels=1), head.tokenizer
         else:
             model, tokenizer = sequence_classifier(head, n_labels=1)
         n = len(train.chosen)

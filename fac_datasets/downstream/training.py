@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fac_datasets.backbone.pretrained import load_model, torch_device
 from fac_datasets.errors import BackboneError, MissingExtra, OptionError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from peft import LoraConfig
 
@@ -85,7 +86,8 @@ def trainer_arguments(
                 "per_device_train_batch_size": BATCH_ROWS,
                 "use_cpu": torch_device(device).type == "cpu",
                 "bf16": False,
-                "gradient_checkpointing": False,
+                # The trainers of trl exchange time for memory unless told otherwise.
+                **({} if kind is transformers.TrainingArguments else {"gradient_checkpointing": False}),
                 "report_to": "none",
                 "save_strategy": "no",
                 "logging_strategy": "no",
@@ -117,41 +119,6 @@ def sequence_classifier(states: HiddenStates, n_labels: int) -> tuple[Any, Any]:
     model = load_model(SimpleNamespace(from_pretrained=load), states.info.path, states.dtype)
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return model, tokenizer
-
-
-def head_over(states: NDArray[np.float32], n_labels: int) -> Any:
-    """A linear head over vectors that are known, as a model of transformers whose tokens are numbers of rows.
-
-    Trainers of transformers and trl take it for a sequence classifier, so that a frozen backbone need not run again.
-
-    Args:
-        states: [n_rows, d_model]; a text of the one token i has the vector i.
-        n_labels: numbers that the head gives.
-    """
-    import torch
-    from transformers import PretrainedConfig, PreTrainedModel
-    from transformers.modeling_outputs import SequenceClassifierOutput
-
-    class Head(PreTrainedModel):  # type: ignore[no-untyped-call]
-        """A linear layer over one vector a row."""
-
-        config_class = PretrainedConfig
-        known: torch.Tensor
-
-        def __init__(self) -> None:
-            config: Any = PretrainedConfig()
-            config.num_labels, config.pad_token_id = n_labels, 0
-            super().__init__(config)
-            self.register_buffer("known", torch.from_numpy(states), persistent=False)
-            self.score = torch.nn.Linear(states.shape[1], n_labels, bias=False)
-            # As transformers starts the heads of sequence classifiers.
-            torch.nn.init.normal_(self.score.weight, std=0.02)
-
-        def forward(self, input_ids: torch.Tensor, **_: Any) -> SequenceClassifierOutput:
-            """The numbers of each row."""
-            return SequenceClassifierOutput(logits=self.score(self.known[input_ids[:, 0]]))
-
-    return Head()
 
 
 def run(trainer: Any) -> None:

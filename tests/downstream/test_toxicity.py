@@ -26,7 +26,7 @@ def test_a_head_learns_what_its_states_tell_apart(tiny_backbone: str, tmp_path: 
     report = detect(labelled(), tmp_path, tiny_backbone)
     assert report["mean"]["auprc"] > 0.95
     assert report["mean"]["auroc"] > 0.95
-    assert report["mean"]["f1"] > 0.9
+    assert report["mean"]["f1"] > 0.8
     assert report["rows"] == {"train": {"rows": 40, "toxic": 20}, "test": {"rows": 20, "toxic": 10}}
     assert report["validation"].startswith("20% of train")
     assert report["chance"] == {"auprc": 0.5, "auroc": 0.5}
