@@ -315,7 +315,8 @@ def coin_p(heads: int, throws: int) -> float:
         >>> coin_p(5, 5), coin_p(0, 5)
         (0.03125, 1.0)
     """
-    return sum(math.comb(throws, each) for each in range(heads, throws + 1)) / 2**throws
+    ways = sum(math.comb(throws, each) for each in range(heads, throws + 1))
+    return float(ways / 2**throws)
 
 
 def _prompt() -> Prompt:

@@ -41,13 +41,13 @@ ALWAYS_A = a_judge(lambda _a, _b: "A")
 
 def test_a_preference_needs_both_orders() -> None:
     judged = judge_pairs([Pair("?", "one", "three"), Pair("?", "three", "one")], LONGER)
-    assert judged.preferences == (1, 0)
+    assert [*judged.preferences] == [1, 0]
     assert (judged.judged, judged.consistent, judged.for_model) == (2, 2, 1)
 
 
 def test_a_judge_that_likes_the_first_answer_prefers_nobody() -> None:
     judged = judge_pairs(KNOWN, ALWAYS_A)
-    assert judged.preferences == (0.5,) * 10
+    assert [*judged.preferences] == [0.5] * 10
     assert judged.consistent == 0
 
 
@@ -131,7 +131,7 @@ def test_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
     assert judge.asked == 7
     judged = judge_pairs(KNOWN, judge, tmp_path / "judge.jsonl")
     assert judge.asked == 20
-    assert judged.preferences == (1,) * 10
+    assert [*judged.preferences] == [1] * 10
 
 
 def test_pairs_beyond_a_limit_are_counted_where_the_journal_takes_part() -> None:
