@@ -158,5 +158,5 @@ def logits_of(trainer: Any, tokens: Sequence[NDArray[np.int64]]) -> NDArray[np.f
         data_collator=transformers.DataCollatorWithPadding(trainer.processing_class),
     )
     rows = datasets.Dataset.from_dict({"input_ids": tokens})
-    found: NDArray[np.float64] = trained.predict(rows).predictions.astype(np.float64)
-    return found
+    found: Any = trained.predict(rows).predictions
+    return np.asarray(found, dtype=np.float64)

@@ -37,7 +37,14 @@ def test_toxicity_says_its_figures_and_again_when_it_is_finished(
     assert json.loads((out / "report.json").read_text())["task"] == "toxicity"
     with pytest.raises(OutputError, match="--overwrite"):
         app([*command, "--max-rows", "30"], standalone_mode=False)
+    # Rows may be harmful.
     assert not [text for text in labelled()["text"] if any(text in line for line in said)]
+
+
+def test_what_is_trained_on_has_to_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        app(["downstream", "reward", "--test", "test.jsonl", "--out", str(tmp_path / "out")])
+    assert "--train" in capsys.readouterr().err
 
 
 def test_reward_says_its_subsets_and_what_was_left_out(
