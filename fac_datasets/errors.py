@@ -101,6 +101,10 @@ class OutputError(FacDatasetsError, OSError):
     """An output folder that cannot be written or that holds another run."""
 
 
+class DownstreamError(FacDatasetsError, ValueError):
+    """A task that cannot be trained or measured on the rows that it was given."""
+
+
 class ReviewError(FacDatasetsError, RuntimeError):
     """A review that an Argilla server cannot serve as asked."""
 

@@ -168,6 +168,56 @@ def matrix_png(names: Sequence[str], shares: Sequence[Sequence[float]]) -> bytes
     return _png(figure)
 
 
+def curves_png(
+    x: Sequence[float], curves: Mapping[str, Sequence[tuple[float, float | None]]], x_label: str, y_label: str
+) -> bytes:
+    """Curves of shares, with the deviation of each value where it has one.
+
+    Args:
+        x: where each curve has its values, ascending.
+        curves: values and deviations, by name.
+        x_label: what x is.
+        y_label: what the values are.
+    """
+    figure = _figure(6.4)
+    axes = figure.subplots()
+    for name, points in curves.items():
+        errors = [deviation or 0.0 for _, deviation in points]
+        axes.errorbar(x, [value for value, _ in points], yerr=errors, marker="o", markersize=3, capsize=3, label=name)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_ylim(0, 1)
+    axes.legend(frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def figures_png(seeds: Mapping[str, Mapping[str, float]], chance: Mapping[str, float]) -> bytes:
+    """What trials measured: a point a seed and a bar at their mean, for each figure.
+
+    Args:
+        seeds: the figures of each trial, by seed.
+        chance: what guessing gives of a figure, where that is known.
+    """
+    names = list(next(iter(seeds.values())))
+    figure = _figure(7.2, max(2.4, 1.2 + 0.4 * len(names)))
+    axes = figure.subplots()
+    for place, name in enumerate(names):
+        values = [figures[name] for figures in seeds.values()]
+        mean = sum(values) / len(values)
+        axes.barh(place, mean, 0.6, color="C0", alpha=0.35)
+        axes.plot(values, [place] * len(values), color="C0", marker="o", markersize=4, linestyle="none")
+        axes.annotate(f"{mean:.3f}", (max([mean, *values]), place), (6, 0), textcoords="offset points", va="center")
+        if name in chance:
+            axes.plot([chance[name]] * 2, [place - 0.4, place + 0.4], color="0.3", linestyle=":")
+    # Names come from data, in which a dollar is no formula.
+    axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    of_chance = "; dotted: chance" if chance else ""
+    axes.set_xlabel(f"mean and each of {len(seeds)} seeds{of_chance}", fontsize=8)
+    return _png(figure)
+
+
 def growth_png(points: Sequence[tuple[int, float]], x: str, y: str) -> bytes:
     """A small curve of a value against a number of rows, as a picture."""
     return _png(growth_figure(points, x, y))

@@ -10,7 +10,7 @@ import pytest
 
 from fac_datasets.coverage.interval import ONE_ROW
 from fac_datasets.coverage.report import coverage_of_ids
-from fac_datasets.plots import effects_png, gain_png, matrix_png
+from fac_datasets.plots import effects_png, figures_png, gain_png, matrix_png
 
 ANCHOR = [[1, 2, 3, 4]]
 
@@ -60,3 +60,14 @@ def test_every_share_of_a_matrix_stands_in_numbers_that_can_be_read(drawn: list[
     assert [text.get_color() for text in heat.texts[:2]] == ["black", "white"]
     assert [label.get_text() for label in heat.get_yticklabels()] == ["one", "$two$"]
     assert legend.get_ylabel() == "share of features"
+
+
+def test_figures_of_seeds_are_points_beside_their_mean_and_chance(drawn: list[Any]) -> None:
+    figures_png({"1": {"auroc": 0.5, "$f$": 0.9}, "2": {"auroc": 0.7, "$f$": 0.9}}, {"auroc": 0.5})
+    axes = drawn[0].axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["auroc", "$f$"]
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([0.6, 0.9])
+    points, chance, _ = axes.lines
+    assert [*points.get_xdata()] == [0.5, 0.7]
+    assert [*chance.get_xdata()] == [0.5, 0.5]
+    assert [text.get_text() for text in axes.texts] == ["0.600", "0.900"]

@@ -7,7 +7,7 @@ import functools
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, get_origin, get_type_hints
 
 import typer
@@ -68,7 +68,15 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
 def _group(group: Any) -> tuple[list[inspect.Parameter], Callable[[dict[str, Any]], Any]]:
     """The options of a group, and what makes it from what a user gave, which it takes out."""
     documented, hints = _documented(group), get_type_hints(group, include_extras=True)
-    options = [_option(each.name, hints[each.name], each.default, documented.get(each.name)) for each in fields(group)]
+    options = [
+        _option(
+            each.name,
+            hints[each.name],
+            inspect.Parameter.empty if each.default is MISSING else each.default,
+            documented.get(each.name),
+        )
+        for each in fields(group)
+    ]
     return options, lambda given: group(**{each.name: given.pop(each.name) for each in fields(group)})
 
 

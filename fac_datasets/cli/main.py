@@ -10,6 +10,7 @@ import typer
 from fac_datasets.cli import (
     comparison,
     coverage,
+    downstream,
     extraction,
     finding,
     interpretation,
@@ -57,6 +58,7 @@ app.command()(interpretation.relevance)
 app.command()(interpretation.score)
 app.add_typer(review.app, name="review", help="Let people judge explanations and samples, in Argilla.")
 app.add_typer(publishing.app, name="publish", help="Publish to the Hub.")
+app.add_typer(downstream.app, name="downstream", help="Train and measure what a model learns from a dataset.")
 app.add_typer(sae.app, name="sae", help="Train, evaluate and calibrate sparse autoencoders.")
 
 

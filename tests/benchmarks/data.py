@@ -90,5 +90,20 @@ SURVIVAL_MODEL = ForeignData(
     "1,000 such questions written by a model",
 )
 
+ALPACA_EVAL = ForeignData(
+    "instructions/alpaca-eval-805.jsonl.gz",
+    "64308cbc639fbed3cb881f3f652be0652edd08034ef63dbfe53cffb7f759eb87",
+    "https://github.com/tatsu-lab/alpaca_eval, results/{gpt4_1106_preview,alpaca-7b}/model_outputs.json",
+    "CC-BY-NC-4.0",
+    "805 instructions with the answers of a strong and a weak model",
+)
+ALPACA_PREFERENCES = ForeignData(
+    "instructions/alpaca-eval-2-preferences.jsonl.gz",
+    "45d81f54e4945cbeb156df83a7e5df17eaaef8f58a1f5cbced0d0fb3035fad31",
+    "https://github.com/tatsu-lab/alpaca_eval, results/*/weighted_alpaca_eval_gpt4_turbo/annotations.json",
+    "CC-BY-NC-4.0",
+    "a judge's preferences and the lengths of answers, for 3 models on 805 instructions",
+)
+
 EVALUATION = (TOXICITY, PREFERENCE, SEED_TASKS, USER_INSTRUCTIONS, SURVIVAL_HUMAN, SURVIVAL_MODEL)
 """What benchmarks measure on; no row of it, nor a near duplicate, may be in training text."""

@@ -1,0 +1,62 @@
+"""The rows of a task's data, of which those that cannot be read are counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fac_datasets.errors import OptionError, RowError
+from fac_datasets.rows.reader import ColumnChoice, RowReader
+from fac_datasets.rows.row import Row
+
+if TYPE_CHECKING:
+    import datasets
+
+UNREADABLE, NO_TEXT = "cannot be read", "without text"
+
+STATES = "states"
+"""Folder of hidden states in that of a run."""
+
+_DRAW = 0
+"""Seed of the rows that are drawn: all trials see the same ones."""
+
+
+def drawn(rows: datasets.Dataset, most: int | None) -> datasets.Dataset:
+    """At most so many rows, drawn at random and always the same, in their order.
+
+    Args:
+        rows: of one set.
+        most: at least 1; None for all.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> len(drawn(Dataset.from_dict({"text": ["a", "b", "c"]}), 2))
+        2
+    """
+    if most is not None and most < 1:
+        raise OptionError(f"max_rows={most} leaves no row; the least is 1")
+    if most is None or most >= len(rows):
+        return rows
+    return rows.select(np.sort(np.random.default_rng(_DRAW).permutation(len(rows))[:most]))
+
+
+def read_rows(rows: datasets.Dataset, column: ColumnChoice) -> tuple[list[Row], set[int]]:
+    """The rows of a dataset, and which of them cannot be read, which are None.
+
+    Args:
+        rows: in any schema that is known.
+        column: what is read; see `RowReader`.
+
+    Raises:
+        ColumnError: there is nothing to read.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> read_rows(Dataset.from_dict({"text": ["a", "b"]}), None)
+        (['a', 'b'], set())
+    """
+    reader = RowReader(rows.features, column)
+    refused: list[RowError] = []
+    found = reader.read(rows.select_columns(list(reader.columns))[:], refused)
+    return found, {error.row for error in refused}

@@ -1,0 +1,317 @@
+"""Toxicity detection: a classifier of two labels, trained on labelled texts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fac_datasets.backbone.windows import Window
+from fac_datasets.downstream.hidden_states import HiddenStates, cut
+from fac_datasets.downstream.measures import auprc, best_threshold, f1
+from fac_datasets.downstream.reading import NO_TEXT, STATES, UNREADABLE, drawn, read_rows
+from fac_datasets.downstream.training import (
+    BATCH_ROWS,
+    logits_of,
+    lora_config,
+    require_downstream,
+    require_method,
+    run,
+    sequence_classifier,
+    trainer_arguments,
+)
+from fac_datasets.downstream.trials import SEEDS, over_seeds
+from fac_datasets.errors import ColumnError, DownstreamError
+from fac_datasets.interpretation.statistics import auroc
+from fac_datasets.plots import figures_png
+from fac_datasets.rows.dataset_identity import content_fingerprint
+from fac_datasets.rows.reader import ColumnChoice
+
+if TYPE_CHECKING:
+    import datasets
+    from numpy.typing import NDArray
+
+VALIDATION_SHARE = 0.2
+"""Part of the training rows that chooses settings, where no other rows do."""
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Inverse strengths of a head's L2 penalty, of which validation chooses one."""
+
+EPOCHS, LEARNING_RATE = 3, 5e-4
+"""How LoRA trains."""
+
+LABEL_COLUMNS = ("label", "labels", "class", "target", "toxic")
+"""What columns of labels are called; others have to be named."""
+
+NO_LABEL = "without a label"
+
+
+def toxicity_detection(
+    train: datasets.Dataset,
+    test: datasets.Dataset,
+    out: str | Path,
+    *,
+    validation: datasets.Dataset | None = None,
+    column: ColumnChoice = None,
+    label_column: str | None = None,
+    label: Any = None,
+    method: str = "head",
+    backbone: str = "embedded",
+    layer: int | None = None,
+    pooling: str = "mean",
+    seeds: Sequence[int] = SEEDS,
+    max_rows: int | None = None,
+    max_length: int = 256,
+    device: str | None = None,
+    states: str | Path | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Train a classifier of toxic texts on labelled rows, and measure it on others, once per seed.
+
+    Args:
+        train: rows with texts or chats in any schema that is known, and labels of two classes.
+        test: the same, of which figures are.
+        out: folder of the run; the same call goes on there, or reads its report.
+        validation: rows that choose settings and threshold; by default a fifth of the training rows, drawn by each
+            seed with both classes in proportion, which then are not trained on.
+        column: what is read of a row; by default what the schema says.
+        label_column: holds the labels; by default one of `LABEL_COLUMNS`.
+        label: that of toxic rows, compared as text, or the name of a `ClassLabel`; by default true, or the greater of
+            two numbers.
+        method: `"head"`, logistic regression on hidden states of the frozen backbone (scikit-learn, its L2 penalty
+            chosen on validation), or `"lora"`, a head and adapters (transformers, peft).
+        backbone: `"embedded"`, a local folder or a Hub id.
+        layer: decoder blocks before the hidden states of a head; by default all.
+        pooling: of the hidden states of a head: `"mean"` over a text's tokens, or its `"last"`.
+        seeds: one trial each.
+        max_rows: most rows of each set, drawn at random, always the same.
+        max_length: tokens behind which a text is cut.
+        device: torch device; by default CUDA where there is one.
+        states: folder of hidden states that runs share; by default one in `out`.
+        overwrite: replace another run in `out`.
+
+    Returns:
+        The report (see `over_seeds`): `auprc`, `auroc` and `f1` on the test rows, the last at the threshold that is
+        best on validation; and `rows`, `left_out`, `cut`, `chance` and `options`.
+
+    Raises:
+        ColumnError: there are no labels, or no texts.
+        DownstreamError: labels are not of two classes, a set lacks one of them, or too few rows are left to train on.
+        MissingExtra: the extra `downstream` is not installed.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> from fac_datasets.downstream import toxicity_detection
+        >>> rows = {"text": [f"You are {word}." for word in ("kind", "vile") * 10], "label": [0, 1] * 10}
+        >>> train = test = Dataset.from_dict(rows)
+        >>> report = toxicity_detection(train, test, "toxic-run", seeds=(42,))
+        >>> sorted(report["mean"]), report["rows"]["train"]
+        (['auprc', 'auroc', 'f1'], {'rows': 20, 'toxic': 10})
+    """
+    require_downstream()
+    require_method(method)
+    out = Path(out)
+    # LoRA's classifier reads the last token behind all layers.
+    head = HiddenStates(
+        backbone,
+        layer=layer if method == "head" else None,
+        pooling=pooling if method == "head" else "last",
+        max_length=max_length,
+        device=device,
+        cache=Path(states) if states else out / STATES,
+    )
+    given = {"train": train, "validation": validation, "test": test}
+    sets = {name: drawn(rows, max_rows) for name, rows in given.items() if rows is not None}
+    toxic = _label_of_toxic(sets, label_column, label)
+    read = {name: _Labelled.read(name, rows, head, column, toxic) for name, rows in sets.items()}
+    n_fit = len(read["train"].labels) * (1 if validation is not None else 1 - VALIDATION_SHARE)
+    if n_fit < BATCH_ROWS:
+        raise DownstreamError(
+            f"train has {len(read['train'].labels)} rows to use, of which {int(n_fit)} would be trained on; give "
+            f"enough for a batch of {BATCH_ROWS}"
+        )
+    options = {"method": method, "label_column": toxic.column, "label": toxic.name, **head.identity}
+    identity = {
+        "task": "toxicity",
+        "rows_of": {name: content_fingerprint(rows) for name, rows in sets.items()},
+        "options": {**options, "column": column, "max_rows": max_rows},
+    }
+
+    def trial(seed: int) -> dict[str, float]:
+        fit, held = (read["train"], read["validation"]) if "validation" in read else _split(read["train"], seed)
+        scored = _scores_of_head if method == "head" else _scores_of_lora
+        on_held, on_test = scored(fit, held, read["test"], head, seed)
+        labels = read["test"].labels
+        return {
+            "auprc": auprc(labels, on_test),
+            "auroc": auroc(on_test[labels], on_test[~labels]),
+            "f1": f1(labels, on_test, best_threshold(held.labels, on_held)),
+        }
+
+    about = {
+        "rows": {name: {"rows": len(each.labels), "toxic": int(each.labels.sum())} for name, each in read.items()},
+        "left_out": {name: dict(each.left_out) for name, each in read.items()},
+        "cut": {name: each.n_cut(max_length) for name, each in read.items()},
+        "validation": _said_of_validation(validation is not None, method),
+        "chance": {"auprc": float(read["test"].labels.mean()), "auroc": 0.5},
+    }
+    return over_seeds(
+        out,
+        identity,
+        seeds,
+        trial,
+        about=lambda _figures: about,
+        plot=lambda report: figures_png(report["seeds"], report["chance"]),
+        parts=() if states else (STATES,),
+        overwrite=overwrite,
+    )
+
+
+class _Toxic(NamedTuple):
+    """Which label means toxic."""
+
+    column: str
+    value: Any
+    name: str
+    """The label as people know it."""
+
+
+class _Labelled(NamedTuple):
+    """The rows of a set that can be used."""
+
+    windows: list[Window]
+    labels: NDArray[np.bool_]
+    left_out: Mapping[str, int]
+
+    @classmethod
+    def read(
+        cls, name: str, rows: datasets.Dataset, head: HiddenStates, column: ColumnChoice, toxic: _Toxic
+    ) -> _Labelled:
+        found, unread = read_rows(rows, column)
+        told = list(rows[toxic.column])
+        windows = head.windows(found)
+        reasons = [
+            UNREADABLE if row in unread else NO_LABEL if told[row] is None else "" if has_text else NO_TEXT
+            for row, has_text in enumerate(
+                window is not None and cut(window, head.max_length).own.any() for window in windows
+            )
+        ]
+        kept = [(window, told[row]) for row, window in enumerate(windows) if window is not None and not reasons[row]]
+        labels = np.array([label == toxic.value for _, label in kept], dtype=bool)
+        if labels.all() or not labels.any():
+            raise DownstreamError(
+                f"{name} has {int(labels.sum())} rows with the label {toxic.name!r} and {int((~labels).sum())} with "
+                f"the other; both are needed"
+            )
+        return cls([window for window, _ in kept], labels, Counter(filter(None, reasons)))
+
+    def take(self, rows: Sequence[int]) -> _Labelled:
+        """Some of the rows."""
+        return _Labelled([self.windows[row] for row in rows], self.labels[rows], {})
+
+    def n_cut(self, max_length: int) -> int:
+        """Texts that are longer than what is read of them."""
+        return sum(len(window.token_ids) > max_length for window in self.windows)
+
+
+def _label_of_toxic(sets: Mapping[str, datasets.Dataset], label_column: str | None, label: Any) -> _Toxic:
+    rows = sets["train"]
+    column = label_column or next((name for name in LABEL_COLUMNS if name in rows.column_names), None)
+    for name, each in sets.items():
+        if column is None or column not in each.column_names:
+            raise ColumnError(
+                f"{name} has no column {column or ' or '.join(LABEL_COLUMNS)} of labels; its columns are "
+                f"{each.column_names}; name one with label_column= (--label-column)"
+            )
+    assert column is not None
+    values = {value for each in sets.values() for value in each.unique(column) if value is not None}
+    names = getattr(rows.features[column], "names", None)
+    called = {value: names[value] if names else str(value) for value in values}
+    if len(values) != 2:
+        raise DownstreamError(
+            f"column {column!r} holds {len(values)} different labels, {sorted(called.values())[:10]}; a classifier of "
+            f"toxic texts needs two"
+        )
+    if label is None and any(isinstance(value, str) for value in values):
+        raise DownstreamError(
+            f"column {column!r} holds the labels {sorted(called.values())}; say which means toxic with label= (--label)"
+        )
+    found = [max(values)] if label is None else [each for each in values if str(label) in (str(each), called[each])]
+    if not found:
+        raise DownstreamError(f"no row has the label {label!r}; the labels are {sorted(called.values())}")
+    return _Toxic(column, found[0], called[found[0]])
+
+
+def _said_of_validation(is_given: bool, method: str) -> str:
+    if not is_given:
+        return f"{VALIDATION_SHARE:.0%} of train, drawn by each seed"
+    return "given" if method == "lora" else "given; a head has one optimum, so that seeds do not differ"
+
+
+def _split(rows: _Labelled, seed: int) -> tuple[_Labelled, _Labelled]:
+    """Rows to train on, and the validation part that a seed draws."""
+    from sklearn.model_selection import train_test_split
+
+    try:
+        fit, held = train_test_split(
+            range(len(rows.labels)), test_size=VALIDATION_SHARE, random_state=seed, stratify=rows.labels
+        )
+    except ValueError as error:
+        raise DownstreamError(
+            f"train has {int(rows.labels.sum())} toxic and {int((~rows.labels).sum())} other rows, too few to split "
+            f"off a validation part ({error}); give more, or --validation"
+        ) from error
+    return rows.take(fit), rows.take(held)
+
+
+Scores = tuple["NDArray[np.float64]", "NDArray[np.float64]"]
+"""Of the validation and of the test rows."""
+
+
+def _scores_of_head(fit: _Labelled, held: _Labelled, test: _Labelled, head: HiddenStates, seed: int) -> Scores:
+    """Scores of a logistic regression, whose penalty is that with the best AUPRC on validation."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    x_fit, x_held, x_test = (head.of(rows.windows) for rows in (fit, held, test))
+    best: tuple[float, Scores] | None = None
+    for strength in STRENGTHS:
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000, random_state=seed))
+        model.fit(x_fit, fit.labels)
+        scores = model.decision_function(x_held), model.decision_function(x_test)
+        reached = auprc(held.labels, scores[0])
+        if best is None or reached > best[0]:
+            best = reached, scores
+    assert best is not None
+    return best[1]
+
+
+def _scores_of_lora(fit: _Labelled, held: _Labelled, test: _Labelled, head: HiddenStates, seed: int) -> Scores:
+    """Scores of a classifier whose head and adapters are trained."""
+    import datasets
+    import peft
+    import transformers
+
+    def tokens_of(rows: _Labelled) -> list[NDArray[np.int64]]:
+        return [cut(window, head.max_length).token_ids for window in rows.windows]
+
+    rows = datasets.Dataset.from_dict({"input_ids": tokens_of(fit), "labels": fit.labels.astype(int)})
+    with trainer_arguments(
+        transformers.TrainingArguments, seed=seed, device=head.device, epochs=EPOCHS, learning_rate=LEARNING_RATE
+    ) as arguments:
+        model, tokenizer = sequence_classifier(head, n_labels=2)
+        trainer = transformers.Trainer(
+            model=peft.get_peft_model(model, lora_config("SEQ_CLS")),
+            args=arguments,
+            train_dataset=rows,
+            data_collator=transformers.DataCollatorWithPadding(tokenizer),
+            processing_class=tokenizer,
+        )
+        run(trainer)
+        # Of two logits only their difference says something.
+        on_held, on_test = (logits_of(trainer, tokens_of(each)) @ [-1, 1] for each in (held, test))
+    return on_held, on_test

@@ -1,0 +1,104 @@
+"""`fac-datasets downstream`: a task trained and measured by one command, which goes on and tells its report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+
+from fac_datasets.cli import app
+from fac_datasets.errors import OutputError
+from tests.downstream.rows import labelled, pairs
+from tests.servers.chat_server import FaultyProxy, completion
+from tests.servers.chat_server import odd_server as odd_server
+
+
+def written(rows: Dataset, path: Path) -> str:
+    rows.to_json(path)
+    return str(path)
+
+
+def test_toxicity_says_its_figures_and_again_when_it_is_finished(
+    tiny_backbone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = written(labelled(), tmp_path / "train.jsonl"), written(labelled(20), tmp_path / "test.jsonl")
+    out = tmp_path / "out"
+    command = ["downstream", "toxicity", "--train", train, "--test", test, "--out", str(out)]
+    command += ["--backbone", tiny_backbone, "--seeds", "1", "--seeds", "2"]
+    app(command, standalone_mode=False)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("seed 1: auprc ")
+    assert said[-1].startswith(f"{out}: auprc ")
+    assert said[-1].endswith("over 2 seeds")
+    app(command, standalone_mode=False)
+    assert capsys.readouterr().out.splitlines() == [f"{out} holds this finished run", said[-1]]
+    assert json.loads((out / "report.json").read_text())["task"] == "toxicity"
+    with pytest.raises(OutputError, match="--overwrite"):
+        app([*command, "--max-rows", "30"], standalone_mode=False)
+    # Rows may be harmful.
+    assert not [text for text in labelled()["text"] if any(text in line for line in said)]
+
+
+def test_what_is_trained_on_has_to_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        app(["downstream", "reward", "--test", "test.jsonl", "--out", str(tmp_path / "out")])
+    assert "--train" in capsys.readouterr().err
+
+
+def test_reward_says_its_subsets_and_what_was_left_out(
+    tiny_backbone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    equal = [{**pairs(1)[0], "rejected": pairs(1)[0]["chosen"]}]
+    train = written(Dataset.from_list([*pairs(), *equal]), tmp_path / "train.jsonl")
+    test = written(pairs(12), tmp_path / "test.jsonl")
+    command = ["downstream", "reward", "--train", train, "--test", test, "--out", str(tmp_path / "out")]
+    app([*command, "--backbone", tiny_backbone, "--seeds", "42"], standalone_mode=False)
+    said = capsys.readouterr().out
+    assert "accuracy/safety " in said
+    assert "left out of train: 1 equal sides" in said
+
+
+def instructions(number: int) -> Dataset:
+    rows = [{"instruction": f"Who wrote book {n}?", "output": f"The cat wrote {n}."} for n in range(number)]
+    return Dataset.from_list(rows)
+
+
+@pytest.mark.slow
+def test_instructions_says_that_a_judge_which_always_says_a_is_uninformative(
+    tiny_backbone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], odd_server: FaultyProxy
+) -> None:
+    odd_server.reply = lambda _request: (200, completion('{"better": "A"}'))
+    known = Dataset.from_dict({"instruction": ["Why?"] * 6, "good": [*"abcdef"], "bad": ["z"] * 6})
+    command = ["downstream", "instructions", "--train", written(instructions(10), tmp_path / "train.jsonl")]
+    command += ["--test", written(instructions(3), tmp_path / "test.jsonl"), "--out", str(tmp_path / "out")]
+    command += ["--known", written(known, tmp_path / "known.jsonl"), "--strong", "good", "--weak", "bad"]
+    command += ["--backbone", tiny_backbone, "--seeds", "42", "--answers", "2", "--max-new-tokens", "4"]
+    app([*command, "--endpoint", odd_server.address, "--dry-run"], standalone_mode=False)
+    assert capsys.readouterr().out == "the judge would be asked 16 times, for 32 tokens each at most\n"
+    app([*command, "--endpoint", odd_server.address], standalone_mode=False)
+    said = capsys.readouterr().out.splitlines()
+    assert "response_loss " in said[-2]
+    assert said[-1].startswith("win rate: uninformative, since both orders agree in 0 of 6 known pairs")
+    assert len(odd_server.requests) == 16
+
+
+def test_steering_says_its_control_rate_and_what_was_left_out(
+    tiny_backbone: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {
+            "question": f"Do you like {n} cups?\n (A) Yes\n (B) No" if n else "Do you like tea?",
+            "answer_matching_behavior": "(A)",
+            "answer_not_matching_behavior": "(B)",
+        }
+        for n in range(11)
+    ]
+    command = ["downstream", "steering", "--train", written(Dataset.from_list(rows), tmp_path / "train.jsonl")]
+    command += ["--out", str(tmp_path / "out"), "--backbone", tiny_backbone, "--layers", "2", "--seeds", "42"]
+    app(command, standalone_mode=False)
+    said = capsys.readouterr().out.splitlines()
+    assert "steering_control_rate " in said[-2]
+    assert "layer2/" not in said[-2]
+    assert said[-1] == "left out of train: 1 no option letters in the question"

@@ -1,0 +1,183 @@
+"""Instruction following: rows of any schema, the loss of responses, answers in AlpacaEval's format, and a judge."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+import torch
+
+from fac_datasets.downstream.instructions import instruction_following
+from fac_datasets.downstream.judge import Pair
+from fac_datasets.errors import DownstreamError, GenerationError, LimitReached, OptionError
+from fac_datasets.generation import Limits
+from fac_datasets.generation.endpoint import EndpointGenerator
+from tests.downstream.test_judge import ALWAYS_A, KNOWN, a_judge
+from tests.interpretation.scripted import Scripted
+from tests.servers.ports import free_port
+
+pytestmark = pytest.mark.slow
+
+ROWS = datasets.Dataset.from_dict(
+    {
+        "instruction": [f"Who wrote book {n}?" for n in range(12)],
+        "input": ["", "A woman from Norway."] * 6,
+        "output": [f"The cat wrote {n}." for n in range(12)],
+    }
+)
+QUICK: dict[str, Any] = {"seeds": (42,), "answers": 3, "max_new_tokens": 4, "learning_rate": 1e-2}
+
+
+def follow(out: Path, backbone: str, train: datasets.Dataset = ROWS, **options: Any) -> dict[str, Any]:
+    test = options.pop("test", ROWS.select(range(4)))
+    return instruction_following(train, test, out, backbone=backbone, **{**QUICK, **options})
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_backbone: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("instructions") / "run"
+    follow(out, tiny_backbone)
+    return out
+
+
+def report_of(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "report.json").read_text())
+    return found
+
+
+def test_training_lowers_the_loss_of_responses_like_those(finished: Path) -> None:
+    figures = report_of(finished)["seeds"]["42"]
+    assert figures["response_loss"] < figures["response_loss_before"]
+
+
+def test_the_loss_before_is_that_of_the_responses_tokens_alone(finished: Path, tiny_backbone: str) -> None:
+    import transformers
+
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(tiny_backbone)
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(tiny_backbone, dtype=torch.float32).eval()
+    losses = []
+    for row in ROWS.select(range(4)):
+        asked = "\n\n".join(filter(None, (row["instruction"], row["input"])))
+        prompt = f"<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n"
+        first, second = (
+            tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, f"{row['output']}<|im_end|>\n")
+        )
+        with torch.inference_mode():
+            likelihood = model(torch.tensor([first + second])).logits[0].log_softmax(dim=-1)
+        losses += [-float(likelihood[len(first) + place - 1, token]) for place, token in enumerate(second)]
+    expected = sum(losses) / len(losses)
+    assert report_of(finished)["mean"]["response_loss_before"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_answers_are_in_the_format_of_alpaca_eval(finished: Path) -> None:
+    outputs, references = (
+        json.loads((finished / name).read_text()) for name in ("outputs/42.json", "reference_outputs.json")
+    )
+    assert [{*each} for each in outputs] == [{"instruction", "output", "generator", "dataset"}] * 3
+    assert [each["instruction"] for each in outputs] == [each["instruction"] for each in references]
+    assert {each["output"] for each in references} <= {*ROWS["output"]}
+
+
+def test_the_same_seed_gives_the_same_numbers(finished: Path, tiny_backbone: str, tmp_path: Path) -> None:
+    again = follow(tmp_path / "again", tiny_backbone)
+    assert again["seeds"] == report_of(finished)["seeds"]
+    assert (tmp_path / "again" / "outputs" / "42.json").read_text() == (finished / "outputs" / "42.json").read_text()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ROWS.remove_columns("input").rename_columns({"instruction": "prompt", "output": "completion"}),
+        datasets.Dataset.from_dict(
+            {
+                "messages": [
+                    [{"role": "user", "content": row["instruction"]}, {"role": "assistant", "content": row["output"]}]
+                    for row in ROWS
+                ]
+            }
+        ),
+    ],
+    ids=["prompt and completion", "messages"],
+)
+def test_other_schemas_are_read(rows: datasets.Dataset, tiny_backbone: str, tmp_path: Path) -> None:
+    report = follow(tmp_path / "run", tiny_backbone, rows, answers=0)
+    assert report["rows"] == {"train": 12, "test": 4}
+
+
+def test_rows_without_a_response_are_left_out_and_counted(tiny_backbone: str, tmp_path: Path) -> None:
+    rows = ROWS.map(lambda row, place: {"output": "" if place < 2 else row["output"]}, with_indices=True)
+    report = follow(tmp_path / "run", tiny_backbone, rows, answers=0)
+    assert report["left_out"] == {"train": {"without a response": 2}, "test": {}}
+
+
+def test_no_response_column_is_an_error(tiny_backbone: str, tmp_path: Path) -> None:
+    with pytest.raises(DownstreamError, match=r"none of 12 rows of train has a response: .*'instruction', 'input'"):
+        follow(tmp_path / "run", tiny_backbone, ROWS.remove_columns("output"))
+
+
+def test_fewer_rows_than_a_batch_are_an_error(tiny_backbone: str, tmp_path: Path) -> None:
+    with pytest.raises(DownstreamError, match=r"train has 7 rows with a response .* at least 8 are needed"):
+        follow(tmp_path / "run", tiny_backbone, ROWS.select(range(7)))
+
+
+def test_long_responses_are_cut_and_prompts_without_room_left_out(tiny_backbone: str, tmp_path: Path) -> None:
+    rows = ROWS.map(
+        lambda row, place: {
+            "output": "It rose. " * 40 if place == 0 else row["output"],
+            "instruction": "Who? " * 90 if place == 1 else row["instruction"],
+        },
+        with_indices=True,
+    )
+    report = follow(tmp_path / "run", tiny_backbone, rows, answers=0, max_length=100)
+    assert report["cut"]["train"] == 1
+    assert report["left_out"]["train"] == {"with a prompt that leaves no room for a response": 1}
+
+
+def test_a_judge_that_counts_gives_a_win_rate(tiny_backbone: str, tmp_path: Path) -> None:
+    judge = a_judge(lambda a, b: "A" if len(a) > len(b) else "B")
+    found = follow(tmp_path / "run", tiny_backbone, judge=judge, known=KNOWN)["win_rate"]
+    assert found["verdict"] == "counts"
+    assert 0 <= found["raw"]["mean"] <= 100
+    assert found["seeds"]["42"]["pairs"]["judged"] == 3
+
+
+def test_a_judge_that_does_not_count_is_uninformative(tiny_backbone: str, tmp_path: Path) -> None:
+    found = follow(tmp_path / "run", tiny_backbone, judge=ALWAYS_A, known=KNOWN)["win_rate"]
+    assert found["verdict"] == "uninformative"
+    assert "raw" not in found
+
+
+def test_a_judge_that_fails_loses_no_training(tiny_backbone: str, tmp_path: Path) -> None:
+    out, judge = tmp_path / "run", a_judge(lambda a, b: "A" if len(a) > len(b) else "B")
+    with pytest.raises(LimitReached):
+        follow(out, tiny_backbone, judge=judge, known=KNOWN, limits=Limits(max_calls=22))
+    trained = (out / "losses" / "42.json").stat().st_mtime_ns
+    report = follow(out, tiny_backbone, judge=judge, known=KNOWN)
+    assert (out / "losses" / "42.json").stat().st_mtime_ns == trained
+    assert judge.asked == 26
+    assert report["win_rate"]["verdict"] == "counts"
+
+
+def test_a_judge_that_cannot_be_reached_is_an_error(tiny_backbone: str, tmp_path: Path) -> None:
+    judge = EndpointGenerator("m", base_url=f"http://127.0.0.1:{free_port()}/v1", retries=0)
+    with pytest.raises(GenerationError):
+        follow(tmp_path / "run", tiny_backbone, judge=judge, known=[Pair("?", "No.", "Yes, it is.")])
+
+
+def test_a_judge_that_needs_more_tokens_gets_them_without_training_again(tiny_backbone: str, tmp_path: Path) -> None:
+    out, judge = tmp_path / "run", Scripted(lambda _prompt, _seed: "")
+    with pytest.raises(GenerationError, match="raise answer_tokens"):
+        follow(out, tiny_backbone, judge=judge)
+    trained = (out / "losses" / "42.json").stat().st_mtime_ns
+    judge.answer = lambda _prompt, _seed: '{"better": "A"}'
+    report = follow(out, tiny_backbone, judge=judge, answer_tokens=64)
+    assert (out / "losses" / "42.json").stat().st_mtime_ns == trained
+    assert "no known pairs" in report["win_rate"]["why"]
+
+
+def test_a_judge_needs_answers(tiny_backbone: str, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="answers=0 leaves a judge nothing to compare"):
+        follow(tmp_path / "run", tiny_backbone, judge=ALWAYS_A, answers=0)
