@@ -67,8 +67,8 @@ THRESHOLDS = ("0", "1", "2", "q90")
 RIVALS = ("unguided", "magpie", "reference", "prompted")
 """Arms that every arm is compared with."""
 
-PASSED = (VERIFIED, NOT_ACTIVE_OUTCOME, NOT_NEEDED)
-"""What becomes of drafts that pass the filters."""
+DROPPED = (NOT_ACTIVE_OUTCOME, NOT_NEEDED)
+"""What becomes of drafts that pass the filters and are not kept."""
 
 SHOWN = ("covered_share", "fac_gain_per_1k_decoded")
 
@@ -139,16 +139,19 @@ class Outcome:
 
     @cached_property
     def passed(self) -> datasets.Dataset:
-        """All that passed the filters, what missed its feature included, with feature columns."""
+        """What is kept, and what passed the filters and missed its feature, with feature columns."""
         kept = self.folder / "passed"
         if not kept.exists():
-            texts = list[str]()
+            texts: list[str] = self.samples["text"][:]
             book = SampleJournal(self.folder / "journal.jsonl", read_only=True)
             for key, verdict in zip(self.told["keys"], self.verdicts, strict=True):
-                completion = book.completions[key]
+                completion = book.completions.get(key)
+                # Those of `guided` are of several answers, which the journal does not join.
+                if completion is None or verdict.outcome not in DROPPED:
+                    continue
                 read = self.setting.kind.opened if verdict.method == "magpie" else self.setting.kind.read
                 sample = read(completion.text, completion.finished, self.setting.seed_rows[0])
-                if verdict.outcome in PASSED and isinstance(sample, Sample):
+                if isinstance(sample, Sample):
                     texts.append(sample.whole)
             rows = datasets.Dataset.from_dict({"text": texts})
             rows.map(self.setting.extractor, batched=True, load_from_cache_file=False).save_to_disk(kept)
