@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from fac_datasets.cli.groups import grouped
 from fac_datasets.cli.options import BackboneName, Column, Device, Out, Overwrite, Split
-
-if TYPE_CHECKING:
-    import datasets
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -26,8 +23,8 @@ class Sets:
     split: Split = None
     test_split: Annotated[str | None, typer.Option(help="The same of --test; default: that of --split.")] = None
 
-    def load(self, validation: str | None = None) -> dict[str, datasets.Dataset | None]:
-        """The rows of each set; None of a validation set that is not given."""
+    def load(self, validation: str | None = None) -> dict[str, Any]:
+        """The rows of each set that is given, by its name."""
         from fac_datasets.rows.data_files import require_present
         from fac_datasets.rows.loading import load_rows
 
