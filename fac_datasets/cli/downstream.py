@@ -12,8 +12,6 @@ from fac_datasets.cli.groups import grouped
 from fac_datasets.cli.options import AnswerTokens, BackboneName, Column, Device, Generation, Out, Overwrite, Split
 
 if TYPE_CHECKING:
-    import datasets
-
     from fac_datasets.downstream.judge import Pair
 
 app = typer.Typer(no_args_is_help=True)
@@ -28,8 +26,8 @@ class Sets:
     split: Split = None
     test_split: Annotated[str | None, typer.Option(help="The same of --test; default: that of --split.")] = None
 
-    def load(self, validation: str | None = None) -> dict[str, datasets.Dataset | None]:
-        """The rows of each set; None of a validation set that is not given."""
+    def load(self, validation: str | None = None) -> dict[str, Any]:
+        """The rows of each set that is given, by its name."""
         from fac_datasets.rows.data_files import require_present
         from fac_datasets.rows.loading import load_rows
 
@@ -53,7 +51,7 @@ class SteeringSets:
     split: Split = None
     test_split: Annotated[str | None, typer.Option(help="The same of --test; default: that of --split.")] = None
 
-    def load(self) -> dict[str, datasets.Dataset | None]:
+    def load(self) -> dict[str, Any]:
         """The rows of each set."""
         if self.test is not None:
             return Sets(self.train, self.test, self.split, self.test_split).load()

@@ -253,5 +253,7 @@ def _scores(
 def _standardised(states: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
     """All states, each dimension with the mean and deviation that it has in the first."""
     deviation = states.std(axis=0)
+    deviation[deviation == 0] = 1
     found: NDArray[np.float32] = np.concatenate([states, others]) - states.mean(axis=0)
-    return found / np.where(deviation > 0, deviation, np.float32(1))
+    found /= deviation
+    return found

@@ -57,7 +57,8 @@ def test_the_loss_before_is_that_of_the_responses_tokens_alone(finished: Path, t
     import transformers
 
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(tiny_backbone)
-    model: Any = transformers.AutoModelForCausalLM.from_pretrained(tiny_backbone, dtype=torch.float32).eval()
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(tiny_backbone, dtype=torch.float32)
+    model.eval()
     losses = []
     for row in ROWS.select(range(4)):
         asked = "\n\n".join(filter(None, (row["instruction"], row["input"])))

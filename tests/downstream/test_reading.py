@@ -20,7 +20,8 @@ def test_rows_are_drawn_at_random_and_always_the_same_in_their_order() -> None:
 
 
 def test_rows_that_cannot_be_read_are_told() -> None:
-    chats = [[{"role": "user", "content": "Hi."}], [{"role": "nobody", "content": None}]]
-    rows, refused = read_rows(Dataset.from_dict({"messages": chats}), None)
+    asked = {"question": ["Which?"] * 2, "choices": [["a plum", "a fig"]] * 2, "answer": ["A", "Z"]}
+    rows, refused = read_rows(Dataset.from_dict(asked), None)
     assert refused == {1}
+    assert rows[0] is not None
     assert rows[1] is None

@@ -71,7 +71,7 @@ def test_a_validation_set_that_is_given_leaves_all_training_rows(tiny_backbone: 
 
 
 def test_what_cannot_be_used_is_counted(tiny_backbone: str, tmp_path: Path) -> None:
-    rows = {"text": ["", None, "No label.", "Long " * 40], "label": [1, 0, None, 1]}
+    rows: dict[str, list[Any]] = {"text": ["", None, "No label.", "Long " * 40], "label": [1, 0, None, 1]}
     train = Dataset.from_dict({name: [*labelled()[:][name], *rows[name]] for name in rows})
     report = detect(train, tmp_path, tiny_backbone, max_length=40)
     assert report["left_out"] == {"train": {"without text": 2, "without a label": 1}, "test": {}}
