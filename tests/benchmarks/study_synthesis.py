@@ -321,11 +321,12 @@ def plot(settings: Mapping[str, Mapping[str, Any]], path: Path) -> None:
             below, above = (abs(middle - scale * np.array([one[end] for one in values])) for end in ("low", "high"))
             axis.errorbar(middle, range(len(names)), xerr=[below, above], fmt="o", capsize=3, color="C0")
             axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
-            axis.invert_yaxis()
             axis.set_xlim(left=0)
             axis.set_title(f"{setting}: {title}", loc="left", fontsize=9)
             axis.grid(axis="x", alpha=0.3)
             axis.spines[["top", "right"]].set_visible(False)
+        # The axes of a row share it.
+        row[0].invert_yaxis()
     figure.savefig(path, dpi=150)
 
 
