@@ -31,7 +31,7 @@ def subclasses_in(package: str, base: type[Any]) -> list[type[Any]]:
     Example:
         >>> from fac_datasets.synthesis.filters.base import Filter
         >>> [filter.__name__ for filter in subclasses_in("fac_datasets.synthesis.filters", Filter)][:3]
-        ['AboutItself', 'Copy', 'Fluency']
+        ['AboutItself', 'Copy', 'Echo']
     """
     return [
         value

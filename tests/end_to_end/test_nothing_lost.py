@@ -93,8 +93,8 @@ def test_a_full_disk_and_a_server_that_goes_away_lose_nothing(job: Job, tmp_path
     job.run()
     asked = len(job.server.requests)
     job.run(tmp_path / "whole")
-    # One answer had no room while the next was under way, and one request met no server.
-    assert asked - 3 <= len(job.server.requests) - asked < asked
+    # On each full disk one answer had no room, perhaps while the next was under way; and one request met no server.
+    assert asked - 5 <= len(job.server.requests) - asked < asked
     assert data(job.out) == data(tmp_path / "whole")
 
 
