@@ -50,9 +50,14 @@ class FeatureSpace:
         found = re.search(r"parts=([^+]+)", self.reading)
         return tuple(found[1].split(",")) if found else ()
 
+    @property
+    def backbone_name(self) -> str:
+        """Name and digest of the backbone, as a `LocalGenerator` on it is called."""
+        return f"{self.backbone}@{self.backbone_digest}"
+
     def __str__(self) -> str:
         return (
-            f"{self.backbone}@{self.backbone_digest}/layer{self.layer}/{self.render}/{self.sae}@{self.sae_digest}/"
+            f"{self.backbone_name}/layer{self.layer}/{self.render}/{self.sae}@{self.sae_digest}/"
             f"{self.activation}/max/>{format_threshold(self.threshold)}/{self.windowing}{self.max_length}"
             + (f"/{self.reading}" if self.reading else "")
         )

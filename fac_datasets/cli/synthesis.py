@@ -127,7 +127,6 @@ def synthesize(
     language = options.pop("sample_language")
     # Chosen above, which can take long where they are planned.
     options["targets"] = [one.target for one in pursuits]
-    known = [text for rows in (columns, shown) if rows is not None for text in row_texts(rows, reading.column)]
     try:
         with (
             FileLock(out / LOCK, timeout=0),
@@ -138,6 +137,9 @@ def synthesize(
             limit_together([journal, unguided])
             fluent = None
             if fluency and pursuits:
+                known = [
+                    text for rows in (columns, shown) if rows is not None for text in row_texts(rows, reading.column)
+                ]
                 plain = synthesize_unguided(
                     kind,
                     rows_shown,

@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from fac_datasets.backbone.identity import EMBEDDED, BackboneInfo, backbone_info
+from fac_datasets.backbone.left_padding import pad_left
 from fac_datasets.backbone.pretrained import load_model, load_tokenizer, torch_device
 from fac_datasets.downstream.judge import ANSWER_TOKENS, Pair, judge_pairs, judged_win_rate
-from fac_datasets.downstream.reading import NO_TEXT, UNREADABLE, drawn, read_rows
+from fac_datasets.downstream.reading import NO_TEXT, UNREADABLE, drawn, drawn_places, read_rows
 from fac_datasets.downstream.training import BATCH_ROWS, lora_config, require_downstream, run, trainer_arguments
 from fac_datasets.downstream.trials import SEEDS, over_seeds
 from fac_datasets.errors import BackboneError, DownstreamError, GenerationError, OptionError
@@ -132,7 +131,7 @@ def instruction_following(
                 f"{name} has {len(read[name].rows)} rows with a response to use of {len(sets[name])}, and at least "
                 f"{least} are needed; left out: {dict(read[name].left_out) or 'none'}"
             )
-    asked = [read["test"].rows[place] for place in _places(len(read["test"].rows), answers)]
+    asked = [read["test"].rows[place] for place in drawn_places(len(read["test"].rows), answers)]
     identity = {
         "task": "instructions",
         "rows_of": {name: content_fingerprint(rows) for name, rows in sets.items()},
@@ -327,23 +326,19 @@ class _Model:
         order = sorted(range(len(rows)), key=lambda place: len(rows[place].prompt_ids))
         for first in range(0, len(order), BATCH_ROWS):
             places = order[first : first + BATCH_ROWS]
-            longest = max(len(rows[place].prompt_ids) for place in places)
-            tokens = torch.full((len(places), longest), self.tokenizer.pad_token_id)
-            mask = torch.zeros_like(tokens)
-            for line, place in enumerate(places):
-                prompt = rows[place].prompt_ids
-                tokens[line, longest - len(prompt) :] = torch.tensor(prompt)
-                mask[line, longest - len(prompt) :] = 1
+            tokens, mask = pad_left([rows[place].prompt_ids for place in places], self.device)
             with torch.inference_mode():
                 written = model.generate(
-                    input_ids=tokens.to(self.device),
-                    attention_mask=mask.to(self.device),
+                    input_ids=tokens,
+                    attention_mask=mask,
                     max_new_tokens=max_new_tokens,
                     do_sample=False,
                     pad_token_id=self.tokenizer.pad_token_id,
                 )
             for place, text in zip(
-                places, self.tokenizer.batch_decode(written[:, longest:], skip_special_tokens=True), strict=True
+                places,
+                self.tokenizer.batch_decode(written[:, tokens.shape[1] :], skip_special_tokens=True),
+                strict=True,
             ):
                 found[place] = text.strip()
         return found
@@ -391,11 +386,6 @@ def _batch(rows: list[_Row]) -> tuple[list[_Row], list[_Row]]:
     """The first rows that run together, the longest first, and the rest."""
     size = max(1, BATCH_TOKENS // len(rows[0].token_ids))
     return rows[:size], rows[size:]
-
-
-def _places(number: int, wanted: int) -> list[int]:
-    """Places of rows that are answered: drawn, always the same, in their order."""
-    return sorted(np.random.default_rng(0).permutation(number)[:wanted].tolist())
 
 
 def _in_alpaca_format(rows: Sequence[_Row], outputs: Sequence[str], generator: str) -> list[dict[str, str]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fac_datasets.downstream.reading import drawn_places
 from fac_datasets.downstream.win_rate import WinRate, win_rates
 from fac_datasets.errors import DatasetError
 from fac_datasets.generation.base import TextGenerator
@@ -304,8 +305,7 @@ def known_pairs(
         logger.warning(
             "%d of %d known pairs lack a text, or their answers are equal", len(pairs) - len(usable), len(pairs)
         )
-    places = np.random.default_rng(0).permutation(len(usable))[:most]
-    return [usable[place] for place in sorted(places.tolist())]
+    return [usable[place] for place in drawn_places(len(usable), most)]
 
 
 def coin_p(heads: int, throws: int) -> float:

@@ -38,7 +38,22 @@ def drawn(rows: datasets.Dataset, most: int | None) -> datasets.Dataset:
         raise OptionError(f"max_rows={most} leaves no row; the least is 1")
     if most is None or most >= len(rows):
         return rows
-    return rows.select(np.sort(np.random.default_rng(_DRAW).permutation(len(rows))[:most]))
+    return rows.select(drawn_places(len(rows), most))
+
+
+def drawn_places(number: int, most: int | None, seed: int = _DRAW) -> list[int]:
+    """Places of at most so many of some things, drawn at random, in their order.
+
+    Args:
+        number: of the things.
+        most: None for all.
+        seed: of the draw; by default always the same.
+
+    Example:
+        >>> drawn_places(3, None), len(drawn_places(3, 2))
+        ([0, 1, 2], 2)
+    """
+    return sorted(np.random.default_rng(seed).permutation(number)[:most].tolist())
 
 
 def read_rows(rows: datasets.Dataset, column: ColumnChoice) -> tuple[list[Row], set[int]]:

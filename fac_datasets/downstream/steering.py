@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fac_datasets.backbone.identity import EMBEDDED, backbone_info
+from fac_datasets.backbone.left_padding import pad_left, positions_of
 from fac_datasets.backbone.pretrained import decoder_blocks, load_model, load_tokenizer, torch_device
 from fac_datasets.downstream.ab_questions import ABQuestion, read_questions, split_by_claim, without_claims_of
-from fac_datasets.downstream.reading import drawn
+from fac_datasets.downstream.reading import drawn, drawn_places
 from fac_datasets.downstream.trials import SEEDS, over_seeds
 from fac_datasets.errors import BackboneError, DownstreamError, OptionError
 from fac_datasets.files.atomic import write_atomically
@@ -400,18 +401,13 @@ class SteeredModel:
         next token, [n, vocabulary], as often as it is called."""
         import torch
 
-        n_behind, longest = batch[0].n_behind, len(batch[0].token_ids)
-        tokens = torch.zeros(len(batch), longest, dtype=torch.int64)
-        mask = torch.zeros_like(tokens)
-        for row, prompt in enumerate(batch):
-            tokens[row, longest - len(prompt.token_ids) :] = torch.tensor(prompt.token_ids)
-            mask[row, longest - len(prompt.token_ids) :] = 1
-        tokens, mask = tokens.to(self.device), mask.to(self.device)
+        n_behind = batch[0].n_behind
+        tokens, mask = pad_left([prompt.token_ids for prompt in batch], self.device)
         with torch.inference_mode():
             read = self.model(
                 input_ids=tokens[:, :-n_behind],
                 attention_mask=mask[:, :-n_behind],
-                position_ids=_positions(mask)[:, :-n_behind],
+                position_ids=positions_of(mask)[:, :-n_behind],
                 use_cache=True,
                 logits_to_keep=1,
             ).past_key_values
@@ -424,7 +420,7 @@ class SteeredModel:
                 found: torch.Tensor = self.model(
                     input_ids=more,
                     attention_mask=shown,
-                    position_ids=_positions(shown)[:, -more.shape[1] :],
+                    position_ids=positions_of(shown)[:, -more.shape[1] :],
                     # A run adds to what it goes on from.
                     past_key_values=copy.deepcopy(read),
                     use_cache=True,
@@ -472,16 +468,9 @@ class SteeredModel:
             handle.remove()
 
 
-def _positions(mask: torch.Tensor) -> torch.Tensor:
-    """Position of each token, counted from the first that is no padding."""
-    return (mask.cumsum(dim=1) - 1).clamp(min=0)
-
-
 def _drawn(questions: Sequence[ABQuestion], most: int | None, seed: int) -> list[ABQuestion]:
     """At most so many questions, in their order."""
-    if most is None or len(questions) <= most:
-        return list(questions)
-    return [questions[place] for place in sorted(np.random.default_rng(seed).permutation(len(questions))[:most])]
+    return [questions[place] for place in drawn_places(len(questions), most, seed)]
 
 
 def _figures(margins: Mapping[int, Mapping[float, NDArray[np.float64]]], best: int) -> dict[str, float]:

@@ -11,6 +11,7 @@ import torch
 from jinja2 import TemplateError
 
 from fac_datasets.backbone.identity import EMBEDDED, backbone_info
+from fac_datasets.backbone.left_padding import pad_left, positions_of
 from fac_datasets.backbone.pretrained import decoder_blocks, load_model, load_tokenizer, torch_device
 from fac_datasets.errors import SynthesisError
 from fac_datasets.generation.base import Completion, Request, Steering, TextGenerator, require_top_p
@@ -130,11 +131,11 @@ class LocalGenerator(TextGenerator):
         self, requests: Sequence[Request], encoded: Mapping[_Prompt, list[int]], max_new_tokens: int, temperature: float
     ) -> list[list[int]]:
         prompts = sorted(set(map(_prompt, requests)))
-        tokens, mask = self._padded([encoded[prompt] for prompt in prompts])
+        tokens, mask = pad_left([encoded[prompt] for prompt in prompts], self.model.device)
         output = self.model(
             input_ids=tokens,
             attention_mask=mask,
-            position_ids=_positions(mask),
+            position_ids=positions_of(mask),
             use_cache=True,
             logits_to_keep=1,
         )
@@ -161,22 +162,12 @@ class LocalGenerator(TextGenerator):
                 output = self.model(
                     input_ids=chosen[:, None],
                     attention_mask=mask,
-                    position_ids=_positions(mask)[:, -1:],
+                    position_ids=positions_of(mask)[:, -1:],
                     past_key_values=cache,
                     use_cache=True,
                 )
                 logits = output.logits[:, -1]
         return decoded
-
-    def _padded(self, encoded: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rendered prompts, padded on the left: token ids and attention mask, [n, longest]."""
-        longest = max(len(token_ids) for token_ids in encoded)
-        tokens = torch.zeros(len(encoded), longest, dtype=torch.int64)
-        mask = torch.zeros_like(tokens)
-        for i, token_ids in enumerate(encoded):
-            tokens[i, longest - len(token_ids) :] = torch.tensor(token_ids)
-            mask[i, longest - len(token_ids) :] = 1
-        return tokens.to(self.model.device), mask.to(self.model.device)
 
     def _encode(self, prompt: tuple[tuple[str, str], ...], prefix: str = "") -> list[int]:
         if not self.info.has_template:
@@ -245,11 +236,6 @@ def _prompt(request: Request) -> _Prompt:
 
 def _scaled_direction(steering: Steering) -> torch.Tensor:
     return torch.from_numpy(np.asarray(steering.direction, dtype=np.float32)) * steering.strength
-
-
-def _positions(mask: torch.Tensor) -> torch.Tensor:
-    """Position of each token, counted from the first that is no padding."""
-    return (mask.cumsum(dim=1) - 1).clamp(min=0)
 
 
 def _sample(

@@ -78,7 +78,7 @@ class Asker:
     def can_steer(self) -> bool:
         """Whether the generator runs the backbone of the SAE and takes steering, and the SAE reads a decoder block."""
         space = self.extractor.feature_space
-        same_model = self.generator.name == f"{space.backbone}@{space.backbone_digest}"
+        same_model = self.generator.name == space.backbone_name
         return self.generator.can_steer and same_model and space.layer > 0
 
     def prompt(self, wish: Wish, pursuit: Pursuit) -> tuple[tuple[str, str], ...]:

@@ -48,7 +48,7 @@ def likelihood_under(
     """
     from fac_datasets.backbone.likelihood import Likelihood
 
-    same_model = generator.name == f"{space.backbone}@{space.backbone_digest}"
+    same_model = generator.name == space.backbone_name
     if isinstance(generator, LocalGenerator) and same_model and generator.dtype == dtype:
         return Likelihood(generator.model, generator.tokenizer, render=space.render)
     return Likelihood.load(backbone, render=space.render, device=device, dtype=dtype)
