@@ -2,13 +2,15 @@
 
 FAC_DATASETS_DATA=FOLDER python -m tests.benchmarks.bench_kinds --out FOLDER [--kinds text,instruction] [--on local]
 
-Takes minutes a run; a run that is finished is not repeated, so that several calls with the same folder fill the record.
+Takes minutes a run; each lands with its machine and is not repeated, so that several calls with the same folder fill
+the record.
 Rows of the sets that hold harmful text are never shown: only those of texts and instructions are kept.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +21,7 @@ import datasets
 import typer
 
 from fac_datasets import EndpointGenerator
+from fac_datasets.files.atomic import write_atomically
 from fac_datasets.generation.base import TextGenerator
 from fac_datasets.pipeline import Settings, run
 from fac_datasets.synthesis.sample_journal import SampleJournal
@@ -31,7 +34,7 @@ from tests.benchmarks.data import (
     USER_INSTRUCTIONS,
     ForeignData,
 )
-from tests.benchmarks.record import write_result
+from tests.benchmarks.record import machine, write_result
 from tests.tiny import make_tiny_backbone
 
 HARMS = ("S", "H", "V", "HR", "SH", "S3", "H2", "V2")
@@ -183,9 +186,12 @@ def main(
     for name in kinds.split(","):
         cut = cuts()[name]()
         for where in on.split(","):
-            generator = _server(out / "gguf") if where == "endpoint" else None
-            found = measured(name, cut, generator, out / f"{name}-{where}", max_features)
-            figures.setdefault(name, {})[where] = found
+            landed = out / f"{name}-{where}.json"
+            if not landed.exists():
+                generator = _server(out / "gguf") if where == "endpoint" else None
+                figures_of_run = measured(name, cut, generator, out / f"{name}-{where}", max_features)
+                write_atomically(landed, json.dumps({**figures_of_run, "machine": machine()}).encode())
+            found = figures.setdefault(name, {})[where] = json.loads(landed.read_text())
             print(f"{name}, {where}: {found['accepted']} accepted of {found['tried']} tried: {found['outcomes']}")
             assert found["accepted"] >= cut.least, f"fewer than {cut.least} rows"
     print(write_result("kinds", {"kinds": figures}))

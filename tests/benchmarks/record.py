@@ -34,14 +34,21 @@ def write_result(name: str, figures: dict[str, Any]) -> Path:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and memory of this machine."""
+    """Processor, cores, memory and GPU of this machine."""
+    import torch
+
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"processor": model, "cores": os.cpu_count(), "memory_gib": round(memory / 2**30, 1)}
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory / 2**30, 1),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
 
 
 def _git(*arguments: str) -> str:

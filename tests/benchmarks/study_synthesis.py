@@ -88,7 +88,7 @@ def prepare(work: Path) -> None:
         for part in ("seed", "A1", "A2"):
             setting.rows(part)
         setting.fluency(generator)
-    path, here = work / "machines.json", {**machine(), "accelerator": accelerator()}
+    path, here = work / "machines.json", machine()
     before = json.loads(path.read_text()) if path.exists() else []
     write_atomically(path, json.dumps([*(one for one in before if one != here), here]).encode())
 
@@ -420,13 +420,6 @@ def told_of_other(setting: Setting, folder: Path) -> dict[str, Any]:
         "covered": int(outcome.covered.sum()),
         "outcomes": outcome.outcomes,
     }
-
-
-def accelerator() -> str | None:
-    """The GPU that arms run on, if there is one."""
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 if __name__ == "__main__":
