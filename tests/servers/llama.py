@@ -10,7 +10,12 @@ _RUNNING: list[Any] = []
 
 
 def serve(gguf: Path, name: str) -> str:
-    """Start a server that serves a model under a name until this process ends; its address."""
+    """Start a server that serves a model under a name until this process ends; its address.
+
+    Its threads wait for each other busily, so that more of them than free cores are slower than one: OMP_NUM_THREADS
+    says how many, as for everything else in this process.
+    """
+    import torch
     import xllamacpp
 
     parameters = xllamacpp.CommonParams()
@@ -18,6 +23,7 @@ def serve(gguf: Path, name: str) -> str:
     parameters.model_alias = {name}
     parameters.n_ctx = 4 * 2048
     parameters.n_parallel = 4
+    parameters.cpuparams.n_threads = torch.get_num_threads()
     parameters.port = 0
     parameters.verbosity = -1
     server = xllamacpp.Server(parameters)
