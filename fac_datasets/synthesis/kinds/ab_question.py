@@ -191,7 +191,8 @@ def _begun_choices(question: str) -> tuple[str, str] | None:
 def _letter_of(answer: str, letters: list[str], choices: list[str]) -> str | None:
     """The letter that an answer names, by itself, before the text of its choice, or by that text."""
     begun = re.match(r"\s*\(?([A-Za-z]|\d{1,2})[.):](?:\s|$)", answer)
-    for held in (answer.strip().splitlines()[0], begun[1] if begun else ""):
+    first, *_ = [*answer.strip().splitlines(), ""]
+    for held in (first, begun[1] if begun else ""):
         try:
             right = right_choice(held, letters, choices, MATCHING, 0)
         except RowError:

@@ -42,6 +42,7 @@ def test_choices_are_listed_in_the_manner_of_the_seed() -> None:
         ("Question: Which?\n (A) A plum\n (B) A Plum\nMatching answer: (A)\nOther answer: (B)", "no two choices"),
         (f"Question: {QUESTION}\n (C)\nMatching answer: (A)\nOther answer: (B)", "a choice without text"),
         (f"Question: {QUESTION}", "no matching"),
+        (f"Question: {QUESTION}\nMatching answer:", "no matching"),
         (f"Question: {QUESTION}\n (C) A pear\nMatching answer: (A)", "no not matching"),
     ],
 )
