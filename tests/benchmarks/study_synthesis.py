@@ -359,6 +359,8 @@ def main() -> None:
         from fac_datasets.generation.endpoint import EndpointGenerator
 
         generator = EndpointGenerator(given.model, base_url=given.endpoint)
+        # Of its own many targets a batch the first would use up so few tokens.
+        generator.batch_size = BATCH
         print(write_result("synthesis_other_model", {"budget": OTHER_BUDGET, "arms": run_other(work, generator)}))
         return
     tasks = [(work, setting, arm) for arm in given.arms.split(",") if arm for setting in SETTINGS]
