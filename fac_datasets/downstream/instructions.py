@@ -16,7 +16,14 @@ from fac_datasets.backbone.left_padding import pad_left
 from fac_datasets.backbone.pretrained import load_model, load_tokenizer, torch_device
 from fac_datasets.downstream.judge import ANSWER_TOKENS, Pair, judge_pairs, judged_win_rate
 from fac_datasets.downstream.reading import NO_TEXT, UNREADABLE, drawn, drawn_places, read_rows
-from fac_datasets.downstream.training import BATCH_ROWS, lora_config, require_downstream, run, trainer_arguments
+from fac_datasets.downstream.training import (
+    BATCH_ROWS,
+    lora_config,
+    require_downstream,
+    require_enough,
+    run,
+    trainer_arguments,
+)
 from fac_datasets.downstream.trials import SEEDS, over_seeds
 from fac_datasets.errors import BackboneError, DownstreamError, GenerationError, OptionError
 from fac_datasets.files.atomic import write_atomically
@@ -126,11 +133,7 @@ def instruction_following(
     sets = {name: drawn(rows, max_rows) for name, rows in (("train", train), ("test", test))}
     read = {name: _Instructions.read(name, rows, model, column) for name, rows in sets.items()}
     for name, least in (("train", BATCH_ROWS), ("test", 1)):
-        if len(read[name].rows) < least:
-            raise DownstreamError(
-                f"{name} has {len(read[name].rows)} rows with a response to use of {len(sets[name])}, and at least "
-                f"{least} are needed; left out: {dict(read[name].left_out) or 'none'}"
-            )
+        require_enough(name, len(read[name].rows), len(sets[name]), least, read[name].left_out, "rows with a response")
     asked = [read["test"].rows[place] for place in drawn_places(len(read["test"].rows), answers)]
     identity = {
         "task": "instructions",

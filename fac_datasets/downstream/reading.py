@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 UNREADABLE, NO_TEXT = "cannot be read", "without text"
 
-STATES = "states"
-"""Folder of hidden states in that of a run."""
-
 _DRAW = 0
 """Seed of the rows that are drawn: all trials see the same ones."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,15 +13,17 @@ import numpy as np
 from fac_datasets.backbone.windows import Window
 from fac_datasets.downstream.hidden_states import HiddenStates, cut
 from fac_datasets.downstream.measures import auprc, best_threshold, f1
-from fac_datasets.downstream.reading import NO_TEXT, STATES, UNREADABLE, drawn, read_rows
+from fac_datasets.downstream.reading import NO_TEXT, UNREADABLE, drawn, read_rows
 from fac_datasets.downstream.training import (
     BATCH_ROWS,
+    STATES,
     logits_of,
     lora_config,
     require_downstream,
-    require_method,
+    require_enough,
     run,
     sequence_classifier,
+    states_of,
     trainer_arguments,
 )
 from fac_datasets.downstream.trials import SEEDS, over_seeds
@@ -113,28 +116,24 @@ def toxicity_detection(
         (['auprc', 'auroc', 'f1'], {'rows': 20, 'toxic': 10})
     """
     require_downstream()
-    require_method(method)
     out = Path(out)
-    # LoRA's classifier reads the last token behind all layers.
-    head = HiddenStates(
+    head = states_of(
         backbone,
-        layer=layer if method == "head" else None,
-        pooling=pooling if method == "head" else "last",
+        method,
+        layer=layer,
+        pooling=pooling,
         max_length=max_length,
         device=device,
-        cache=Path(states) if states else out / STATES,
+        out=out,
+        states=states,
     )
     given = {"train": train, "validation": validation, "test": test}
     sets = {name: drawn(rows, max_rows) for name, rows in given.items() if rows is not None}
     labels = _Labels.of(sets, label_column)
     toxic = labels.of_toxic(label)
     read = {name: _Labelled.read(name, rows, head, column, labels.told[name], toxic) for name, rows in sets.items()}
-    n_fit = len(read["train"].labels) * (1 if validation is not None else 1 - VALIDATION_SHARE)
-    if n_fit < BATCH_ROWS:
-        raise DownstreamError(
-            f"train has {len(read['train'].labels)} rows to use, of which {int(n_fit)} would be trained on; give "
-            f"enough for a batch of {BATCH_ROWS}"
-        )
+    least = BATCH_ROWS if validation is not None else math.ceil(BATCH_ROWS / (1 - VALIDATION_SHARE))
+    require_enough("train", len(read["train"].labels), len(sets["train"]), least, read["train"].left_out, "rows")
     options = {"method": method, "label_column": labels.column, "label": str(toxic), **head.identity}
     identity = {
         "task": "toxicity",

@@ -166,8 +166,8 @@ def test_a_set_of_one_class_is_named(tiny_backbone: str, tmp_path: Path) -> None
 
 
 def test_fewer_rows_than_a_batch_are_refused(tiny_backbone: str, tmp_path: Path) -> None:
-    with pytest.raises(DownstreamError, match="a batch of 8"):
-        detect(labelled(8), tmp_path, tiny_backbone)
+    with pytest.raises(DownstreamError, match="train has 9 rows to use of 9, and at least 10 are needed"):
+        detect(labelled(9), tmp_path, tiny_backbone)
 
 
 def test_a_class_that_cannot_be_split_is_refused(tiny_backbone: str, tmp_path: Path) -> None:
