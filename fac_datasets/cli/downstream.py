@@ -53,10 +53,12 @@ class SteeringSets:
 
     def load(self) -> dict[str, Any]:
         """The rows of each set."""
-        if self.test is not None:
-            return Sets(self.train, self.test, self.split, self.test_split).load()
+        from fac_datasets.rows.data_files import require_present
         from fac_datasets.rows.loading import load_rows
 
+        if self.test is not None:
+            return Sets(self.train, self.test, self.split, self.test_split).load()
+        require_present(self.train)
         return {"train": load_rows(self.train, self.split), "test": None}
 
 
@@ -215,7 +217,7 @@ def instructions(
     from fac_datasets.progress import progress_said
     from fac_datasets.rows.data_files import require_present
 
-    require_present(known.known)
+    require_present(sets.train, sets.test, known.known)
     if judge.dry_run:
         calls = 2 * (answers * len(trials.options["seeds"]) + len(known.load()))
         print(f"the judge would be asked {calls:,} times, for {answer_tokens:,} tokens each at most")

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fac_datasets.downstream.reading import require_columns
 from fac_datasets.errors import DatasetError
 from fac_datasets.generation.base import counts_in_words
-from fac_datasets.rows.tables import require_columns
 
 if TYPE_CHECKING:
     import datasets
@@ -153,7 +153,12 @@ def read_questions(dataset: datasets.Dataset, claim_column: str | None = None) -
     """
     column = claim_column or (CLAIM if CLAIM in dataset.column_names else None)
     names = [QUESTION, MATCHING, OTHER, *([column] if column else [])]
-    require_columns(dataset, *names)
+    require_columns(
+        dataset,
+        *names,
+        of="the set of A/B questions",
+        otherwise="give its columns these names, and name that of the claims with claim_column= (--claim-column)",
+    )
     found: list[ABQuestion] = []
     left_out: Counter[str] = Counter()
     for cells in dataset.select_columns(names):

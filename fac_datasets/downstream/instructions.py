@@ -32,6 +32,7 @@ from fac_datasets.plots import figures_png
 from fac_datasets.rows.dataset_identity import content_fingerprint
 from fac_datasets.rows.messages import NOT_POOLED
 from fac_datasets.rows.row import Chat, Row
+from fac_datasets.rows.schemas import SCHEMAS
 
 if TYPE_CHECKING:
     import datasets
@@ -251,10 +252,11 @@ class _Instructions(NamedTuple):
             else:
                 kept.append(encoded)
         if not kept and left_out[NO_RESPONSE]:
+            known = "; ".join(schema.name for schema in SCHEMAS if schema.answers)
             raise DownstreamError(
-                f"none of {len(rows)} rows of {name} has a response: of the columns {rows.column_names} none holds "
-                f"answers that are read; name instruction and response as one of the known schemas does, or chats with "
-                f"column= (--column)"
+                f"none of {len(rows)} rows of {name} has a response; looked for: chats that end with an assistant's "
+                f"message, or the columns {known} among {rows.column_names}; name a column of chats with column= "
+                f"(--column), or rename those of instructions and responses"
             )
         return cls(kept, left_out)
 

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.downstream.reading import drawn_places
+from fac_datasets.downstream.reading import drawn_places, require_columns
 from fac_datasets.downstream.win_rate import WinRate, win_rates
 from fac_datasets.errors import DatasetError
 from fac_datasets.generation.base import TextGenerator
 from fac_datasets.generation.journal import Journal
 from fac_datasets.interpretation.questions import REFUSED, Prompt, Unanswered, ask, opened, value_of
-from fac_datasets.rows.tables import require_columns
 
 if TYPE_CHECKING:
     import datasets
@@ -289,7 +288,15 @@ def known_pairs(
         >>> known_pairs(rows, "good", "bad")
         [Pair(instruction='Name a fruit.', baseline='No.', model='A pear.')]
     """
-    require_columns(dataset, instruction, strong, weak)
+    require_columns(
+        dataset,
+        instruction,
+        strong,
+        weak,
+        of="the set of known pairs",
+        otherwise="name those of the answers with strong= (--strong) and weak= (--weak); the instructions "
+        "need this name",
+    )
     pairs = [Pair(*texts) for texts in zip(*(dataset[name] for name in (instruction, weak, strong)), strict=True)]
     usable = [
         pair

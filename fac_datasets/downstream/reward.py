@@ -12,7 +12,7 @@ import numpy as np
 from fac_datasets.backbone.windows import Window
 from fac_datasets.downstream.hidden_states import HiddenStates
 from fac_datasets.downstream.measures import pairwise_accuracy
-from fac_datasets.downstream.reading import NO_TEXT, UNREADABLE, drawn, read_rows
+from fac_datasets.downstream.reading import NO_TEXT, UNREADABLE, drawn, read_rows, require_columns
 from fac_datasets.downstream.training import (
     BATCH_ROWS,
     STATES,
@@ -26,7 +26,6 @@ from fac_datasets.downstream.training import (
     trainer_arguments,
 )
 from fac_datasets.downstream.trials import SEEDS, over_seeds
-from fac_datasets.errors import ColumnError
 from fac_datasets.plots import figures_png
 from fac_datasets.rows.dataset_identity import content_fingerprint
 from fac_datasets.rows.row import Row
@@ -121,8 +120,8 @@ def reward_modelling(
         out=out,
         states=states,
     )
-    if subset_column is not None and subset_column not in test.column_names:
-        raise ColumnError(f"test has no column {subset_column!r} of subsets; its columns are {test.column_names}")
+    if subset_column is not None:
+        require_columns(test, subset_column, of="test", otherwise="name one with subset_column= (--subset-column)")
     subsets = subset_column or (SUBSET if SUBSET in test.column_names else None)
     sets = {name: drawn(rows, max_rows) for name, rows in (("train", train), ("test", test))}
     read = {name: _Pairs.read(name, rows, head, subsets) for name, rows in sets.items()}
@@ -174,8 +173,7 @@ class _Pairs(NamedTuple):
 
     @classmethod
     def read(cls, name: str, rows: datasets.Dataset, head: HiddenStates, subsets: str | None) -> _Pairs:
-        if not {*SIDES} <= {*rows.column_names}:
-            raise ColumnError(f"{name} has the columns {rows.column_names}; pairs have {' and '.join(SIDES)}")
+        require_columns(rows, *SIDES, of=name, otherwise="give the sides of your pairs these names")
         (chosen, also), (rejected, unread) = (read_rows(rows, side) for side in SIDES)
         named = rows[subsets] if subsets in rows.column_names else [None] * len(rows)
         kept: list[tuple[Window, Window, str]] = []

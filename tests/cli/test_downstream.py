@@ -9,7 +9,8 @@ import pytest
 from datasets import Dataset
 
 from fac_datasets.cli import app
-from fac_datasets.errors import OutputError
+from fac_datasets.errors import DatasetError, OutputError
+from fac_datasets.rows import loading
 from tests.downstream.rows import labelled, pairs
 from tests.servers.chat_server import FaultyProxy, completion
 from tests.servers.chat_server import odd_server as odd_server
@@ -45,6 +46,33 @@ def test_what_is_trained_on_has_to_be_named(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(SystemExit):
         app(["downstream", "reward", "--test", "test.jsonl", "--out", str(tmp_path / "out")])
     assert "--train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        ("toxicity", "--train"),
+        ("toxicity", "--test"),
+        ("toxicity", "--validation"),
+        ("reward", "--train"),
+        ("reward", "--test"),
+        ("instructions", "--train"),
+        ("instructions", "--test"),
+        ("instructions", "--known"),
+        ("steering", "--train"),
+        ("steering", "--test"),
+    ],
+)
+def test_a_file_that_is_missing_is_named_before_any_is_read(
+    command: str, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "load_rows", lambda *_: pytest.fail("rows were read"))
+    there = written(labelled(), tmp_path / "there.jsonl")
+    files = {"--train": there, "--test": there, missing: str(tmp_path / "gone.jsonl")}
+    arguments = [word for pair in files.items() for word in pair]
+    with pytest.raises(DatasetError, match=r"gone\.jsonl"):
+        app(["downstream", command, *arguments, "--out", str(tmp_path / "out")], standalone_mode=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_reward_says_its_subsets_and_what_was_left_out(

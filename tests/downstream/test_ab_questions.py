@@ -76,8 +76,13 @@ def test_without_any_question_there_is_an_error_that_says_why() -> None:
 
 
 def test_a_missing_column_is_named() -> None:
-    with pytest.raises(ColumnError, match="answer_not_matching_behavior"):
+    with pytest.raises(ColumnError, match=r"no column 'answer_not_matching_behavior'.*'answer_matching_behavior'\]"):
         read_questions(rows_of((TEA, "(A)", "(B)")).remove_columns("answer_not_matching_behavior"))
+
+
+def test_a_missing_column_of_claims_is_named_with_its_option() -> None:
+    with pytest.raises(ColumnError, match=r"no column 'topic'.*--claim-column"):
+        read_questions(rows_of((TEA, "(A)", "(B)")), "topic")
 
 
 def test_a_split_by_claim_leaves_no_claim_on_both_sides() -> None:
