@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fac_datasets.cli.groups import grouped
-from fac_datasets.cli.options import AnswerTokens, BackboneName, Column, Device, Generation, Out, Overwrite, Split
+from fac_datasets.cli.options import Column, Device, Generation, Out, Overwrite, Split
 
 if TYPE_CHECKING:
     from fac_datasets.downstream.judge import Pair
 
 app = typer.Typer(no_args_is_help=True)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that a user gave; for others the tasks have defaults of their own."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,9 @@ class SteeringSets:
 class Trials:
     """How often, and on how much, a task is tried."""
 
-    backbone: BackboneName = "embedded"
+    backbone: Annotated[
+        str | None, typer.Option("--backbone", help="'embedded', a folder or a Hub id; default: embedded.")
+    ] = None
     device: Device = None
     seeds: Annotated[
         list[int] | None, typer.Option("--seeds", help="Seed of a trial; more than once; default: 42, 43 and 44.")
@@ -74,27 +81,29 @@ class Trials:
     max_rows: Annotated[
         int | None, typer.Option("--max-rows", min=1, help="Most rows of each set, drawn at random.")
     ] = None
-    max_length: Annotated[int, typer.Option("--max-length", help="Most tokens of a row.")] = 256
+    max_length: Annotated[
+        int | None, typer.Option("--max-length", help="Most tokens of a row; default: 512 of reward, 256 of others.")
+    ] = None
 
     @property
     def options(self) -> dict[str, Any]:
-        """As the tasks take them."""
-        from fac_datasets.downstream.trials import SEEDS
-
-        return {
-            "backbone": self.backbone,
-            "device": self.device,
-            "seeds": tuple(self.seeds or SEEDS),
-            "max_rows": self.max_rows,
-            "max_length": self.max_length,
-        }
+        """Those that a user gave, as the tasks take them."""
+        return _given(
+            backbone=self.backbone,
+            device=self.device,
+            seeds=tuple(self.seeds) if self.seeds else None,
+            max_rows=self.max_rows,
+            max_length=self.max_length,
+        )
 
 
 @dataclass(frozen=True)
 class Training:
     """What is trained."""
 
-    method: Annotated[str, typer.Option("--method", help="head, on the frozen backbone, or lora.")] = "head"
+    method: Annotated[
+        str | None, typer.Option("--method", help="head, on the frozen backbone, or lora; default: head.")
+    ] = None
     layer: Annotated[
         int | None, typer.Option("--layer", help="Decoder blocks before a head's hidden states; default: all.")
     ] = None
@@ -105,8 +114,8 @@ class Training:
 
     @property
     def options(self) -> dict[str, Any]:
-        """As the tasks take them."""
-        return {"method": self.method, "layer": self.layer, "states": self.states}
+        """Those that a user gave, as the tasks take them."""
+        return _given(method=self.method, layer=self.layer, states=self.states)
 
 
 @app.command()
@@ -202,11 +211,26 @@ def instructions(
     judge: Generation,
     known: KnownPairs,
     column: Column = None,
-    answers: Annotated[int, typer.Option("--answers", min=0, help="Test rows that are answered, and judged.")] = 50,
-    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens of such an answer.")] = 256,
-    epochs: Annotated[float, typer.Option("--epochs", help="How often each training row is seen.")] = 1.0,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", help="The highest, of a linear decay.")] = 2e-4,
-    answer_tokens: AnswerTokens = 32,
+    answers: Annotated[
+        int | None, typer.Option("--answers", min=0, help="Test rows that are answered, and judged; default: 50.")
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option("--max-new-tokens", min=1, help="Tokens of such an answer; default: 256.")
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option("--epochs", help="How often each training row is seen; default: 1.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="The highest, of a linear decay; default: 0.0002.")
+    ] = None,
+    answer_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--answer-tokens",
+            min=1,
+            help="Tokens of a judge's answer; one that reasons first needs thousands; default: 32.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Instruction following: loss of responses held out, before and after LoRA, and a judge's win rate.
@@ -218,25 +242,21 @@ def instructions(
     from fac_datasets.rows.data_files import require_present
 
     require_present(sets.train, sets.test, known.known)
+    options = {**_given(column=column, answers=answers, max_new_tokens=max_new_tokens), **trials.options}
     if judge.dry_run:
-        calls = 2 * (answers * len(trials.options["seeds"]) + len(known.load()))
-        print(f"the judge would be asked {calls:,} times, for {answer_tokens:,} tokens each at most")
+        calls = 2 * (options.get("answers", 50) * len(options.get("seeds", "123")) + len(known.load()))
+        print(f"the judge would be asked {calls:,} times, for {answer_tokens or 32:,} tokens each at most")
         return
     with progress_said(print):
         report = instruction_following(
             **sets.load(),
             out=out,
-            column=column,
             judge=judge.generator(trials.device),
             known=known.load(),
             limits=judge.limits,
-            answer_tokens=answer_tokens,
-            answers=answers,
-            max_new_tokens=max_new_tokens,
-            epochs=epochs,
-            learning_rate=learning_rate,
             overwrite=overwrite,
-            **trials.options,
+            **_given(answer_tokens=answer_tokens, epochs=epochs, learning_rate=learning_rate),
+            **options,
         )
     _say(out, report)
     if "win_rate" in report:
@@ -262,17 +282,14 @@ def steering(
 ) -> None:
     """Behaviour steering: how mean difference vectors move the answers to A/B questions."""
     from fac_datasets.downstream import behaviour_steering
-    from fac_datasets.downstream.steering import MULTIPLIERS
     from fac_datasets.progress import progress_said
 
     with progress_said(print):
         report = behaviour_steering(
             **sets.load(),
             out=out,
-            claim_column=claim_column,
-            layers=layers,
-            multipliers=multipliers or MULTIPLIERS,
             overwrite=overwrite,
+            **_given(claim_column=claim_column, layers=layers or None, multipliers=multipliers or None),
             **trials.options,
         )
     # The curve of each layer is in the report.

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasets import Dataset
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from fac_datasets import downstream
 from fac_datasets.cli import app
+from fac_datasets.cli.downstream import app as commands
+from fac_datasets.downstream.steering import MULTIPLIERS
+from fac_datasets.downstream.trials import SEEDS
 from fac_datasets.errors import DatasetError, OutputError
 from fac_datasets.rows import loading
 from tests.downstream.rows import labelled, pairs
@@ -40,6 +49,55 @@ def test_toxicity_says_its_figures_and_again_when_it_is_finished(
         app([*command, "--max-rows", "30"], standalone_mode=False)
     # Rows may be harmful.
     assert not [text for text in labelled()["text"] if any(text in line for line in said)]
+
+
+TASKS: dict[str, Callable[..., Any]] = {
+    "toxicity": downstream.toxicity_detection,
+    "reward": downstream.reward_modelling,
+    "instructions": downstream.instruction_following,
+    "steering": downstream.behaviour_steering,
+}
+
+
+def defaults_of(task: Callable[..., Any]) -> dict[str, Any]:
+    return {name: each.default for name, each in inspect.signature(task).parameters.items()}
+
+
+@pytest.mark.parametrize("command", TASKS)
+def test_what_is_not_given_is_left_to_the_task(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached: dict[str, Any] = {}
+
+    def task(**options: Any) -> None:
+        reached.update(options)
+        raise DatasetError("called")
+
+    monkeypatch.setattr(downstream, TASKS[command].__name__, task)
+    files = [written(labelled(), tmp_path / name) for name in ("train.jsonl", "test.jsonl")]
+    with pytest.raises(DatasetError, match="called"):
+        app(
+            ["downstream", command, "--train", files[0], "--test", files[1], "--out", str(tmp_path / "out")],
+            standalone_mode=False,
+        )
+    defaults = defaults_of(TASKS[command])
+    of_the_command = {"train", "test", "out", "known", "limits"}
+    assert {name: defaults[name] for name in reached.keys() - of_the_command} == {
+        name: reached[name] for name in reached.keys() - of_the_command
+    }
+
+
+@pytest.mark.parametrize("command", TASKS)
+def test_help_says_the_defaults_of_the_task(command: str) -> None:
+    in_words = {SEEDS: "42, 43 and 44", MULTIPLIERS: "-2 to 2"}
+    group = get_command(commands)
+    assert isinstance(group, TyperGroup)
+    helps = {str(each.name): getattr(each, "help", "") for each in group.commands[command].params}
+    defaults = {name: value for name, value in defaults_of(TASKS[command]).items() if name in helps and value}
+    del defaults["train"], defaults["out"]
+    assert {"seeds", "backbone"} < defaults.keys()
+    assert f"{defaults.pop('max_length')} of {'reward' if command == 'reward' else 'others'}" in helps["max_length"]
+    for name, value in defaults.items():
+        if value is not inspect.Parameter.empty:
+            assert helps[name].endswith(f"default: {in_words.get(value, value)}.")
 
 
 def test_what_is_trained_on_has_to_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
