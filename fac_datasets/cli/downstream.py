@@ -10,6 +10,7 @@ import typer
 
 from fac_datasets.cli.groups import grouped
 from fac_datasets.cli.options import Column, Device, Generation, Out, Overwrite, Split
+from fac_datasets.cli.plans import say_plan
 
 if TYPE_CHECKING:
     from fac_datasets.downstream.judge import Pair
@@ -238,14 +239,26 @@ def instructions(
     The judge is who --model, --endpoint or --provider name.
     """
     from fac_datasets.downstream import instruction_following
+    from fac_datasets.downstream.instructions import JOURNAL, questions_to_judge
+    from fac_datasets.downstream.judge import ANSWER_TOKENS
     from fac_datasets.progress import progress_said
     from fac_datasets.rows.data_files import require_present
 
     require_present(sets.train, sets.test, known.known)
     options = {**_given(column=column, answers=answers, max_new_tokens=max_new_tokens), **trials.options}
     if judge.dry_run:
-        calls = 2 * (options.get("answers", 50) * len(options.get("seeds", "123")) + len(known.load()))
-        print(f"the judge would be asked {calls:,} times, for {answer_tokens or 32:,} tokens each at most")
+        say_plan(
+            judge.generator(trials.device),
+            out / JOURNAL,
+            judge.limits,
+            answer_tokens or ANSWER_TOKENS,
+            lambda *_: questions_to_judge(
+                sets.load()["test"],
+                known.load(),
+                out,
+                **{name: value for name, value in options.items() if name != "device"},
+            ),
+        )
         return
     with progress_said(print):
         report = instruction_following(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,13 +162,22 @@ def test_instructions_says_that_a_judge_which_always_says_a_is_uninformative(
     command += ["--test", written(instructions(3), tmp_path / "test.jsonl"), "--out", str(tmp_path / "out")]
     command += ["--known", written(known, tmp_path / "known.jsonl"), "--strong", "good", "--weak", "bad"]
     command += ["--backbone", tiny_backbone, "--seeds", "42", "--answers", "2", "--max-new-tokens", "4"]
-    app([*command, "--endpoint", odd_server.address, "--dry-run"], standalone_mode=False)
-    assert capsys.readouterr().out == "the judge would be asked 16 times, for 32 tokens each at most\n"
-    app([*command, "--endpoint", odd_server.address], standalone_mode=False)
+    judge = ["--endpoint", odd_server.address, "--price-in", "1000", "--price-out", "1000"]
+    app([*command, *judge, "--dry-run"], standalone_mode=False)
+    planned = capsys.readouterr().out
+    assert re.search(
+        r": 16 calls .* 512 tokens of answers, which cost .* dollars at most; .* at most 48 calls", planned
+    )
+    assert not (tmp_path / "out").exists()
+    app([*command, *judge], standalone_mode=False)
     said = capsys.readouterr().out.splitlines()
+    warned, trained = (next(i for i, line in enumerate(said) if words in line) for words in ("will be", "seed 42: "))
+    assert warned < trained
     assert "response_loss " in said[-2]
     assert said[-1].startswith("win rate: uninformative, since both orders agree in 0 of 6 known pairs")
     assert len(odd_server.requests) == 16
+    app([*command, *judge, "--dry-run"], standalone_mode=False)
+    assert ": 0 calls " in capsys.readouterr().out
 
 
 def test_steering_says_its_control_rate_and_what_was_left_out(
