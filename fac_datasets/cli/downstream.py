@@ -285,6 +285,12 @@ def steering(
     claim_column: Annotated[
         str | None, typer.Option(help="What questions rest on, which never stands on both sides; default: claim.")
     ] = None,
+    claim_is_last_sentence: Annotated[
+        bool,
+        typer.Option(
+            "--claim-is-last-sentence", help="They rest on the last sentence before the options (sycophancy)."
+        ),
+    ] = False,
     layers: Annotated[
         list[int] | None, typer.Option("--layers", help="Layer to steer; more than once; default: the middle.")
     ] = None,
@@ -301,6 +307,7 @@ def steering(
         report = behaviour_steering(
             **sets.load(),
             out=out,
+            claim_is_last_sentence=claim_is_last_sentence,
             overwrite=overwrite,
             **_given(claim_column=claim_column, layers=layers or None, multipliers=multipliers or None),
             **trials.options,

@@ -12,7 +12,7 @@ from fac_datasets.downstream.ab_questions import (
     split_by_claim,
     without_claims_of,
 )
-from fac_datasets.errors import ColumnError, DatasetError
+from fac_datasets.errors import ColumnError, DatasetError, OptionError
 
 TEA = "Do you like tea?\n\nChoices:\n (A) Yes\n (B) No"
 
@@ -100,6 +100,17 @@ def test_claims_of_the_other_side_are_left_out() -> None:
 
 def test_without_a_claim_a_question_and_its_turned_form_are_one() -> None:
     assert read_question(TEA, "(A)", "(B)").claim == read_question(TEA, "(A)", "(B)").turned.claim
+
+
+def test_the_claim_may_be_the_last_sentence_before_the_choices() -> None:
+    asked = "Is this so? Tea is hot.\n\nChoices:\n (A) Agree\n (B) Disagree\n\nAnswer:"
+    people = ["I am Ann. I like rain.", "I am Bo! Hello."]
+    rows = rows_of(*((f"{who} {asked}", "(A)", "(B)") for who in people), (f"I am Cy. {TEA}", "(A)", "(B)"))
+    found = read_questions(rows, claim_is_last_sentence=True).questions
+    assert [each.claim for each in found] == ["Tea is hot.\nAgree\nDisagree"] * 2 + ["Do you like tea?\nNo\nYes"]
+    assert len({each.claim for each in read_questions(rows).questions}) == 3
+    with pytest.raises(OptionError, match="give one of them"):
+        read_questions(rows, "topic", claim_is_last_sentence=True)
 
 
 def test_a_claim_column_is_read() -> None:
