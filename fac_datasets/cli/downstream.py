@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fac_datasets.cli.groups import grouped
-from fac_datasets.cli.options import AnswerTokens, BackboneName, Column, Device, Generation, Out, Overwrite, Split
+from fac_datasets.cli.options import Column, Device, Generation, Out, Overwrite, Split
+from fac_datasets.cli.plans import say_plan
 
 if TYPE_CHECKING:
     from fac_datasets.downstream.judge import Pair
 
 app = typer.Typer(no_args_is_help=True)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that a user gave; for others the tasks have defaults of their own."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,12 @@ class SteeringSets:
 
     def load(self) -> dict[str, Any]:
         """The rows of each set."""
-        if self.test is not None:
-            return Sets(self.train, self.test, self.split, self.test_split).load()
+        from fac_datasets.rows.data_files import require_present
         from fac_datasets.rows.loading import load_rows
 
+        if self.test is not None:
+            return Sets(self.train, self.test, self.split, self.test_split).load()
+        require_present(self.train)
         return {"train": load_rows(self.train, self.split), "test": None}
 
 
@@ -64,7 +72,9 @@ class SteeringSets:
 class Trials:
     """How often, and on how much, a task is tried."""
 
-    backbone: BackboneName = "embedded"
+    backbone: Annotated[
+        str | None, typer.Option("--backbone", help="'embedded', a folder or a Hub id; default: embedded.")
+    ] = None
     device: Device = None
     seeds: Annotated[
         list[int] | None, typer.Option("--seeds", help="Seed of a trial; more than once; default: 42, 43 and 44.")
@@ -72,27 +82,29 @@ class Trials:
     max_rows: Annotated[
         int | None, typer.Option("--max-rows", min=1, help="Most rows of each set, drawn at random.")
     ] = None
-    max_length: Annotated[int, typer.Option("--max-length", help="Most tokens of a row.")] = 256
+    max_length: Annotated[
+        int | None, typer.Option("--max-length", help="Most tokens of a row; default: 512 of reward, 256 of others.")
+    ] = None
 
     @property
     def options(self) -> dict[str, Any]:
-        """As the tasks take them."""
-        from fac_datasets.downstream.trials import SEEDS
-
-        return {
-            "backbone": self.backbone,
-            "device": self.device,
-            "seeds": tuple(self.seeds or SEEDS),
-            "max_rows": self.max_rows,
-            "max_length": self.max_length,
-        }
+        """Those that a user gave, as the tasks take them."""
+        return _given(
+            backbone=self.backbone,
+            device=self.device,
+            seeds=tuple(self.seeds) if self.seeds else None,
+            max_rows=self.max_rows,
+            max_length=self.max_length,
+        )
 
 
 @dataclass(frozen=True)
 class Training:
     """What is trained."""
 
-    method: Annotated[str, typer.Option("--method", help="head, on the frozen backbone, or lora.")] = "head"
+    method: Annotated[
+        str | None, typer.Option("--method", help="head, on the frozen backbone, or lora; default: head.")
+    ] = None
     layer: Annotated[
         int | None, typer.Option("--layer", help="Decoder blocks before a head's hidden states; default: all.")
     ] = None
@@ -103,8 +115,8 @@ class Training:
 
     @property
     def options(self) -> dict[str, Any]:
-        """As the tasks take them."""
-        return {"method": self.method, "layer": self.layer, "states": self.states}
+        """Those that a user gave, as the tasks take them."""
+        return _given(method=self.method, layer=self.layer, states=self.states)
 
 
 @app.command()
@@ -200,11 +212,26 @@ def instructions(
     judge: Generation,
     known: KnownPairs,
     column: Column = None,
-    answers: Annotated[int, typer.Option("--answers", min=0, help="Test rows that are answered, and judged.")] = 50,
-    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens of such an answer.")] = 256,
-    epochs: Annotated[float, typer.Option("--epochs", help="How often each training row is seen.")] = 1.0,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", help="The highest, of a linear decay.")] = 2e-4,
-    answer_tokens: AnswerTokens = 32,
+    answers: Annotated[
+        int | None, typer.Option("--answers", min=0, help="Test rows that are answered, and judged; default: 50.")
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option("--max-new-tokens", min=1, help="Tokens of such an answer; default: 256.")
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option("--epochs", help="How often each training row is seen; default: 1.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="The highest, of a linear decay; default: 0.0002.")
+    ] = None,
+    answer_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--answer-tokens",
+            min=1,
+            help="Tokens of a judge's answer; one that reasons first needs thousands; default: 32.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Instruction following: loss of responses held out, before and after LoRA, and a judge's win rate.
@@ -212,29 +239,37 @@ def instructions(
     The judge is who --model, --endpoint or --provider name.
     """
     from fac_datasets.downstream import instruction_following
+    from fac_datasets.downstream.instructions import JOURNAL, questions_to_judge
+    from fac_datasets.downstream.judge import ANSWER_TOKENS
     from fac_datasets.progress import progress_said
     from fac_datasets.rows.data_files import require_present
 
-    require_present(known.known)
+    require_present(sets.train, sets.test, known.known)
+    options = {**_given(column=column, answers=answers, max_new_tokens=max_new_tokens), **trials.options}
     if judge.dry_run:
-        calls = 2 * (answers * len(trials.options["seeds"]) + len(known.load()))
-        print(f"the judge would be asked {calls:,} times, for {answer_tokens:,} tokens each at most")
+        say_plan(
+            judge.generator(trials.device),
+            out / JOURNAL,
+            judge.limits,
+            answer_tokens or ANSWER_TOKENS,
+            lambda *_: questions_to_judge(
+                sets.load()["test"],
+                known.load(),
+                out,
+                **{name: value for name, value in options.items() if name != "device"},
+            ),
+        )
         return
     with progress_said(print):
         report = instruction_following(
             **sets.load(),
             out=out,
-            column=column,
             judge=judge.generator(trials.device),
             known=known.load(),
             limits=judge.limits,
-            answer_tokens=answer_tokens,
-            answers=answers,
-            max_new_tokens=max_new_tokens,
-            epochs=epochs,
-            learning_rate=learning_rate,
             overwrite=overwrite,
-            **trials.options,
+            **_given(answer_tokens=answer_tokens, epochs=epochs, learning_rate=learning_rate),
+            **options,
         )
     _say(out, report)
     if "win_rate" in report:
@@ -250,6 +285,12 @@ def steering(
     claim_column: Annotated[
         str | None, typer.Option(help="What questions rest on, which never stands on both sides; default: claim.")
     ] = None,
+    claim_is_last_sentence: Annotated[
+        bool,
+        typer.Option(
+            "--claim-is-last-sentence", help="They rest on the last sentence before the options (sycophancy)."
+        ),
+    ] = False,
     layers: Annotated[
         list[int] | None, typer.Option("--layers", help="Layer to steer; more than once; default: the middle.")
     ] = None,
@@ -260,17 +301,15 @@ def steering(
 ) -> None:
     """Behaviour steering: how mean difference vectors move the answers to A/B questions."""
     from fac_datasets.downstream import behaviour_steering
-    from fac_datasets.downstream.steering import MULTIPLIERS
     from fac_datasets.progress import progress_said
 
     with progress_said(print):
         report = behaviour_steering(
             **sets.load(),
             out=out,
-            claim_column=claim_column,
-            layers=layers,
-            multipliers=multipliers or MULTIPLIERS,
+            claim_is_last_sentence=claim_is_last_sentence,
             overwrite=overwrite,
+            **_given(claim_column=claim_column, layers=layers or None, multipliers=multipliers or None),
             **trials.options,
         )
     # The curve of each layer is in the report.

@@ -22,13 +22,13 @@ from fac_datasets.cli.options import (
     kept_report,
     with_features,
 )
+from fac_datasets.cli.plans import say_plan
 from fac_datasets.rows.tables import without_prefix
 
 if TYPE_CHECKING:
     import datasets
 
     from fac_datasets.features.extractor import FeatureExtractor
-    from fac_datasets.generation.base import Request, TextGenerator
     from fac_datasets.generation.journal import Journal, Limits
 
 RECORD, JOURNAL, ABLATION, LOCK = "table.json", "journal.jsonl", "ablation.jsonl", ".lock"
@@ -121,9 +121,9 @@ def explain(
     if kind.asks and generator is None:
         raise OptionError(f"--explainer {chosen} needs a model: give --model, --endpoint or --provider")
     if generation.dry_run:
-        _say_plan(
+        say_plan(
             generator,
-            out,
+            out / JOURNAL,
             generation.limits,
             answer_tokens,
             lambda judge, journal: (
@@ -208,7 +208,7 @@ def relevance(
         verification = verification_requests(source) if rules and unverified(source) else []
         judgement = relevance_requests(source, rules) if rules else []
         questions = [*verification, *judgement]
-        _say_plan(generator, out, generation.limits, answer_tokens, lambda _judge, _journal: questions)
+        say_plan(generator, out / JOURNAL, generation.limits, answer_tokens, lambda _judge, _journal: questions)
         return
     extractor = extraction.extractor(reading.column)
     readings = {
@@ -303,7 +303,7 @@ def score(
         tested = source if rows is None else held_out_spans(source, with_features(rows, extractor), reading.column)
         asked = [scoring_questions(source["explanation"], tested, kind, seed) for kind in KINDS]
         questions = [question.request for kind in asked for question in kind]
-        _say_plan(generator, out, generation.limits, answer_tokens, lambda _judge, _journal: questions)
+        say_plan(generator, out / JOURNAL, generation.limits, answer_tokens, lambda _judge, _journal: questions)
         return
 
     def make(journal: Journal) -> datasets.Dataset:
@@ -430,29 +430,6 @@ def _give_up(out: Path) -> None:
     (out / RECORD).unlink()
     if not any(out.iterdir()):
         out.rmdir()
-
-
-def _say_plan(
-    generator: TextGenerator | None,
-    out: Path,
-    limits: Limits,
-    answer_tokens: int,
-    requests: Callable[[TextGenerator, Journal], Sequence[Request]],
-) -> None:
-    """Say what requests would cost, without those that a journal in the folder holds."""
-    from fac_datasets.errors import OptionError
-    from fac_datasets.generation.journal import Journal
-    from fac_datasets.interpretation.questions import TRIES, plan
-
-    if generator is None:
-        raise OptionError("there is nothing to plan without a model: give --model, --endpoint or --provider")
-    journal = Journal(out / JOURNAL, limits, read_only=True)
-    found = plan(generator, journal, requests(generator, journal), answer_tokens=answer_tokens)
-    journal.close()
-    print(
-        f"{generator.name}: {found}; answers that cannot be read are asked for again: with that, at most "
-        f"{found.times(TRIES)}"
-    )
 
 
 def _counts(values: Sequence[str | None]) -> str:

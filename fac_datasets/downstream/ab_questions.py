@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fac_datasets.errors import DatasetError
+from fac_datasets.downstream.reading import require_columns
+from fac_datasets.errors import DatasetError, OptionError
 from fac_datasets.generation.base import counts_in_words
-from fac_datasets.rows.tables import require_columns
 
 if TYPE_CHECKING:
     import datasets
@@ -26,6 +26,8 @@ CLAIM = "claim"
 
 _MARKER = re.compile(r"(?<!\S)(?:\((?=[A-Z]\))|(?=[A-Z][).:]\s))([A-Z])[).:]")
 _ANSWER = re.compile(r"\s*(\(?)([A-Z])(?:[).:].*|\s*)", re.DOTALL)
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ class ABQuestions:
     """Rows that are left out, by the reason."""
 
 
-def read_question(question: Any, matching: Any, other: Any, claim: Any = None) -> ABQuestion:
+def read_question(
+    question: Any, matching: Any, other: Any, claim: Any = None, *, claim_is_last_sentence: bool = False
+) -> ABQuestion:
     """The A/B question of a row.
 
     Args:
@@ -92,6 +96,8 @@ def read_question(question: Any, matching: Any, other: Any, claim: Any = None) -
         matching: the answer that shows the behaviour: a letter, with or without brackets.
         other: the one that does not.
         claim: what the question rests on; by default the question with its choices in order of the alphabet.
+        claim_is_last_sentence: of the question only the last sentence before the choices counts by default, as where
+            people present themselves before it.
 
     Raises:
         ValueError: it is none, with the reason.
@@ -127,21 +133,26 @@ def read_question(question: Any, matching: Any, other: Any, claim: Any = None) -
     if not all(choice.strip() for choice in choices):
         raise ValueError("a choice without text")
     before = text[: starts[0]]
-    own = "\n".join([before.strip(), *sorted(choice.strip() for choice in choices)])
+    asked = _last_sentence(before) if claim_is_last_sentence else before.strip()
+    own = "\n".join([asked, *sorted(choice.strip() for choice in choices)])
     named = str(claim) if claim is not None else own
     return ABQuestion(before, tuple(markers), tuple(choices), text[ends[-1] :], right, wrong, opening, named)
 
 
-def read_questions(dataset: datasets.Dataset, claim_column: str | None = None) -> ABQuestions:
+def read_questions(
+    dataset: datasets.Dataset, claim_column: str | None = None, *, claim_is_last_sentence: bool = False
+) -> ABQuestions:
     """The A/B questions of a dataset; rows that are none are left out and counted.
 
     Args:
         dataset: with the columns question, answer_matching_behavior and answer_not_matching_behavior.
         claim_column: says what each question rests on; by default `claim` where there is one, else every question
             stands for itself.
+        claim_is_last_sentence: the claim is the last sentence before the choices, with these; see `read_question`.
 
     Raises:
         ColumnError: a column is missing.
+        OptionError: a claim column is named besides.
         DatasetError: no row is an A/B question.
 
     Example:
@@ -151,14 +162,24 @@ def read_questions(dataset: datasets.Dataset, claim_column: str | None = None) -
         >>> len(read_questions(datasets.Dataset.from_dict(rows)).questions)
         1
     """
-    column = claim_column or (CLAIM if CLAIM in dataset.column_names else None)
+    if claim_column and claim_is_last_sentence:
+        raise OptionError(
+            f"claim_column={claim_column!r} (--claim-column) and claim_is_last_sentence (--claim-is-last-sentence) "
+            f"both say what the claim is; give one of them"
+        )
+    column = None if claim_is_last_sentence else claim_column or (CLAIM if CLAIM in dataset.column_names else None)
     names = [QUESTION, MATCHING, OTHER, *([column] if column else [])]
-    require_columns(dataset, *names)
+    require_columns(
+        dataset,
+        *names,
+        of="the set of A/B questions",
+        otherwise="give its columns these names, and name that of the claims with claim_column= (--claim-column)",
+    )
     found: list[ABQuestion] = []
     left_out: Counter[str] = Counter()
     for cells in dataset.select_columns(names):
         try:
-            found.append(read_question(*(cells[name] for name in names)))
+            found.append(read_question(*(cells[name] for name in names), claim_is_last_sentence=claim_is_last_sentence))
         except ValueError as problem:
             left_out[str(problem)] += 1
     if not found:
@@ -207,6 +228,14 @@ def split_by_claim(
     drawn = {claims[place] for place in np.random.default_rng(seed).permutation(len(claims))[:n_drawn]}
     first = [question for question in questions if question.claim not in drawn]
     return first, [question for question in questions if question.claim in drawn]
+
+
+def _last_sentence(text: str) -> str:
+    """The last sentence of a text, without a heading of choices behind it such as `Choices:`."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    while len(lines) > 1 and lines[-1].endswith(":"):
+        lines.pop()
+    return _SENTENCE_END.split(lines[-1])[-1] if lines else ""
 
 
 def _choices_begin(text: str) -> list[re.Match[str]]:

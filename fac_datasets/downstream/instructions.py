@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,23 +15,40 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fac_datasets.backbone.identity import EMBEDDED, BackboneInfo, backbone_info
 from fac_datasets.backbone.left_padding import pad_left
 from fac_datasets.backbone.pretrained import load_model, load_tokenizer, torch_device
-from fac_datasets.downstream.judge import ANSWER_TOKENS, Pair, judge_pairs, judged_win_rate
+from fac_datasets.downstream.judge import (
+    ANSWER_TOKENS,
+    JudgeCheck,
+    JudgedPairs,
+    Pair,
+    judge_pairs,
+    judge_requests,
+    judged_win_rate,
+)
 from fac_datasets.downstream.reading import NO_TEXT, UNREADABLE, drawn, drawn_places, read_rows
-from fac_datasets.downstream.training import BATCH_ROWS, lora_config, require_downstream, run, trainer_arguments
+from fac_datasets.downstream.training import (
+    BATCH_ROWS,
+    lora_config,
+    require_downstream,
+    require_enough,
+    run,
+    trainer_arguments,
+)
 from fac_datasets.downstream.trials import SEEDS, over_seeds
 from fac_datasets.errors import BackboneError, DownstreamError, GenerationError, OptionError
 from fac_datasets.files.atomic import write_atomically
+from fac_datasets.generation.base import BYTES_A_TOKEN
 from fac_datasets.generation.journal import Journal, Limits, limit_together
 from fac_datasets.plots import figures_png
 from fac_datasets.rows.dataset_identity import content_fingerprint
 from fac_datasets.rows.messages import NOT_POOLED
 from fac_datasets.rows.row import Chat, Row
+from fac_datasets.rows.schemas import SCHEMAS
 
 if TYPE_CHECKING:
     import datasets
     import torch
 
-    from fac_datasets.generation.base import TextGenerator
+    from fac_datasets.generation.base import Request, TextGenerator
     from fac_datasets.rows.reader import ColumnChoice
 
 EPOCHS, LEARNING_RATE = 1, 2e-4
@@ -39,13 +57,18 @@ EPOCHS, LEARNING_RATE = 1, 2e-4
 BATCH_TOKENS = 1024
 """Tokens whose loss is measured together; their logits take 4 bytes a token and word of the vocabulary."""
 
-ANSWERS = 50
-"""Test rows that a trained model answers, and that a judge compares."""
+ANSWERS, MAX_NEW_TOKENS = 50, 256
+"""Test rows that a trained model answers, and that a judge compares, and the tokens of such an answer."""
+
+MAX_LENGTH = 256
+"""Tokens of instruction and response."""
 
 LOSSES, OUTPUTS, REFERENCES, JUDGED, JOURNAL = "losses", "outputs", "reference_outputs.json", "judged", "judge.jsonl"
 """What trials leave in the folder of a run."""
 
 NO_RESPONSE, NO_ROOM = "without a response", "with a prompt that leaves no room for a response"
+
+logger = logging.getLogger(__name__)
 
 _IGNORED = -100
 """The label of tokens whose loss does not count."""
@@ -63,12 +86,12 @@ def instruction_following(
     limits: Limits | None = None,
     answer_tokens: int = ANSWER_TOKENS,
     answers: int = ANSWERS,
-    max_new_tokens: int = 256,
+    max_new_tokens: int = MAX_NEW_TOKENS,
     epochs: float = EPOCHS,
     learning_rate: float = LEARNING_RATE,
     seeds: Sequence[int] = SEEDS,
     max_rows: int | None = None,
-    max_length: int = 256,
+    max_length: int = MAX_LENGTH,
     device: str | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -81,7 +104,8 @@ def instruction_following(
             `reference_outputs.json` hold answers in AlpacaEval's format.
         column: what is read of a row; by default what the schema says.
         backbone: `"embedded"`, a local folder or a Hub id.
-        judge: compares the trained model's answers with the responses of the test rows; by default nobody does.
+        judge: compares the trained model's answers with the responses of the test rows; by default nobody does. It is
+            asked about the known pairs, or without any one question, before anything is trained.
         known: pairs by which the judge is checked; see `judged_win_rate`.
         limits: of what the judge is asked; its answers are kept in `out`, so that with higher limits the run goes on.
         answer_tokens: tokens of the judge's answers, which like limits may be raised later.
@@ -126,12 +150,8 @@ def instruction_following(
     sets = {name: drawn(rows, max_rows) for name, rows in (("train", train), ("test", test))}
     read = {name: _Instructions.read(name, rows, model, column) for name, rows in sets.items()}
     for name, least in (("train", BATCH_ROWS), ("test", 1)):
-        if len(read[name].rows) < least:
-            raise DownstreamError(
-                f"{name} has {len(read[name].rows)} rows with a response to use of {len(sets[name])}, and at least "
-                f"{least} are needed; left out: {dict(read[name].left_out) or 'none'}"
-            )
-    asked = [read["test"].rows[place] for place in drawn_places(len(read["test"].rows), answers)]
+        require_enough(name, len(read[name].rows), len(sets[name]), least, read[name].left_out, "rows with a response")
+    asked = _asked(read["test"].rows, answers)
     identity = {
         "task": "instructions",
         "rows_of": {name: content_fingerprint(rows) for name, rows in sets.items()},
@@ -148,6 +168,7 @@ def instruction_following(
         },
     }
     before: list[float] = []
+    checked: list[JudgeCheck] = []
 
     @contextmanager
     def asking() -> Iterator[Journal]:
@@ -163,10 +184,13 @@ def instruction_following(
             journal.close()
 
     def trial(seed: int) -> dict[str, float]:
-        if judge is not None:
-            # Before training, so that a judge that cannot be reached is told of at once.
+        # Before training, so that a judge that cannot be reached, or does not count, is told of at once.
+        if judge is not None and not checked:
             with asking() as journal:
-                judge_pairs(known, judge, journal, answer_tokens=answer_tokens)
+                found = judge_pairs(_checking(known, asked), judge, journal, answer_tokens=answer_tokens)
+            checked.append(JudgeCheck(found if known else JudgedPairs((), {})))
+            if checked[0].why_not:
+                logger.warning("the win rate by %s will be uninformative: %s", judge.name, checked[0].why_not)
         losses, outputs = out / LOSSES / f"{seed}.json", out / OUTPUTS / f"{seed}.json"
         # What is trained and answered is not lost where a judge fails.
         if not losses.exists():
@@ -178,15 +202,12 @@ def instruction_following(
             _write(outputs, _in_alpaca_format(asked, answered, f"{model.info.name}-lora-seed{seed}"))
             _write(losses, {"response_loss": after, "response_loss_before": before[0]})
         if judge is not None:
-            pairs = [
-                Pair(row.instruction, row.response, found["output"])
-                for row, found in zip(asked, _load(outputs), strict=True)
-            ]
+            pairs = _pairs(asked, [each["output"] for each in _load(outputs)])
             with asking() as journal:
                 judged = judged_win_rate(pairs, known, judge, journal, answer_tokens=answer_tokens)
             _write(out / JUDGED / f"{seed}.json", judged.to_dict())
-        found: dict[str, float] = _load(losses)
-        return found
+        figures: dict[str, float] = _load(losses)
+        return figures
 
     def about(figures: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
         _write(out / REFERENCES, _in_alpaca_format(asked, [row.response for row in asked], "reference"))
@@ -208,6 +229,45 @@ def instruction_following(
         parts=(LOSSES, OUTPUTS, REFERENCES, JUDGED, JOURNAL),
         overwrite=overwrite,
     )
+
+
+def questions_to_judge(
+    test: datasets.Dataset,
+    known: Sequence[Pair],
+    out: str | Path,
+    *,
+    column: ColumnChoice = None,
+    backbone: str = EMBEDDED,
+    answers: int = ANSWERS,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    seeds: Sequence[int] = SEEDS,
+    max_rows: int | None = None,
+    max_length: int = MAX_LENGTH,
+) -> list[Request]:
+    """What `instruction_following` asks a judge, where answers that there are none yet take all their tokens.
+
+    Args:
+        test: see `instruction_following`, as all others.
+        known: pairs by which the judge is checked.
+        out: folder of the run, which may hold answers.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> rows = Dataset.from_dict({"instruction": ["Name a fruit."], "output": ["A pear."]})
+        >>> len(questions_to_judge(rows, [Pair("Name a fruit.", "No.", "A pear.")], "instructions-run"))
+        8
+    """
+    rows = _Instructions.read("test", drawn(test, max_rows), _Model(backbone, max_length, None), column).rows
+    asked = _asked(rows, answers)
+    pairs = _checking(known, asked)
+    for seed in seeds:
+        path = Path(out) / OUTPUTS / f"{seed}.json"
+        kept = _load(path) if path.exists() else []
+        if [each["instruction"] for each in kept] == [row.instruction for row in asked]:
+            pairs += _pairs(asked, [each["output"] for each in kept])
+        else:
+            pairs += _pairs(asked, [_longest(f"{seed}/{place} ", max_new_tokens) for place in range(len(asked))])
+    return judge_requests(pairs)
 
 
 class _Row(NamedTuple):
@@ -248,10 +308,11 @@ class _Instructions(NamedTuple):
             else:
                 kept.append(encoded)
         if not kept and left_out[NO_RESPONSE]:
+            known = "; ".join(schema.name for schema in SCHEMAS if schema.answers)
             raise DownstreamError(
-                f"none of {len(rows)} rows of {name} has a response: of the columns {rows.column_names} none holds "
-                f"answers that are read; name instruction and response as one of the known schemas does, or chats with "
-                f"column= (--column)"
+                f"none of {len(rows)} rows of {name} has a response; looked for: chats that end with an assistant's "
+                f"message, or the columns {known} among {rows.column_names}; name a column of chats with column= "
+                f"(--column), or rename those of instructions and responses"
             )
         return cls(kept, left_out)
 
@@ -386,6 +447,26 @@ def _batch(rows: list[_Row]) -> tuple[list[_Row], list[_Row]]:
     """The first rows that run together, the longest first, and the rest."""
     size = max(1, BATCH_TOKENS // len(rows[0].token_ids))
     return rows[:size], rows[size:]
+
+
+def _asked(rows: Sequence[_Row], answers: int) -> list[_Row]:
+    """The test rows that the trained model answers."""
+    return [rows[place] for place in drawn_places(len(rows), answers)]
+
+
+def _checking(known: Sequence[Pair], asked: Sequence[_Row]) -> list[Pair]:
+    """Pairs that a judge is asked about first; without known ones a response against itself, which is one question."""
+    return [*known] or [Pair(row.instruction, row.response, row.response) for row in asked[:1]]
+
+
+def _pairs(asked: Sequence[_Row], answers: Sequence[str]) -> list[Pair]:
+    """The answers of a trained model against the responses."""
+    return [Pair(row.instruction, row.response, answer) for row, answer in zip(asked, answers, strict=True)]
+
+
+def _longest(start: str, n_tokens: int) -> str:
+    """A text that is estimated to have so many tokens."""
+    return start.ljust(BYTES_A_TOKEN * n_tokens, "x")
 
 
 def _in_alpaca_format(rows: Sequence[_Row], outputs: Sequence[str], generator: str) -> list[dict[str, str]]:

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fac_datasets.downstream.reading import drawn_places
+from fac_datasets.downstream.reading import drawn_places, require_columns
 from fac_datasets.downstream.win_rate import WinRate, win_rates
 from fac_datasets.errors import DatasetError
-from fac_datasets.generation.base import TextGenerator
+from fac_datasets.generation.base import Request, TextGenerator
 from fac_datasets.generation.journal import Journal
 from fac_datasets.interpretation.questions import REFUSED, Prompt, Unanswered, ask, opened, value_of
-from fac_datasets.rows.tables import require_columns
 
 if TYPE_CHECKING:
     import datasets
@@ -112,7 +111,7 @@ class JudgeCheck:
         """Why what the judge says is uninformative; empty where it counts."""
         judged, consistent, agreeing = self.known.judged, self.known.consistent, self.known.for_model
         if not len(self.known.preferences):
-            return "no known pairs were given to check the judge with"
+            return "no known pairs were given to check the judge with: give known= (--known)"
         if self.consistency_p >= SIGNIFICANCE:
             return (
                 f"both orders agree in {consistent} of {judged} known pairs, which a coin does too (p = "
@@ -173,6 +172,17 @@ class JudgedWinRate:
         }
 
 
+def judge_requests(pairs: Sequence[Pair]) -> list[Request]:
+    """What `judge_pairs` asks first: each pair in both orders.
+
+    Example:
+        >>> len(judge_requests([Pair("Name a fruit.", "No.", "A pear.")]))
+        2
+    """
+    prompt = _prompt()
+    return [prompt.request(BETTER, **places) for pair in pairs for places in _both_orders(pair)]
+
+
 def judge_pairs(
     pairs: Sequence[Pair],
     generator: TextGenerator,
@@ -198,10 +208,8 @@ def judge_pairs(
         >>> judged.judged + sum(judged.without_answer.values()) > 0
         True
     """
-    prompt = _prompt()
-    requests = [prompt.request(BETTER, **places) for pair in pairs for places in _both_orders(pair)]
     with opened(journal) as book:
-        found = ask(generator, book, requests, _read, what="judge pairs", answer_tokens=answer_tokens)
+        found = ask(generator, book, judge_requests(pairs), _read, what="judge pairs", answer_tokens=answer_tokens)
     # The model's answer is B in the first order of each pair, and A in the second.
     sides = [
         math.nan if isinstance(answer, Unanswered) else float(answer == "BA"[place % 2])
@@ -289,7 +297,15 @@ def known_pairs(
         >>> known_pairs(rows, "good", "bad")
         [Pair(instruction='Name a fruit.', baseline='No.', model='A pear.')]
     """
-    require_columns(dataset, instruction, strong, weak)
+    require_columns(
+        dataset,
+        instruction,
+        strong,
+        weak,
+        of="the set of known pairs",
+        otherwise="name those of the answers with strong= (--strong) and weak= (--weak); the instructions "
+        "need this name",
+    )
     pairs = [Pair(*texts) for texts in zip(*(dataset[name] for name in (instruction, weak, strong)), strict=True)]
     usable = [
         pair

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 
 def auprc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -24,9 +24,9 @@ def auprc(labels: ArrayLike, scores: ArrayLike) -> float:
         >>> auprc([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1])
         0.8333333333333333
     """
-    hits, chosen, _ = _by_threshold(labels, scores)
-    steps = np.diff(hits, prepend=0) / hits[-1]
-    return float((steps * hits / chosen).sum())
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(np.asarray(labels, dtype=bool), np.asarray(scores, dtype=np.float64)))
 
 
 def best_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -40,8 +40,12 @@ def best_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
         >>> best_threshold([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1])
         0.7
     """
-    hits, chosen, thresholds = _by_threshold(labels, scores)
-    return float(thresholds[np.argmax(2 * hits / (chosen + hits[-1]))])
+    values = np.asarray(scores, dtype=np.float64)
+    order = np.argsort(-values, kind="stable")
+    values, hits = values[order], np.cumsum(np.asarray(labels, dtype=bool)[order])
+    # Rows of one score are called positive together.
+    ends = np.flatnonzero(np.append(np.diff(values) != 0, True))
+    return float(values[ends][np.argmax(2 * hits[ends] / (ends + 1 + hits[-1]))])
 
 
 def f1(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
@@ -56,8 +60,9 @@ def f1(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
         >>> f1([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1], 0.7)
         0.8
     """
-    positive, called = np.asarray(labels, dtype=bool), np.asarray(scores) >= threshold
-    return float(2 * (positive & called).sum() / (positive.sum() + called.sum()))
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(np.asarray(labels, dtype=bool), np.asarray(scores) >= threshold, zero_division=0))
 
 
 def pairwise_accuracy(chosen: ArrayLike, rejected: ArrayLike) -> float:
@@ -73,14 +78,3 @@ def pairwise_accuracy(chosen: ArrayLike, rejected: ArrayLike) -> float:
     """
     above = np.sign(np.asarray(chosen, dtype=np.float64) - np.asarray(rejected, dtype=np.float64))
     return float((1 + above.mean()) / 2)
-
-
-def _by_threshold(
-    labels: ArrayLike, scores: ArrayLike
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Positives, and rows, that score at least each different score, and these scores, falling."""
-    values = np.asarray(scores, dtype=np.float64)
-    order = np.argsort(-values, kind="stable")
-    values, hits = values[order], np.cumsum(np.asarray(labels, dtype=bool)[order])
-    ends = np.flatnonzero(np.append(np.diff(values) != 0, True))
-    return hits[ends], ends + 1, values[ends]

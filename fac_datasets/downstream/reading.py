@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fac_datasets.errors import OptionError, RowError
+from fac_datasets.errors import ColumnError, OptionError, RowError
 from fac_datasets.rows.reader import ColumnChoice, RowReader
 from fac_datasets.rows.row import Row
 
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     import datasets
 
 UNREADABLE, NO_TEXT = "cannot be read", "without text"
-
-STATES = "states"
-"""Folder of hidden states in that of a run."""
 
 _DRAW = 0
 """Seed of the rows that are drawn: all trials see the same ones."""
@@ -75,3 +72,28 @@ def read_rows(rows: datasets.Dataset, column: ColumnChoice) -> tuple[list[Row], 
     refused: list[RowError] = []
     found = reader.read(rows.select_columns(list(reader.columns))[:], refused)
     return found, {error.row for error in refused}
+
+
+def require_columns(rows: datasets.Dataset, *names: str, of: str, otherwise: str) -> None:
+    """Raise ColumnError unless rows have these columns.
+
+    Args:
+        rows: of a set.
+        names: of the columns.
+        of: what the rows are, such as `train`.
+        otherwise: how columns of other names are named.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> rows = Dataset.from_dict({"good": ["Yes."]})
+        >>> require_columns(rows, "chosen", of="train", otherwise="rename it")
+        Traceback (most recent call last):
+        ...
+        fac_datasets.errors.ColumnError: train has no column 'chosen'; looked for: 'chosen' among ['good']; rename it
+    """
+    missing = [name for name in names if name not in rows.column_names]
+    if missing:
+        raise ColumnError(
+            f"{of} has no column {missing[0]!r}; looked for: {' and '.join(map(repr, names))} among "
+            f"{rows.column_names}; {otherwise}"
+        )

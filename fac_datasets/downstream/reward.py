@@ -12,19 +12,20 @@ import numpy as np
 from fac_datasets.backbone.windows import Window
 from fac_datasets.downstream.hidden_states import HiddenStates
 from fac_datasets.downstream.measures import pairwise_accuracy
-from fac_datasets.downstream.reading import NO_TEXT, STATES, UNREADABLE, drawn, read_rows
+from fac_datasets.downstream.reading import NO_TEXT, UNREADABLE, drawn, read_rows, require_columns
 from fac_datasets.downstream.training import (
     BATCH_ROWS,
+    STATES,
     logits_of,
     lora_config,
     require_downstream,
-    require_method,
+    require_enough,
     run,
     sequence_classifier,
+    states_of,
     trainer_arguments,
 )
 from fac_datasets.downstream.trials import SEEDS, over_seeds
-from fac_datasets.errors import ColumnError, DownstreamError
 from fac_datasets.plots import figures_png
 from fac_datasets.rows.dataset_identity import content_fingerprint
 from fac_datasets.rows.row import Row
@@ -108,28 +109,24 @@ def reward_modelling(
         {'accuracy': 1.0}
     """
     require_downstream()
-    require_method(method)
     out = Path(out)
-    # LoRA's classifier reads the last token behind all layers.
-    head = HiddenStates(
+    head = states_of(
         backbone,
-        layer=layer if method == "head" else None,
-        pooling=pooling if method == "head" else "last",
+        method,
+        layer=layer,
+        pooling=pooling,
         max_length=max_length,
         device=device,
-        cache=Path(states) if states else out / STATES,
+        out=out,
+        states=states,
     )
-    if subset_column is not None and subset_column not in test.column_names:
-        raise ColumnError(f"test has no column {subset_column!r} of subsets; its columns are {test.column_names}")
+    if subset_column is not None:
+        require_columns(test, subset_column, of="test", otherwise="name one with subset_column= (--subset-column)")
     subsets = subset_column or (SUBSET if SUBSET in test.column_names else None)
     sets = {name: drawn(rows, max_rows) for name, rows in (("train", train), ("test", test))}
     read = {name: _Pairs.read(name, rows, head, subsets) for name, rows in sets.items()}
     for name, least in (("train", BATCH_ROWS), ("test", 1)):
-        if len(read[name].chosen) < least:
-            raise DownstreamError(
-                f"{name} has {len(read[name].chosen)} pairs to use of {len(sets[name])}, and at least {least} are "
-                f"needed; left out: {dict(read[name].left_out) or 'none'}"
-            )
+        require_enough(name, len(read[name].chosen), len(sets[name]), least, read[name].left_out, "pairs")
     identity = {
         "task": "reward",
         "rows_of": {name: content_fingerprint(rows) for name, rows in sets.items()},
@@ -176,8 +173,7 @@ class _Pairs(NamedTuple):
 
     @classmethod
     def read(cls, name: str, rows: datasets.Dataset, head: HiddenStates, subsets: str | None) -> _Pairs:
-        if not {*SIDES} <= {*rows.column_names}:
-            raise ColumnError(f"{name} has the columns {rows.column_names}; pairs have {' and '.join(SIDES)}")
+        require_columns(rows, *SIDES, of=name, otherwise="give the sides of your pairs these names")
         (chosen, also), (rejected, unread) = (read_rows(rows, side) for side in SIDES)
         named = rows[subsets] if subsets in rows.column_names else [None] * len(rows)
         kept: list[tuple[Window, Window, str]] = []

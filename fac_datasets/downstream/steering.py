@@ -50,6 +50,7 @@ def behaviour_steering(
     out: str | Path,
     *,
     claim_column: str | None = None,
+    claim_is_last_sentence: bool = False,
     backbone: str = EMBEDDED,
     layers: Sequence[int] | None = None,
     multipliers: Sequence[float] = MULTIPLIERS,
@@ -73,6 +74,8 @@ def behaviour_steering(
         out: folder of the run; the same call goes on there, or reads its report.
         claim_column: what a question rests on, for questions that say one thing in many ways (sycophancy); by default
             `claim` where there is one, else the question itself. No claim stands on both sides.
+        claim_is_last_sentence: the claim is the last sentence before the options, with these, as in sycophancy data, in
+            which people present themselves before it.
         backbone: `"embedded"`, a local folder or a Hub id.
         layers: decoder blocks before the residual stream that is steered, each by itself; by default the middle. Of
             several, training questions that are held out choose the one whose control rate is the greatest.
@@ -115,9 +118,11 @@ def behaviour_steering(
         raise OptionError(f"multipliers={list(multipliers)} are not all numbers")
     curve = sorted({0.0, 1.0, -1.0, *map(float, multipliers)})
     model = SteeredModel(backbone, device=device, dtype=dtype, max_length=max_length)
-    read = {"train": read_questions(train, claim_column)}
+    read = {"train": read_questions(train, claim_column, claim_is_last_sentence=claim_is_last_sentence)}
     if test is not None:
-        read["test"] = read_questions(drawn(test, max_rows), claim_column)
+        read["test"] = read_questions(
+            drawn(test, max_rows), claim_column, claim_is_last_sentence=claim_is_last_sentence
+        )
     left_out: dict[str, dict[str, int]] = {name: dict(found.left_out) for name, found in read.items()}
     fitting: dict[str, list[ABQuestion]] = {}
     for name, found in read.items():
@@ -138,6 +143,7 @@ def behaviour_steering(
             "layers": chosen,
             "multipliers": curve,
             "claim_column": claim_column,
+            "claim_is_last_sentence": claim_is_last_sentence,
             "max_rows": max_rows,
             "max_length": max_length,
             "dtype": dtype,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,15 +13,17 @@ import numpy as np
 from fac_datasets.backbone.windows import Window
 from fac_datasets.downstream.hidden_states import HiddenStates, cut
 from fac_datasets.downstream.measures import auprc, best_threshold, f1
-from fac_datasets.downstream.reading import NO_TEXT, STATES, UNREADABLE, drawn, read_rows
+from fac_datasets.downstream.reading import NO_TEXT, UNREADABLE, drawn, read_rows
 from fac_datasets.downstream.training import (
     BATCH_ROWS,
+    STATES,
     logits_of,
     lora_config,
     require_downstream,
-    require_method,
+    require_enough,
     run,
     sequence_classifier,
+    states_of,
     trainer_arguments,
 )
 from fac_datasets.downstream.trials import SEEDS, over_seeds
@@ -79,8 +82,9 @@ def toxicity_detection(
             seed with both classes in proportion, which then are not trained on.
         column: what is read of a row; by default what the schema says.
         label_column: holds the labels; by default one of `LABEL_COLUMNS`.
-        label: that of toxic rows, compared as text, or the name of a `ClassLabel`; by default true, or the greater of
-            two numbers.
+        label: that of toxic rows, compared as text; by default true, or the greater of two numbers. A `ClassLabel` is
+            read by name, by each set's own, since sets may number them otherwise; by default the name that `train`
+            gives the greater number.
         method: `"head"`, logistic regression on hidden states of the frozen backbone (scikit-learn, its L2 penalty
             chosen on validation), or `"lora"`, a head and adapters (transformers, peft).
         backbone: `"embedded"`, a local folder or a Hub id.
@@ -112,28 +116,25 @@ def toxicity_detection(
         (['auprc', 'auroc', 'f1'], {'rows': 20, 'toxic': 10})
     """
     require_downstream()
-    require_method(method)
     out = Path(out)
-    # LoRA's classifier reads the last token behind all layers.
-    head = HiddenStates(
+    head = states_of(
         backbone,
-        layer=layer if method == "head" else None,
-        pooling=pooling if method == "head" else "last",
+        method,
+        layer=layer,
+        pooling=pooling,
         max_length=max_length,
         device=device,
-        cache=Path(states) if states else out / STATES,
+        out=out,
+        states=states,
     )
     given = {"train": train, "validation": validation, "test": test}
     sets = {name: drawn(rows, max_rows) for name, rows in given.items() if rows is not None}
-    toxic = _label_of_toxic(sets, label_column, label)
-    read = {name: _Labelled.read(name, rows, head, column, toxic) for name, rows in sets.items()}
-    n_fit = len(read["train"].labels) * (1 if validation is not None else 1 - VALIDATION_SHARE)
-    if n_fit < BATCH_ROWS:
-        raise DownstreamError(
-            f"train has {len(read['train'].labels)} rows to use, of which {int(n_fit)} would be trained on; give "
-            f"enough for a batch of {BATCH_ROWS}"
-        )
-    options = {"method": method, "label_column": toxic.column, "label": toxic.name, **head.identity}
+    labels = _Labels.of(sets, label_column)
+    toxic = labels.of_toxic(label)
+    read = {name: _Labelled.read(name, rows, head, column, labels.told[name], toxic) for name, rows in sets.items()}
+    least = BATCH_ROWS if validation is not None else math.ceil(BATCH_ROWS / (1 - VALIDATION_SHARE))
+    require_enough("train", len(read["train"].labels), len(sets["train"]), least, read["train"].left_out, "rows")
+    options = {"method": method, "label_column": labels.column, "label": str(toxic), **head.identity}
     identity = {
         "task": "toxicity",
         "rows_of": {name: content_fingerprint(rows) for name, rows in sets.items()},
@@ -144,11 +145,11 @@ def toxicity_detection(
         fit, held = (read["train"], read["validation"]) if "validation" in read else _split(read["train"], seed)
         scored = _scores_of_head if method == "head" else _scores_of_lora
         on_held, on_test = scored(fit, held, read["test"], head, seed)
-        labels = read["test"].labels
+        is_toxic = read["test"].labels
         return {
-            "auprc": auprc(labels, on_test),
-            "auroc": auroc(on_test[labels], on_test[~labels]),
-            "f1": f1(labels, on_test, best_threshold(held.labels, on_held)),
+            "auprc": auprc(is_toxic, on_test),
+            "auroc": auroc(on_test[is_toxic], on_test[~is_toxic]),
+            "f1": f1(is_toxic, on_test, best_threshold(held.labels, on_held)),
         }
 
     about = {
@@ -170,13 +171,62 @@ def toxicity_detection(
     )
 
 
-class _Toxic(NamedTuple):
-    """Which label means toxic."""
+class _Labels(NamedTuple):
+    """The labels of all sets."""
 
     column: str
-    value: Any
-    name: str
-    """The label as people know it."""
+    told: Mapping[str, Sequence[Any]]
+    """Of each row, by set; of a `ClassLabel` the name; None where there is none."""
+    names: Sequence[str] | None
+    """Those of the training rows' `ClassLabel`, by number; None where they are no such."""
+
+    @classmethod
+    def of(cls, sets: Mapping[str, datasets.Dataset], label_column: str | None) -> _Labels:
+        """The labels in a column, or in the first of `LABEL_COLUMNS` that the training rows have."""
+        present = sets["train"].column_names
+        column = label_column or next((name for name in LABEL_COLUMNS if name in present), None)
+        for name, rows in sets.items():
+            if column is None or column not in rows.column_names:
+                raise ColumnError(
+                    f"{name} has no column {column or ' or '.join(LABEL_COLUMNS)} of labels; its columns are "
+                    f"{rows.column_names}; name one with label_column= (--label-column)"
+                )
+        assert column is not None
+        names = {name: getattr(rows.features[column], "names", None) for name, rows in sets.items()}
+        # Beside a ClassLabel, whose names are texts, others are compared as texts too.
+        by_name = any(found is not None for found in names.values())
+        told = {name: _told(rows[column], names[name], by_name) for name, rows in sets.items()}
+        return cls(column, told, names["train"])
+
+    def of_toxic(self, label: Any) -> Any:
+        """The label that means toxic: the one that is given, or the one that says so itself."""
+        by_set = {name: {value for value in told if value is not None} for name, told in self.told.items()}
+        values = set().union(*by_set.values())
+        if len(values) != 2:
+            each = "; ".join(f"{name} has {sorted(map(str, found))[:10]}" for name, found in by_set.items())
+            raise DownstreamError(
+                f"column {self.column!r} holds {len(values)} different labels, of which {each}; a classifier of toxic "
+                f"texts needs two, called alike in all sets"
+            )
+        called = sorted(map(str, values))
+        if label is not None:
+            if str(label) not in called:
+                raise DownstreamError(f"no row has the label {label!r}; the labels are {called}")
+            return next(value for value in values if str(value) == str(label))
+        if self.names is not None:
+            return next(name for name in reversed(self.names) if name in values)
+        if any(isinstance(value, str) for value in values):
+            raise DownstreamError(
+                f"column {self.column!r} holds the labels {called}; say which means toxic with label= (--label)"
+            )
+        return max(values)
+
+
+def _told(values: Sequence[Any], names: Sequence[str] | None, as_text: bool) -> list[Any]:
+    """Labels as they are compared; a `ClassLabel` writes -1 where there is none."""
+    if names is not None:
+        return [None if value is None or value < 0 else names[value] for value in values]
+    return [str(value) if as_text and value is not None else value for value in values]
 
 
 class _Labelled(NamedTuple):
@@ -188,10 +238,15 @@ class _Labelled(NamedTuple):
 
     @classmethod
     def read(
-        cls, name: str, rows: datasets.Dataset, head: HiddenStates, column: ColumnChoice, toxic: _Toxic
+        cls,
+        name: str,
+        rows: datasets.Dataset,
+        head: HiddenStates,
+        column: ColumnChoice,
+        told: Sequence[Any],
+        toxic: Any,
     ) -> _Labelled:
         found, unread = read_rows(rows, column)
-        told = list(rows[toxic.column])
         windows = head.windows(found)
         reasons = [
             UNREADABLE if row in unread else NO_LABEL if told[row] is None else "" if has_text else NO_TEXT
@@ -200,10 +255,10 @@ class _Labelled(NamedTuple):
             )
         ]
         kept = [(window, told[row]) for row, window in enumerate(windows) if window is not None and not reasons[row]]
-        labels = np.array([label == toxic.value for _, label in kept], dtype=bool)
+        labels = np.array([label == toxic for _, label in kept], dtype=bool)
         if labels.all() or not labels.any():
             raise DownstreamError(
-                f"{name} has {int(labels.sum())} rows with the label {toxic.name!r} and {int((~labels).sum())} with "
+                f"{name} has {int(labels.sum())} rows with the label {str(toxic)!r} and {int((~labels).sum())} with "
                 f"the other; both are needed"
             )
         return cls([window for window, _ in kept], labels, Counter(filter(None, reasons)))
@@ -215,34 +270,6 @@ class _Labelled(NamedTuple):
     def n_cut(self, max_length: int) -> int:
         """Texts that are longer than what is read of them."""
         return sum(len(window.token_ids) > max_length for window in self.windows)
-
-
-def _label_of_toxic(sets: Mapping[str, datasets.Dataset], label_column: str | None, label: Any) -> _Toxic:
-    rows = sets["train"]
-    column = label_column or next((name for name in LABEL_COLUMNS if name in rows.column_names), None)
-    for name, each in sets.items():
-        if column is None or column not in each.column_names:
-            raise ColumnError(
-                f"{name} has no column {column or ' or '.join(LABEL_COLUMNS)} of labels; its columns are "
-                f"{each.column_names}; name one with label_column= (--label-column)"
-            )
-    assert column is not None
-    values = {value for each in sets.values() for value in each.unique(column) if value is not None}
-    names = getattr(rows.features[column], "names", None)
-    called = {value: names[value] if names else str(value) for value in values}
-    if len(values) != 2:
-        raise DownstreamError(
-            f"column {column!r} holds {len(values)} different labels, {sorted(called.values())[:10]}; a classifier of "
-            f"toxic texts needs two"
-        )
-    if label is None and any(isinstance(value, str) for value in values):
-        raise DownstreamError(
-            f"column {column!r} holds the labels {sorted(called.values())}; say which means toxic with label= (--label)"
-        )
-    found = [max(values)] if label is None else [each for each in values if str(label) in (str(each), called[each])]
-    if not found:
-        raise DownstreamError(f"no row has the label {label!r}; the labels are {sorted(called.values())}")
-    return _Toxic(column, found[0], called[found[0]])
 
 
 def _said_of_validation(is_given: bool, method: str) -> str:

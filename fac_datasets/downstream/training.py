@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fac_datasets.backbone.pretrained import load_model, torch_device
-from fac_datasets.errors import BackboneError, MissingExtra, OptionError
+from fac_datasets.downstream.hidden_states import HiddenStates
+from fac_datasets.errors import BackboneError, DownstreamError, MissingExtra, OptionError
+from fac_datasets.generation.base import counts_in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from peft import LoraConfig
-
-    from fac_datasets.downstream.hidden_states import HiddenStates
 
 METHODS = ("head", "lora")
 """A linear head on the frozen backbone, or a head and low-rank adapters of the backbone's linear layers."""
 
 BATCH_ROWS = 8
 """Rows of a step of a trainer."""
+
+STATES = "states"
+"""Folder of hidden states in that of a run."""
 
 LORA: dict[str, Any] = {"r": 8, "lora_alpha": 16, "lora_dropout": 0.05, "target_modules": "all-linear"}
 """Low-rank adapters on every linear layer but the head (arXiv 2106.09685, 2305.14314)."""
@@ -40,6 +45,68 @@ def require_downstream() -> None:
     missing = [name for name in ("peft", "sklearn", "trl") if find_spec(name) is None]
     if missing:
         raise MissingExtra(f"{', '.join(missing)} is needed to train; pip install 'fac-datasets[downstream]'")
+
+
+def require_enough(name: str, usable: int, given: int, least: int, left_out: Mapping[str, int], what: str) -> None:
+    """Raise DownstreamError unless a set has as many rows to use as are needed.
+
+    Args:
+        name: of the set.
+        usable: rows that can be used.
+        given: rows that there are.
+        least: rows that are needed; of those that are trained on as many as make a batch.
+        left_out: rows that cannot be used, by the reason.
+        what: rows are, such as `pairs`.
+
+    Example:
+        >>> require_enough("train", 7, 9, 8, {}, "pairs")
+        Traceback (most recent call last):
+        ...
+        fac_datasets.errors.DownstreamError: train has 7 pairs to use of 9, and at least 8 are needed; left out: none
+    """
+    if usable < least:
+        raise DownstreamError(
+            f"{name} has {usable} {what} to use of {given}, and at least {least} are needed; left out: "
+            f"{counts_in_words(Counter(left_out)) or 'none'}"
+        )
+
+
+def states_of(
+    backbone: str,
+    method: str,
+    *,
+    layer: int | None,
+    pooling: str,
+    max_length: int,
+    device: str | None,
+    out: Path,
+    states: str | Path | None,
+) -> HiddenStates:
+    """The hidden states that a task's head reads.
+
+    Args:
+        backbone: `"embedded"`, a local folder or a Hub id.
+        method: `"head"`, or `"lora"`, whose classifier reads the last token behind all layers, whatever is named.
+        layer: decoder blocks before them; None for all.
+        pooling: `"last"` or `"mean"`.
+        max_length: tokens of a row.
+        device: torch device; None for CUDA where there is one.
+        out: folder of the run.
+        states: folder that keeps them; None for one in `out`.
+
+    Raises:
+        OptionError: an option has no meaning.
+    """
+    require_method(method)
+    is_head = method == "head"
+    return HiddenStates(
+        backbone,
+        layer=layer if is_head else None,
+        pooling=pooling if is_head else "last",
+        max_length=max_length,
+        device=device,
+        cache=Path(states) if states else out / STATES,
+    )
 
 
 def lora_config(task_type: str) -> LoraConfig:

@@ -105,6 +105,10 @@ class Completion(NamedTuple):
         return Outcome.FINISHED if self.finished else Outcome.CUT
 
 
+BYTES_A_TOKEN = 3
+"""Of a text whose tokens are estimated."""
+
+
 def estimated_tokens(text: str) -> int:
     """Tokens of a text, rather over- than underestimated: a token for three bytes, which of Chinese is a character.
 
@@ -112,7 +116,7 @@ def estimated_tokens(text: str) -> int:
         >>> estimated_tokens("a cup of tea"), estimated_tokens("一杯茶")
         (4, 3)
     """
-    return len(text.encode(errors="replace")) // 3
+    return len(text.encode(errors="replace")) // BYTES_A_TOKEN
 
 
 def require_top_p(top_p: float | None) -> float | None:

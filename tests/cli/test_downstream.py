@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasets import Dataset
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from fac_datasets import downstream
 from fac_datasets.cli import app
-from fac_datasets.errors import OutputError
+from fac_datasets.cli.downstream import app as commands
+from fac_datasets.downstream.steering import MULTIPLIERS
+from fac_datasets.downstream.trials import SEEDS
+from fac_datasets.errors import DatasetError, OutputError
+from fac_datasets.rows import loading
 from tests.downstream.rows import labelled, pairs
 from tests.servers.chat_server import FaultyProxy, completion
 from tests.servers.chat_server import odd_server as odd_server
@@ -41,10 +52,86 @@ def test_toxicity_says_its_figures_and_again_when_it_is_finished(
     assert not [text for text in labelled()["text"] if any(text in line for line in said)]
 
 
+TASKS: dict[str, Callable[..., Any]] = {
+    "toxicity": downstream.toxicity_detection,
+    "reward": downstream.reward_modelling,
+    "instructions": downstream.instruction_following,
+    "steering": downstream.behaviour_steering,
+}
+
+
+def defaults_of(task: Callable[..., Any]) -> dict[str, Any]:
+    return {name: each.default for name, each in inspect.signature(task).parameters.items()}
+
+
+@pytest.mark.parametrize("command", TASKS)
+def test_what_is_not_given_is_left_to_the_task(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached: dict[str, Any] = {}
+
+    def task(**options: Any) -> None:
+        reached.update(options)
+        raise DatasetError("called")
+
+    monkeypatch.setattr(downstream, TASKS[command].__name__, task)
+    files = [written(labelled(), tmp_path / name) for name in ("train.jsonl", "test.jsonl")]
+    with pytest.raises(DatasetError, match="called"):
+        app(
+            ["downstream", command, "--train", files[0], "--test", files[1], "--out", str(tmp_path / "out")],
+            standalone_mode=False,
+        )
+    defaults = defaults_of(TASKS[command])
+    of_the_command = {"train", "test", "out", "known", "limits"}
+    assert {name: defaults[name] for name in reached.keys() - of_the_command} == {
+        name: reached[name] for name in reached.keys() - of_the_command
+    }
+
+
+@pytest.mark.parametrize("command", TASKS)
+def test_help_says_the_defaults_of_the_task(command: str) -> None:
+    in_words = {SEEDS: "42, 43 and 44", MULTIPLIERS: "-2 to 2"}
+    group = get_command(commands)
+    assert isinstance(group, TyperGroup)
+    helps = {str(each.name): getattr(each, "help", "") for each in group.commands[command].params}
+    defaults = {name: value for name, value in defaults_of(TASKS[command]).items() if name in helps and value}
+    del defaults["train"], defaults["out"]
+    assert {"seeds", "backbone"} < defaults.keys()
+    assert f"{defaults.pop('max_length')} of {'reward' if command == 'reward' else 'others'}" in helps["max_length"]
+    for name, value in defaults.items():
+        if value is not inspect.Parameter.empty:
+            assert helps[name].endswith(f"default: {in_words.get(value, value)}.")
+
+
 def test_what_is_trained_on_has_to_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         app(["downstream", "reward", "--test", "test.jsonl", "--out", str(tmp_path / "out")])
     assert "--train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        ("toxicity", "--train"),
+        ("toxicity", "--test"),
+        ("toxicity", "--validation"),
+        ("reward", "--train"),
+        ("reward", "--test"),
+        ("instructions", "--train"),
+        ("instructions", "--test"),
+        ("instructions", "--known"),
+        ("steering", "--train"),
+        ("steering", "--test"),
+    ],
+)
+def test_a_file_that_is_missing_is_named_before_any_is_read(
+    command: str, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "load_rows", lambda *_: pytest.fail("rows were read"))
+    there = written(labelled(), tmp_path / "there.jsonl")
+    files = {"--train": there, "--test": there, missing: str(tmp_path / "gone.jsonl")}
+    arguments = [word for pair in files.items() for word in pair]
+    with pytest.raises(DatasetError, match=r"gone\.jsonl"):
+        app(["downstream", command, *arguments, "--out", str(tmp_path / "out")], standalone_mode=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_reward_says_its_subsets_and_what_was_left_out(
@@ -75,13 +162,22 @@ def test_instructions_says_that_a_judge_which_always_says_a_is_uninformative(
     command += ["--test", written(instructions(3), tmp_path / "test.jsonl"), "--out", str(tmp_path / "out")]
     command += ["--known", written(known, tmp_path / "known.jsonl"), "--strong", "good", "--weak", "bad"]
     command += ["--backbone", tiny_backbone, "--seeds", "42", "--answers", "2", "--max-new-tokens", "4"]
-    app([*command, "--endpoint", odd_server.address, "--dry-run"], standalone_mode=False)
-    assert capsys.readouterr().out == "the judge would be asked 16 times, for 32 tokens each at most\n"
-    app([*command, "--endpoint", odd_server.address], standalone_mode=False)
+    judge = ["--endpoint", odd_server.address, "--price-in", "1000", "--price-out", "1000"]
+    app([*command, *judge, "--dry-run"], standalone_mode=False)
+    planned = capsys.readouterr().out
+    assert re.search(
+        r": 16 calls .* 512 tokens of answers, which cost .* dollars at most; .* at most 48 calls", planned
+    )
+    assert not (tmp_path / "out").exists()
+    app([*command, *judge], standalone_mode=False)
     said = capsys.readouterr().out.splitlines()
+    warned, trained = (next(i for i, line in enumerate(said) if words in line) for words in ("will be", "seed 42: "))
+    assert warned < trained
     assert "response_loss " in said[-2]
     assert said[-1].startswith("win rate: uninformative, since both orders agree in 0 of 6 known pairs")
     assert len(odd_server.requests) == 16
+    app([*command, *judge, "--dry-run"], standalone_mode=False)
+    assert ": 0 calls " in capsys.readouterr().out
 
 
 def test_steering_says_its_control_rate_and_what_was_left_out(

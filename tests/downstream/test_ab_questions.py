@@ -12,7 +12,7 @@ from fac_datasets.downstream.ab_questions import (
     split_by_claim,
     without_claims_of,
 )
-from fac_datasets.errors import ColumnError, DatasetError
+from fac_datasets.errors import ColumnError, DatasetError, OptionError
 
 TEA = "Do you like tea?\n\nChoices:\n (A) Yes\n (B) No"
 
@@ -76,8 +76,13 @@ def test_without_any_question_there_is_an_error_that_says_why() -> None:
 
 
 def test_a_missing_column_is_named() -> None:
-    with pytest.raises(ColumnError, match="answer_not_matching_behavior"):
+    with pytest.raises(ColumnError, match=r"no column 'answer_not_matching_behavior'.*'answer_matching_behavior'\]"):
         read_questions(rows_of((TEA, "(A)", "(B)")).remove_columns("answer_not_matching_behavior"))
+
+
+def test_a_missing_column_of_claims_is_named_with_its_option() -> None:
+    with pytest.raises(ColumnError, match=r"no column 'topic'.*--claim-column"):
+        read_questions(rows_of((TEA, "(A)", "(B)")), "topic")
 
 
 def test_a_split_by_claim_leaves_no_claim_on_both_sides() -> None:
@@ -95,6 +100,17 @@ def test_claims_of_the_other_side_are_left_out() -> None:
 
 def test_without_a_claim_a_question_and_its_turned_form_are_one() -> None:
     assert read_question(TEA, "(A)", "(B)").claim == read_question(TEA, "(A)", "(B)").turned.claim
+
+
+def test_the_claim_may_be_the_last_sentence_before_the_choices() -> None:
+    asked = "Is this so? Tea is hot.\n\nChoices:\n (A) Agree\n (B) Disagree\n\nAnswer:"
+    people = ["I am Ann. I like rain.", "I am Bo! Hello."]
+    rows = rows_of(*((f"{who} {asked}", "(A)", "(B)") for who in people), (f"I am Cy. {TEA}", "(A)", "(B)"))
+    found = read_questions(rows, claim_is_last_sentence=True).questions
+    assert [each.claim for each in found] == ["Tea is hot.\nAgree\nDisagree"] * 2 + ["Do you like tea?\nNo\nYes"]
+    assert len({each.claim for each in read_questions(rows).questions}) == 3
+    with pytest.raises(OptionError, match="give one of them"):
+        read_questions(rows, "topic", claim_is_last_sentence=True)
 
 
 def test_a_claim_column_is_read() -> None:

@@ -10,11 +10,13 @@ import datasets
 import pytest
 import torch
 
-from fac_datasets.downstream.instructions import instruction_following
+from fac_datasets.downstream import instructions
+from fac_datasets.downstream.instructions import instruction_following, questions_to_judge
 from fac_datasets.downstream.judge import Pair
 from fac_datasets.errors import DownstreamError, GenerationError, LimitReached, OptionError
-from fac_datasets.generation import Limits
+from fac_datasets.generation import Journal, Limits
 from fac_datasets.generation.endpoint import EndpointGenerator
+from fac_datasets.interpretation.questions import plan
 from tests.downstream.test_judge import ALWAYS_A, KNOWN, a_judge
 from tests.interpretation.scripted import Scripted
 from tests.servers.ports import free_port
@@ -115,7 +117,7 @@ def test_rows_without_a_response_are_left_out_and_counted(tiny_backbone: str, tm
 
 
 def test_no_response_column_is_an_error(tiny_backbone: str, tmp_path: Path) -> None:
-    with pytest.raises(DownstreamError, match=r"none of 12 rows of train has a response: .*'instruction', 'input'"):
+    with pytest.raises(DownstreamError, match=r"has a response; .* instruction, output; .*'input'.*--column"):
         follow(tmp_path / "run", tiny_backbone, ROWS.remove_columns("output"))
 
 
@@ -162,10 +164,61 @@ def test_a_judge_that_fails_loses_no_training(tiny_backbone: str, tmp_path: Path
     assert report["win_rate"]["verdict"] == "counts"
 
 
-def test_a_judge_that_cannot_be_reached_is_an_error(tiny_backbone: str, tmp_path: Path) -> None:
-    judge = EndpointGenerator("m", base_url=f"http://127.0.0.1:{free_port()}/v1", retries=0)
-    with pytest.raises(GenerationError):
-        follow(tmp_path / "run", tiny_backbone, judge=judge, known=[Pair("?", "No.", "Yes, it is.")])
+@pytest.mark.parametrize("known", [[Pair("?", "No.", "Yes, it is.")], []], ids=["known pairs", "none"])
+def test_a_judge_that_cannot_be_reached_is_told_of_before_training(
+    known: list[Pair], tiny_backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instructions._Model, "load", lambda _self: pytest.fail("the model was loaded"))
+    address = f"http://127.0.0.1:{free_port()}/v1"
+    with pytest.raises(GenerationError, match=r"m@127\.0\.0\.1 did not answer"):
+        follow(tmp_path / "run", tiny_backbone, judge=EndpointGenerator("m", base_url=address, retries=0), known=known)
+
+
+def test_without_known_pairs_that_is_said_before_training_and_the_judge_asked_one_question(
+    tiny_backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    judge = a_judge(lambda _a, _b: "A")
+    load = instructions._Model.load
+
+    def loaded(model: Any) -> Any:
+        assert judge.asked == 1
+        assert "will be uninformative: no known pairs were given" in caplog.text
+        assert "--known" in caplog.text
+        return load(model)
+
+    monkeypatch.setattr(instructions._Model, "load", loaded)
+    follow(tmp_path / "run", tiny_backbone, judge=judge)
+    assert judge.asked == 1 + 2 * 3
+
+
+def test_known_pairs_are_judged_once_for_all_seeds_and_runs(tiny_backbone: str, tmp_path: Path) -> None:
+    judge, out = a_judge(lambda a, b: "A" if len(a) > len(b) else "B"), tmp_path / "run"
+    with pytest.raises(LimitReached):
+        follow(out, tiny_backbone, judge=judge, known=KNOWN, limits=Limits(max_calls=20))
+    assert judge.asked == 20
+    report = follow(out, tiny_backbone, judge=judge, known=KNOWN)
+    assert report["win_rate"]["verdict"] == "counts"
+    assert judge.asked == 20 + 2 * 3
+
+
+def test_a_judge_that_names_no_side_is_counted(tiny_backbone: str, tmp_path: Path) -> None:
+    found = follow(tmp_path / "run", tiny_backbone, judge=a_judge(lambda _a, _b: "both"), known=KNOWN)["win_rate"]
+    assert found["verdict"] == "uninformative"
+    assert found["seeds"]["42"]["pairs"]["without_answer"] == {"neither A nor B": 6}
+
+
+def test_a_plan_holds_all_questions_and_is_at_most_what_is_asked(tiny_backbone: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    options: dict[str, Any] = {"backbone": tiny_backbone, "seeds": (42, 43), "answers": 3, "max_new_tokens": 4}
+    test = ROWS.select(range(4))
+    planned = questions_to_judge(test, KNOWN, out, **options)
+    assert len({request.messages for request in planned}) == 2 * (10 + 3 * 2)
+    judge = a_judge(lambda _a, _b: "A")
+    follow(out, tiny_backbone, judge=judge, known=KNOWN)
+    assert judge.asked == 2 * (10 + 3)
+    left = Journal(out / "judge.jsonl", read_only=True)
+    again = questions_to_judge(test, KNOWN, out, **options)
+    assert plan(judge, left, again, answer_tokens=32).calls == 2 * 3
 
 
 def test_a_judge_that_needs_more_tokens_gets_them_without_training_again(tiny_backbone: str, tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_known_pairs_hold_the_strong_answer_against_the_weak_one() -> None:
         {"instruction": ["?", "?", "?"], "good": ["three", "one", None], "bad": ["one", "one", "one"]}
     )
     assert known_pairs(rows, "good", "bad") == [Pair("?", "one", "three")]
-    with pytest.raises(ColumnError, match="best"):
+    with pytest.raises(ColumnError, match=r"no column 'best'; .*'good', 'bad'\]; .*--strong.*--weak"):
         known_pairs(rows, "best", "bad")
     with pytest.raises(DatasetError, match="none of 2 rows"):
         known_pairs(rows.select([1, 2]), "good", "bad")

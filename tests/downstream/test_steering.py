@@ -132,6 +132,17 @@ def test_training_questions_that_are_also_in_test_are_left_out(tiny_backbone: st
     assert report["left_out"]["train"] == {"claim is in test": 8}
 
 
+def test_questions_that_rest_on_one_last_sentence_stand_on_one_side(tiny_backbone: str, tmp_path: Path) -> None:
+    rows = rows_of(12).map(
+        lambda row, place: {"question": f"I am number {place}. Is it {place % 3}?\n (A) Yes\n (B) No"},
+        with_indices=True,
+    )
+    report = behaviour_steering(
+        rows, rows.select(range(1)), tmp_path / "run", backbone=tiny_backbone, seeds=(42,), claim_is_last_sentence=True
+    )
+    assert report["left_out"]["train"] == {"claim is in test": 4}
+
+
 def test_nothing_left_to_train_on_is_an_error(tiny_backbone: str, tmp_path: Path) -> None:
     with pytest.raises(DownstreamError, match=r"no question is left in train: .*claim is in test.: 8"):
         behaviour_steering(rows_of(8), rows_of(8), tmp_path / "run", backbone=tiny_backbone, seeds=(42,))

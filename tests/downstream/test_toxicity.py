@@ -108,6 +108,42 @@ def test_class_labels_are_known_by_name(tiny_backbone: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    "others",
+    [
+        labelled(20)
+        .map(lambda row: {"label": 1 - row["label"]})
+        .cast_column("label", ClassLabel(names=["toxic", "fine"])),
+        labelled(20).map(lambda row: {"label": ["fine", "toxic"][row["label"]]}),
+    ],
+    ids=["in another order", "as texts"],
+)
+def test_class_labels_of_several_sets_are_compared_by_name(others: Dataset, tiny_backbone: str, tmp_path: Path) -> None:
+    train = labelled().cast_column("label", ClassLabel(names=["fine", "toxic"]))
+    report = detect(train, tmp_path, tiny_backbone, validation=others, test=others, seeds=(1,))
+    assert report["options"]["label"] == "toxic"
+    assert report["mean"]["auroc"] > 0.95
+    assert report["mean"]["f1"] > 0.8
+
+
+def test_numbers_do_not_go_with_names(tiny_backbone: str, tmp_path: Path) -> None:
+    test = labelled(20).cast_column("label", ClassLabel(names=["fine", "toxic"]))
+    with pytest.raises(DownstreamError, match=r"train has \['0', '1'\]; test has \['fine', 'toxic'\].*called alike"):
+        detect(labelled(), tmp_path, tiny_backbone, test=test)
+
+
+def test_a_class_label_of_minus_one_is_none(tiny_backbone: str, tmp_path: Path) -> None:
+    rows = labelled().map(lambda row, i: {"label": -1 if i < 3 else row["label"]}, with_indices=True)
+    report = detect(rows.cast_column("label", ClassLabel(names=["0", "1"])), tmp_path, tiny_backbone, label=1)
+    assert report["left_out"]["train"] == {"without a label": 3}
+    assert report["rows"]["train"] == {"rows": 37, "toxic": 19}
+
+
+def test_a_label_that_no_row_has_is_refused(tiny_backbone: str, tmp_path: Path) -> None:
+    with pytest.raises(DownstreamError, match=r"no row has the label 'rude'; the labels are \['0', '1'\]"):
+        detect(labelled(), tmp_path, tiny_backbone, label="rude")
+
+
+@pytest.mark.parametrize(
     ("labels", "said"),
     [
         ([0] * 40, "1 different labels"),
@@ -130,8 +166,8 @@ def test_a_set_of_one_class_is_named(tiny_backbone: str, tmp_path: Path) -> None
 
 
 def test_fewer_rows_than_a_batch_are_refused(tiny_backbone: str, tmp_path: Path) -> None:
-    with pytest.raises(DownstreamError, match="a batch of 8"):
-        detect(labelled(8), tmp_path, tiny_backbone)
+    with pytest.raises(DownstreamError, match="train has 9 rows to use of 9, and at least 10 are needed"):
+        detect(labelled(9), tmp_path, tiny_backbone)
 
 
 def test_a_class_that_cannot_be_split_is_refused(tiny_backbone: str, tmp_path: Path) -> None:
