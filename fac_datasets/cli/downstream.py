@@ -131,7 +131,9 @@ def toxicity(
         str | None, typer.Option(metavar="DATA", help="Chooses settings; default: a fifth of --train, by each seed.")
     ] = None,
     label_column: Annotated[str | None, typer.Option(help="Holds the labels, of two classes.")] = None,
-    label: Annotated[str | None, typer.Option(help="That of toxic rows; default: true, or the greater number.")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="That of toxic rows; default: true, or the greater of two numbers.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Toxicity detection: AUPRC, AUROC, and F1 at the threshold that is best on validation."""

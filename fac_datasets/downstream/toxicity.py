@@ -83,8 +83,7 @@ def toxicity_detection(
         column: what is read of a row; by default what the schema says.
         label_column: holds the labels; by default one of `LABEL_COLUMNS`.
         label: that of toxic rows, compared as text; by default true, or the greater of two numbers. A `ClassLabel` is
-            read by name, by each set's own, since sets may number them otherwise; by default the name that `train`
-            gives the greater number.
+            read by name, by each set's own, since sets may number them otherwise; of names one has to be given.
         method: `"head"`, logistic regression on hidden states of the frozen backbone (scikit-learn, its L2 penalty
             chosen on validation), or `"lora"`, a head and adapters (transformers, peft).
         backbone: `"embedded"`, a local folder or a Hub id.
@@ -177,8 +176,6 @@ class _Labels(NamedTuple):
     column: str
     told: Mapping[str, Sequence[Any]]
     """Of each row, by set; of a `ClassLabel` the name; None where there is none."""
-    names: Sequence[str] | None
-    """Those of the training rows' `ClassLabel`, by number; None where they are no such."""
 
     @classmethod
     def of(cls, sets: Mapping[str, datasets.Dataset], label_column: str | None) -> _Labels:
@@ -196,7 +193,7 @@ class _Labels(NamedTuple):
         # Beside a ClassLabel, whose names are texts, others are compared as texts too.
         by_name = any(found is not None for found in names.values())
         told = {name: _told(rows[column], names[name], by_name) for name, rows in sets.items()}
-        return cls(column, told, names["train"])
+        return cls(column, told)
 
     def of_toxic(self, label: Any) -> Any:
         """The label that means toxic: the one that is given, or the one that says so itself."""
@@ -213,8 +210,6 @@ class _Labels(NamedTuple):
             if str(label) not in called:
                 raise DownstreamError(f"no row has the label {label!r}; the labels are {called}")
             return next(value for value in values if str(value) == str(label))
-        if self.names is not None:
-            return next(name for name in reversed(self.names) if name in values)
         if any(isinstance(value, str) for value in values):
             raise DownstreamError(
                 f"column {self.column!r} holds the labels {called}; say which means toxic with label= (--label)"

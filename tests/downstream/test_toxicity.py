@@ -102,9 +102,10 @@ def test_class_labels_are_known_by_name(tiny_backbone: str, tmp_path: Path) -> N
     train, test = (
         rows.cast_column("label", ClassLabel(names=["fine", "toxic"])) for rows in (labelled(), labelled(20))
     )
-    assert detect(train, tmp_path / "a", tiny_backbone, test=test, seeds=(1,))["options"]["label"] == "toxic"
-    report = detect(train, tmp_path / "b", tiny_backbone, test=test, seeds=(1,), label="fine")
+    report = detect(train, tmp_path / "a", tiny_backbone, test=test, seeds=(1,), label="fine")
     assert report["options"]["label"] == "fine"
+    with pytest.raises(DownstreamError, match=r"labels \['fine', 'toxic'\]; say which means toxic"):
+        detect(train, tmp_path / "b", tiny_backbone, test=test)
 
 
 @pytest.mark.parametrize(
@@ -119,8 +120,7 @@ def test_class_labels_are_known_by_name(tiny_backbone: str, tmp_path: Path) -> N
 )
 def test_class_labels_of_several_sets_are_compared_by_name(others: Dataset, tiny_backbone: str, tmp_path: Path) -> None:
     train = labelled().cast_column("label", ClassLabel(names=["fine", "toxic"]))
-    report = detect(train, tmp_path, tiny_backbone, validation=others, test=others, seeds=(1,))
-    assert report["options"]["label"] == "toxic"
+    report = detect(train, tmp_path, tiny_backbone, validation=others, test=others, seeds=(1,), label="toxic")
     assert report["mean"]["auroc"] > 0.95
     assert report["mean"]["f1"] > 0.8
 
