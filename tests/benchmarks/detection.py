@@ -27,7 +27,7 @@ SEED = 0
 MAX_LENGTH = 256
 """Tokens of a text that are read, those of the template too."""
 
-TWEETS = 4_500
+TWEETS = 4_200
 """Tweets that are drawn, so that the pool stays below 80,000 own tokens."""
 
 
