@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     Rows = NDArray[np.int64]
 
 SEEDS = (0, 1, 2)
-TOLERANCE = 0.01
-"""Part of a budget that may stay unused."""
+TOLERANCE, NEAR_TOLERANCE = 0.01, 0.1
+"""Part of a budget that may stay unused, and of what near duplicates may take of it, which other rows then take."""
 
 PART = 2 / 3
 """Rows of the pool that a draw of a way without randomness chooses from."""
@@ -53,20 +53,31 @@ REPEATED_ROWS = 4
 EDITS = 0.06
 """Edits of a near duplicate, of its words."""
 
-NEAR_DUPLICATES, EXPLORED_NEAR_DUPLICATES = (25, 50, 75), 50
+NEAR_DUPLICATES = (25, 50, 75)
 """Per cent of the tokens."""
 
 PARTS_OF = {"S": ("S", "S3"), "H": ("H", "H2"), "V": ("V", "V2"), "HR": ("HR",), "SH": ("SH",)}
 """The categories, and with which labels a row is of one."""
 
-LEFT_OUT = (("V",), ("S",), ("H",), ("SH",), ("HR",), ("V", "S"), ("S", "H"), ("S", "SH"), ("H", "HR"))
+LEFT_OUT: tuple[tuple[str, ...], ...] = (
+    ("V",),
+    ("S",),
+    ("H",),
+    ("SH",),
+    ("HR",),
+    ("V", "S"),
+    ("S", "H"),
+    ("S", "SH"),
+    ("H", "HR"),
+)
 ALONE = ("S", "H")
 PLANTED: dict[int, tuple[str, ...]] = {0: ("V",), 50: ("V", "HR", "SH"), 100: ("V", "HR", "SH", "H", "S")}
 """By per cent of the categories beside the first."""
 
 CLUSTERS, CLUSTERS_LEFT_OUT, CLUSTERS_PLANTED = 8, (1, 2, 4, 6, 7), {0: 1, 50: 4, 100: 8}
 COVERAGE = ("q50", "q90", "q95", "q99")
-WAYS = ("longest", "kmeans", "novelsum", "distinct_2", "entropy", "pair_cosdist")
+
+EXPLORED = ("random", "near_duplicates_50", "left_out_4_clusters", "coverage_q90")
 
 
 class Repeat(NamedTuple):
@@ -137,9 +148,7 @@ class Chosen(NamedTuple):
         return f"{self.variant}-{self.seed}"
 
 
-def repeats(
-    labels: NDArray[np.bool_], sizes: Rows, budgets: Mapping[bool, int], most: int = max(NEAR_DUPLICATES)
-) -> list[Repeat]:
+def repeats(labels: NDArray[np.bool_], sizes: Rows, budgets: Mapping[bool, int], most: int) -> list[Repeat]:
     """The near duplicates that the family needs.
 
     Args:
@@ -175,8 +184,8 @@ def light_variant(text: str, generator: np.random.Generator) -> str:
     return " ".join(found)
 
 
-def filled(order: Sequence[int] | Rows, sizes: Rows, budget: float) -> list[int]:
-    """Rows in their order until a budget is used up to `TOLERANCE`; those that are too long for the rest passed over.
+def filled(order: Sequence[int] | Rows, sizes: Rows, budget: float, tolerance: float = TOLERANCE) -> list[int]:
+    """Rows in their order until a budget is used but for a part; those that are too long for the rest are passed over.
 
     Raises:
         DatasetError: there are too few rows.
@@ -188,75 +197,83 @@ def filled(order: Sequence[int] | Rows, sizes: Rows, budget: float) -> list[int]
     taken: list[int] = []
     spent = 0
     for row in order:
-        if spent >= (1 - TOLERANCE) * budget:
+        if spent >= (1 - tolerance) * budget:
             break
         if spent + sizes[row] <= budget:
             taken.append(int(row))
             spent += int(sizes[row])
-    if spent < (1 - TOLERANCE) * budget:
+    if spent < (1 - tolerance) * budget:
         raise DatasetError(f"{len(order)} rows fill {spent} of {budget:g} own tokens; make the sets smaller")
     return taken
 
 
+class Orders(NamedTuple):
+    """How the sets of a variant and seed are filled."""
+
+    of: Callable[[bool], Sequence[int] | Rows]
+    """Gives the rows of a label, the first to take first."""
+    left: dict[str, int]
+    """See `Chosen`."""
+
+
+class Plan(NamedTuple):
+    """A variant of a family."""
+
+    family: str
+    orders: Callable[[Material, int], Orders]
+    """Takes what sets are made of, and a seed."""
+
+
+def plans(*, by_category: bool) -> dict[str, Plan]:
+    """Every variant by name.
+
+    Args:
+        by_category: whether rows have categories; else clusters are left out.
+    """
+    found = {"random": Plan("random", _random)}
+    if by_category:
+        for names in LEFT_OUT:
+            found[f"left_out_{'_'.join(names)}"] = Plan("left_out", partial(_without_categories, names))
+        for name in ALONE:
+            found[f"alone_{name}"] = Plan("alone", partial(_alone, name))
+        for share, names in PLANTED.items():
+            found[f"planted_{share}"] = Plan("planted", partial(_of_categories, names))
+    else:
+        for n in CLUSTERS_LEFT_OUT:
+            found[f"left_out_{n}_clusters"] = Plan("left_out", partial(_without_clusters, n))
+        for share, n in CLUSTERS_PLANTED.items():
+            found[f"planted_{share}"] = Plan("planted", partial(_of_clusters, n))
+    for share in NEAR_DUPLICATES:
+        found[f"near_duplicates_{share}"] = Plan("near_duplicates", partial(_repeating, share))
+    for threshold in COVERAGE:
+        found[f"coverage_{threshold}"] = Plan("coverage", partial(_by_way, _covering(threshold)))
+    for way, order in _ORDERS.items():
+        found[way] = Plan(way, partial(_by_way, order))
+    return found
+
+
+def training_set(material: Material, variant: str, seed: int) -> Chosen:
+    """The set of a variant that a seed draws."""
+    plan = plans(by_category=bool(material.categories))[variant]
+    orders = plan.orders(material, seed)
+    rows = [filled(orders.of(label), material.sizes, budget) for label, budget in material.budgets.items()]
+    return Chosen(plan.family, variant, seed, np.concatenate([np.array(one, np.int64) for one in rows]), orders.left)
+
+
 def detection_sets(material: Material) -> list[Chosen]:
     """All sets of a task of detection."""
-    return [chosen for seed in SEEDS for chosen in _sets_of_seed(material, seed)]
-
-
-def exploratory_sets(material: Material) -> list[Chosen]:
-    """The 12 sets of a task that is only explored: four families."""
-    return [
-        chosen
-        for seed in SEEDS
-        for chosen in (
-            _random(material, seed),
-            _without_clusters(material, seed, CLUSTERS // 2),
-            _repeating(material, seed, EXPLORED_NEAR_DUPLICATES),
-            _by_way(material, seed, "coverage", "coverage_q90", _covering("q90")),
-        )
-    ]
+    variants = plans(by_category=bool(material.categories))
+    return [training_set(material, variant, seed) for variant in variants for seed in SEEDS]
 
 
 def planted_sets(material: Material) -> list[Chosen]:
     """The sets whose scores have to rise, if sets of this size can show anything."""
-    return [chosen for seed in SEEDS for chosen in _planted(material, seed)]
+    return [training_set(material, f"planted_{share}", seed) for share in PLANTED for seed in SEEDS]
 
 
-def _planted(material: Material, seed: int) -> list[Chosen]:
-    if material.categories:
-        return _planted_categories(material, seed)
-    return [_planted_clusters(material, seed, share) for share in CLUSTERS_PLANTED]
-
-
-def _sets_of_seed(material: Material, seed: int) -> list[Chosen]:
-    if material.categories:
-        left_out = _of_categories(material, seed)
-    else:
-        left_out = [_without_clusters(material, seed, n) for n in CLUSTERS_LEFT_OUT]
-    return [
-        _random(material, seed),
-        *left_out,
-        *_planted(material, seed),
-        *(_repeating(material, seed, share) for share in NEAR_DUPLICATES),
-        *(_by_way(material, seed, "coverage", f"coverage_{one}", _covering(one)) for one in COVERAGE),
-        *(_by_way(material, seed, way, way, _ORDERS[way]) for way in WAYS),
-    ]
-
-
-def _random(material: Material, seed: int) -> Chosen:
-    return _among(material, "random", "random", seed, np.ones(material.n_pool, dtype=bool), {})
-
-
-def _made(
-    material: Material,
-    family: str,
-    variant: str,
-    seed: int,
-    order_of: Callable[[bool], Sequence[int] | Rows],
-    left: dict[str, int] | None = None,
-) -> Chosen:
-    rows = [filled(order_of(label), material.sizes, budget) for label, budget in material.budgets.items()]
-    return Chosen(family, variant, seed, np.concatenate([np.array(one, np.int64) for one in rows]), left or {})
+def exploratory_sets(material: Material) -> list[Chosen]:
+    """The 12 sets of a task that is only explored."""
+    return [training_set(material, variant, seed) for variant in EXPLORED for seed in SEEDS]
 
 
 def _generator(seed: int, label: bool) -> np.random.Generator:
@@ -269,65 +286,62 @@ def is_of(categories: Mapping[str, NDArray[np.int8]], name: str) -> NDArray[np.b
     return found
 
 
-def _of_categories(material: Material, seed: int) -> list[Chosen]:
-    of = {name: is_of(material.categories, name) for name in PARTS_OF}
+def _random(material: Material, seed: int) -> Orders:
+    return _among(material, seed, np.ones(material.n_pool, dtype=bool), {})
+
+
+def _among(material: Material, seed: int, kept: NDArray[np.bool_], left: dict[str, int]) -> Orders:
+    """Random rows of those that are kept of the pool, [n_pool]."""
+    return Orders(
+        lambda label: _generator(seed, label).permutation(material.pool(label)[kept[material.pool(label)]]), left
+    )
+
+
+def _without_categories(names: Sequence[str], material: Material, seed: int) -> Orders:
     toxic = material.labels[: material.n_pool]
-    sets = []
-    for names in LEFT_OUT:
-        unlabelled = np.any([material.categories[name] == -1 for name in names], axis=0)
-        harmful = toxic & ~unlabelled & np.any([of[name] for name in names], axis=0)
-        counted = {
-            "toxic and not labelled for what is left out": int((unlabelled & toxic).sum()),
-            "other and not labelled for what is left out": int((unlabelled & ~toxic).sum()),
-            "of what is left out": int(harmful.sum()),
-        }
-        kept = ~unlabelled & ~harmful
-        sets.append(_among(material, "left_out", f"left_out_{'_'.join(names)}", seed, kept, counted))
-    for name in ALONE:
-        others = np.any([of[other] for other in PARTS_OF if other != name], axis=0)
-        sets.append(_among(material, "alone", f"alone_{name}", seed, ~toxic | (of[name] & ~others), {}))
-    return sets
+    unlabelled = np.any([material.categories[name] == -1 for name in names], axis=0)
+    harmful = toxic & ~unlabelled & np.any([is_of(material.categories, name) for name in names], axis=0)
+    counted = {
+        "toxic and not labelled for what is left out": int((unlabelled & toxic).sum()),
+        "other and not labelled for what is left out": int((unlabelled & ~toxic).sum()),
+        "of what is left out": int(harmful.sum()),
+    }
+    return _among(material, seed, ~unlabelled & ~harmful, counted)
 
 
-def _planted_categories(material: Material, seed: int) -> list[Chosen]:
-    toxic, sets = material.labels[: material.n_pool], []
-    for share, names in PLANTED.items():
-        of = {name: is_of(material.categories, name) for name in names}
-        order = _evenly(material, [np.flatnonzero(toxic & of[name]) for name in names], _generator(seed, True))
-        others_order = _generator(seed, False).permutation(material.pool(False))
-        by_label = {True: order, False: others_order}
-        sets.append(_made(material, "planted", f"planted_{share}", seed, by_label.__getitem__))
-    return sets
+def _alone(name: str, material: Material, seed: int) -> Orders:
+    toxic = material.labels[: material.n_pool]
+    others = np.any([is_of(material.categories, other) for other in PARTS_OF if other != name], axis=0)
+    kept = ~toxic | (is_of(material.categories, name) & ~others)
+    return _among(material, seed, kept, {"toxic and not of this category alone": int((~kept).sum())})
 
 
-def _without_clusters(material: Material, seed: int, n: int) -> Chosen:
+def _of_categories(names: Sequence[str], material: Material, seed: int) -> Orders:
+    toxic = material.labels[: material.n_pool]
+    rows = [np.flatnonzero(toxic & is_of(material.categories, name)) for name in names]
+    by_label = {
+        True: _evenly(material, rows, _generator(seed, True)),
+        False: _generator(seed, False).permutation(material.pool(False)),
+    }
+    return Orders(by_label.__getitem__, {})
+
+
+def _without_clusters(n: int, material: Material, seed: int) -> Orders:
     kept = _enough(material, n, seed)
-    counted = {"of what is left out": int((~kept).sum())}
-    return _among(material, "left_out", f"left_out_{n}_clusters", seed, kept, counted)
+    return _among(material, seed, kept, {"of what is left out": int((~kept).sum())})
 
 
-def _planted_clusters(material: Material, seed: int, share: int) -> Chosen:
+def _of_clusters(n: int, material: Material, seed: int) -> Orders:
     # The clusters that have most of what both labels need come first, so that one is enough by itself.
     clusters = material.clusters
     has = [min(_held(material, clusters == one, label) for label in material.budgets) for one in range(CLUSTERS)]
-    kept = np.argsort(has)[::-1][: CLUSTERS_PLANTED[share]]
+    kept = np.argsort(has)[::-1][:n]
 
     def order_of(label: bool) -> Rows:
         rows = material.pool(label)
         return _evenly(material, [rows[clusters[rows] == one] for one in kept], _generator(seed, label))
 
-    return _made(material, "planted", f"planted_{share}", seed, order_of)
-
-
-def _among(
-    material: Material, family: str, variant: str, seed: int, kept: NDArray[np.bool_], left: dict[str, int]
-) -> Chosen:
-    """Random rows of those that are kept of the pool."""
-
-    def order_of(label: bool) -> Rows:
-        return _generator(seed, label).permutation(material.pool(label)[kept[material.pool(label)]])
-
-    return _made(material, family, variant, seed, order_of, left)
+    return Orders(order_of, {})
 
 
 def _held(material: Material, kept: NDArray[np.bool_], label: bool) -> float:
@@ -356,7 +370,7 @@ def _evenly(material: Material, groups: Sequence[Rows], generator: np.random.Gen
     return np.array(sorted(places, key=places.__getitem__), np.int64)
 
 
-def _repeating(material: Material, seed: int, share: int) -> Chosen:
+def _repeating(share: int, material: Material, seed: int) -> Orders:
     def order_of(label: bool) -> list[int]:
         found = [
             row
@@ -364,14 +378,14 @@ def _repeating(material: Material, seed: int, share: int) -> Chosen:
             if repeat.seed == seed and material.labels[row] == label
         ]
         repeated = {material.repeats[row - material.n_pool].row for row in found}
-        alike = filled(found, material.sizes, share / 100 * material.budgets[label])
+        alike = filled(found, material.sizes, share / 100 * material.budgets[label], NEAR_TOLERANCE)
         others = [row for row in _generator(seed, label).permutation(material.pool(label)) if row not in repeated]
         return alike + others
 
-    return _made(material, "near_duplicates", f"near_duplicates_{share}", seed, order_of)
+    return Orders(order_of, {})
 
 
-def _by_way(material: Material, seed: int, family: str, variant: str, order: Order) -> Chosen:
+def _by_way(order: Order, material: Material, seed: int) -> Orders:
     """What a way chooses of a random part of a label's rows, and behind it the others."""
 
     def order_of(label: bool) -> list[int]:
@@ -381,7 +395,7 @@ def _by_way(material: Material, seed: int, family: str, variant: str, order: Ord
         taken = {*chosen}
         return chosen + [row for row in drawn.tolist() if row not in taken]
 
-    return _made(material, family, variant, seed, order_of)
+    return Orders(order_of, {})
 
 
 Order = Callable[[Material, "Rows", int, int], list[int]]

@@ -26,10 +26,6 @@ class Sets(NamedTuple):
     variants: Sequence[str]
     families: Sequence[str]
 
-    def without(self, family: str) -> NDArray[np.bool_]:
-        """Which sets are of other families, [n_sets]."""
-        return np.array([one != family for one in self.families])
-
 
 def correlation(first: Floats, second: Floats, kind: str) -> Floats:
     """Pearson's r, or Spearman's, along the last axis; NaN where one side is constant."""

@@ -22,7 +22,7 @@ from fac_datasets.downstream.hidden_states import HiddenStates
 from fac_datasets.downstream.measures import pairwise_accuracy
 from tests.benchmarks.correlation_measures import Anchor, Space, spaces, write_npz
 from tests.benchmarks.correlation_sets import (
-    EXPLORED_NEAR_DUPLICATES,
+    NEAR_DUPLICATES,
     Chosen,
     Material,
     Repeat,
@@ -125,7 +125,12 @@ class Detection(Task):
     @cached_property
     def repeats(self) -> list[Repeat]:
         labels = self.rows.labels[self.pool]
-        return repeats(labels, self._own_tokens([self.rows.texts[row] for row in self.pool]), BUDGETS[self.name])
+        return repeats(
+            labels,
+            self._own_tokens([self.rows.texts[row] for row in self.pool]),
+            BUDGETS[self.name],
+            max(NEAR_DUPLICATES),
+        )
 
     @cached_property
     def texts(self) -> list[str]:
@@ -193,7 +198,7 @@ class Pairs(Task):
     @cached_property
     def repeats(self) -> list[Repeat]:
         n = len(self.pool)
-        return repeats(np.ones(n, dtype=bool), np.ones(n, np.int64), {True: PAIRS}, EXPLORED_NEAR_DUPLICATES)
+        return repeats(np.ones(n, dtype=bool), np.ones(n, np.int64), {True: PAIRS}, 50)
 
     @cached_property
     def _varied(self) -> list[tuple[str, ...]]:
