@@ -37,8 +37,9 @@ from tests.benchmarks.detection import MAX_LENGTH, LabelledRows, detect, hidden_
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BUDGETS = {"toxicity": {True: 4_000, False: 8_000}, "tweets": {True: 1_200, False: 2_400}}
-"""Own tokens of a set, by label; chosen so that the rows of one category, or of one cluster, fill it."""
+BUDGETS = {"toxicity": {True: 5_000, False: 10_000}, "tweets": {True: 1_200, False: 2_400}}
+"""Own tokens of a set, by label; at most what the rows of one category, or of one cluster, fill. At 4,000 and 8,000 of
+toxicity planted differences were not seen."""
 
 PAIRS, POOL_PAIRS, HELD_PAIRS, PAIR_LENGTH = 150, 300, 100, 96
 """Pairs of a set, of the pool, of validation (and twice as many of test), and tokens that a side of a preference has
@@ -113,7 +114,7 @@ class Detection(Task):
     """Detection of toxic prompts (`toxicity`), or of hate speech in tweets (`tweets`)."""
 
     def __init__(self, name: str, work: Path) -> None:
-        super().__init__(name, work / name)
+        super().__init__(name, folder_of(name, work))
         self.states = hidden_states(work)
         self.rows: LabelledRows = {"toxicity": toxicity_rows, "tweets": tweet_rows}[name]()
         self.pool = self.rows.split["pool"]
@@ -179,7 +180,7 @@ class Pairs(Task):
     measure = "accuracy"
 
     def __init__(self, name: str, work: Path) -> None:
-        super().__init__(name, work / name)
+        super().__init__(name, folder_of(name, work))
         self.states = HiddenStates("embedded", pooling="last", max_length=MAX_LENGTH, cache=work / "states")
         pairs = self.read()
         drawn = np.random.default_rng(0).permutation(len(pairs))[: POOL_PAIRS + 3 * HELD_PAIRS]
@@ -282,6 +283,11 @@ SIDES = ("matching", "not_matching")
 def varied(texts: Sequence[str], planned: Sequence[Repeat]) -> list[str]:
     """The near duplicates of texts, each drawn by its place."""
     return [light_variant(texts[one.row], np.random.default_rng([place])) for place, one in enumerate(planned)]
+
+
+def folder_of(name: str, work: Path) -> Path:
+    """Where a task keeps what depends on the size of its sets."""
+    return work / name / str(BUDGETS[name][True] if name in BUDGETS else PAIRS)
 
 
 def task(name: str, work: Path) -> Task:

@@ -51,7 +51,7 @@ from tests.benchmarks.correlation_statistics import (
     scatter,
     within,
 )
-from tests.benchmarks.correlation_tasks import BUDGETS, PAIRS, TASKS, Detection, Task, task
+from tests.benchmarks.correlation_tasks import BUDGETS, PAIRS, TASKS, Detection, Task, folder_of, task
 from tests.benchmarks.record import RESULTS, landed, write_result
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def compared(chosen: dict[str, Any], values: dict[str, Floats]) -> list[tuple[st
     return [(one, other) for one, other in pairs if one in values and other in values and one != other]
 
 
-def lora(found: Detection) -> dict[str, Any]:
+def lora(found: Detection, work: Path) -> dict[str, Any]:
     """AUPRC of adapters trained on some sets, beside that of the head, of the same test rows."""
     told = json.loads((found.folder / "sets.json").read_text())
     by_name = {f"{one['variant']}-{one['seed']}": np.array(one["rows"]) for one in told}
@@ -251,7 +251,7 @@ def lora(found: Detection) -> dict[str, Any]:
                 seeds=(0,),
                 max_rows=LORA_ROWS,
                 max_length=LORA_LENGTH,
-                states=found.folder.parent / "states",
+                states=work / "states",
             )
             of_set[method] = report["mean"]["auprc"]
         figures[name] = of_set
@@ -297,19 +297,19 @@ def main() -> None:
     if given.planted:
         for name in BUDGETS:
             if name in names:
-                told = landed(work / name / "planted.json", partial(planted, task(name, work)))
+                told = landed(folder_of(name, work) / "planted.json", partial(planted, task(name, work)))
                 print(f"{name}: {told}", flush=True)
         return
     for name in names:
-        landed(work / name / "sets_measured.json", partial(run, task(name, work)))
+        landed(folder_of(name, work) / "sets_measured.json", partial(run, task(name, work)))
     if given.lora:
         found = task("toxicity", work)
         assert isinstance(found, Detection)
-        landed(work / "toxicity" / "lora.json", lambda: lora(found))
+        landed(found.folder / "lora.json", lambda: lora(found, work))
     rows = {
-        name: json.loads((work / name / "sets_measured.json").read_text())
+        name: json.loads(path.read_text())
         for name in TASKS
-        if (work / name / "sets_measured.json").exists()
+        if (path := folder_of(name, work) / "sets_measured.json").exists()
     }
     by_task = {name: figures_of(name, of_task) for name, of_task in rows.items()}
     figures: dict[str, Any] = {
@@ -330,10 +330,13 @@ def main() -> None:
     }
     for part in ("chosen", "against", "sets", "test", "spread", "deviation", "reliability", "verdict", "of_sets"):
         figures[part] = {name: of[part] for name, of in by_task.items()}
-    for part, path in (("planted", "planted.json"), ("lora", "lora.json")):
-        figures[part] = {
-            name: json.loads((work / name / path).read_text()) for name in rows if (work / name / path).exists()
-        }
+    # Of every size of sets that was tried.
+    figures["planted"] = {
+        name: {path.parent.name: json.loads(path.read_text()) for path in (work / name).glob("*/planted.json")}
+        for name in BUDGETS
+    }
+    if (path := folder_of("toxicity", work) / "lora.json").exists():
+        figures["lora"] = json.loads(path.read_text())
     print(write_result("correlation", figures))
     plot(rows, figures, RESULTS / "correlation.png")
     for name, of in by_task.items():
