@@ -1,7 +1,8 @@
 """The training sets of `study_correlation`: families that differ in what they cover, of equal own tokens and labels.
 
 Each variant of a family is drawn three times, by the seeds. Of a set each label has a budget of own tokens, which rows
-fill in the variant's order up to 1 %; a row that is too long for what is left is passed over. Families:
+fill in the variant's order up to 1 %, or 2 % where they run dry; a row that is too long for what is left is passed
+over. Families:
 
 - `random`: the pool's rows in random order;
 - `left_out`: without toxic rows of some categories; rows that are not labelled for one of these leave the pool. Of
@@ -41,8 +42,9 @@ if TYPE_CHECKING:
     Rows = NDArray[np.int64]
 
 SEEDS = (0, 1, 2)
-TOLERANCE, NEAR_TOLERANCE = 0.01, 0.1
-"""Part of a budget that may stay unused, and of what near duplicates may take of it, which other rows then take."""
+TOLERANCE, MOST_UNUSED, NEAR_TOLERANCE = 0.01, 0.02, 0.1
+"""Part of a budget with which filling it ends, part that may stay unused where rows run dry, and part of what near
+duplicates may take, which other rows then take."""
 
 PART = 2 / 3
 """Rows of the pool that a draw of a way without randomness chooses from."""
@@ -202,7 +204,7 @@ def filled(order: Sequence[int] | Rows, sizes: Rows, budget: float, tolerance: f
         if spent + sizes[row] <= budget:
             taken.append(int(row))
             spent += int(sizes[row])
-    if spent < (1 - tolerance) * budget:
+    if spent < (1 - max(tolerance, MOST_UNUSED)) * budget:
         raise DatasetError(f"{len(order)} rows fill {spent} of {budget:g} own tokens; make the sets smaller")
     return taken
 
