@@ -13,7 +13,8 @@ times. A logistic head on hidden states is trained on each set, and its AUPRC go
 - `chosen`: of each kind of coverage the threshold whose correlation on the validation rows is largest, and of the
   measures of texts the one whose correlation there is strongest; `against` compares them on the test rows;
 - `deviation` between the draws of a variant, `spread` of the means of variants, and a verdict, which is `uninformative`
-  where the spread is less than twice the deviation; `reliability` bounds what any measure could reach.
+  where the spread is less than twice the deviation, or planted differences are not seen; `reliability` bounds what any
+  measure could reach.
 
 Intervals are 95 % of 2,000 bootstraps over variants. The anchor is the pool that all sets come from; a feature is
 relevant where it fires more in the toxic rows of the pool. The head has one optimum, so that a seed redraws the set and
@@ -31,6 +32,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +62,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 DEFAULT = "fac/q90/sae/trained/all"
+PLANTED_SIZES = {"toxicity": (4_000, 5_000), "tweets": (400, 800, 1_200, 1_600, 2_400)}
+"""Own tokens of the positive rows of planted sets; the first of toxicity was too small, and no size does for tweets."""
+
 LORA_SETS = ("random-0", "alone_S-0", "left_out_V_S-0", "near_duplicates_75-0", "coverage_q90-0")
 LORA_ROWS, LORA_LENGTH = 300, 192
 """Most rows of a set, and of the test rows, and tokens of a row."""
@@ -116,16 +121,25 @@ def run(found: Task) -> list[dict[str, Any]]:
     return rows
 
 
-def planted(found: Task) -> dict[str, Any]:
-    """Whether the scores of planted sets rise by more than twice the deviation between draws."""
-    sets = planted_sets(found.material)
-    scores = np.array([scores_of(found, one)["test"] for one in sets])
-    variants = [one.variant for one in sets]
-    seen = scatter(scores, variants)
-    means = {name: float(scores[np.array(variants) == name].mean()) for name in dict.fromkeys(variants)}
-    first, *_, last = means.values()
-    rise = last - first
-    return {**means, "rise": rise, "deviation": seen.deviation, "passed": bool(rise > 2 * seen.deviation)}
+def planted(found: Task) -> dict[str, dict[str, Any]]:
+    """Whether the scores of planted sets rise by more than twice the deviation between draws, by size of sets."""
+    told = {}
+    of_task = found.material.budgets
+    for size in PLANTED_SIZES[found.name]:
+        budgets = {label: budget * size // of_task[True] for label, budget in of_task.items()}
+        sets = planted_sets(replace(found.material, budgets=budgets))
+        scores = np.array([found.scores(one)["test"] for one in sets])
+        variants = [one.variant for one in sets]
+        means = {name: float(scores[np.array(variants) == name].mean()) for name in dict.fromkeys(variants)}
+        first, *_, last = means.values()
+        deviation = scatter(scores, variants).deviation
+        told[str(size)] = {
+            **means,
+            "rise": last - first,
+            "deviation": deviation,
+            "passed": last - first > 2 * deviation,
+        }
+    return told
 
 
 def column(rows: Sequence[dict[str, Any]], name: str, part: str = "measures") -> Floats:
@@ -330,17 +344,20 @@ def main() -> None:
     }
     for part in ("chosen", "against", "sets", "test", "spread", "deviation", "reliability", "verdict", "of_sets"):
         figures[part] = {name: of[part] for name, of in by_task.items()}
-    # Of every size of sets that was tried.
     figures["planted"] = {
-        name: {path.parent.name: json.loads(path.read_text()) for path in (work / name).glob("*/planted.json")}
+        name: json.loads(path.read_text())
         for name in BUDGETS
+        if (path := folder_of(name, work) / "planted.json").exists()
     }
+    for name, told in figures["planted"].items():
+        if name in rows and not told[folder_of(name, work).name]["passed"]:
+            figures["verdict"][name] = "uninformative"
     if (path := folder_of("toxicity", work) / "lora.json").exists():
         figures["lora"] = json.loads(path.read_text())
     print(write_result("correlation", figures))
     plot(rows, figures, RESULTS / "correlation.png")
     for name, of in by_task.items():
-        print(f"{name}: {of['verdict']}, spread {of['spread']:.3f}, deviation {of['deviation']:.3f}")
+        print(f"{name}: {figures['verdict'][name]}, spread {of['spread']:.3f}, deviation {of['deviation']:.3f}")
         for measure in (DEFAULT, DEFAULT.replace("trained", "random"), of["chosen"]["texts"]["measure"], "n_rows"):
             print(f"  {measure}: {of['pearson'][f'{name}/{measure}']}")
 
