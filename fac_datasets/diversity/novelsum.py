@@ -82,7 +82,7 @@ def novelsum(
         novelty = nearest @ weights / weights.sum()
         if density_power:
             with np.errstate(over="ignore"):
-                novelty *= _density(2 * nearest, neighbors) ** density_power
+                novelty *= local_density(2 * nearest, neighbors) ** density_power
         total += float(novelty.sum())
     if not np.isfinite(total):
         raise OptionError(f"density_power={density_power} leaves the range of numbers; choose a smaller one")
@@ -101,8 +101,17 @@ def _require_options(include_self: Any, distance_power: Any, density_power: Any,
         )
 
 
-def _density(squared: NDArray[np.float64], neighbors: int) -> NDArray[np.float64]:
-    """One over the mean of the first squared distances that are not those of equal rows; 1 where all rows are equal."""
+def local_density(squared: NDArray[np.float64], neighbors: int) -> NDArray[np.float64]:
+    """One over the mean of the first squared distances that are not those of equal rows; 1 where all rows are equal.
+
+    Args:
+        squared: distances of unit vectors from each row to all, ascending, [n_rows, n].
+        neighbors: how many of them count.
+
+    Example:
+        >>> local_density(np.array([[0.0, 0.5, 1.5, 2.0]]), 2).tolist()
+        [1.0]
+    """
     rank = np.arange(squared.shape[1]) - np.count_nonzero(squared < _EQUAL, axis=1)[:, None]
     counted = (rank >= 0) & (rank < neighbors)
     n_counted = counted.sum(axis=1)

@@ -294,18 +294,49 @@ Scores = tuple["NDArray[np.float64]", "NDArray[np.float64]"]
 
 
 def _scores_of_head(fit: _Labelled, held: _Labelled, test: _Labelled, head: HiddenStates, seed: int) -> Scores:
-    """Scores of a logistic regression, whose penalty is that with the best AUPRC on validation."""
+    x_fit, x_held, x_test = (head.of(rows.windows) for rows in (fit, held, test))
+    return head_scores(x_fit, fit.labels, x_held, held.labels, x_test, seed=seed)
+
+
+def head_scores(
+    fit: NDArray[np.float32],
+    fit_labels: NDArray[np.bool_],
+    held: NDArray[np.float32],
+    held_labels: NDArray[np.bool_],
+    test: NDArray[np.float32],
+    *,
+    seed: int = 0,
+) -> Scores:
+    """Scores of a logistic regression on standardised states, whose penalty is that with the best AUPRC on validation.
+
+    Args:
+        fit: states of the rows that are trained on, [n_fit, d].
+        fit_labels: whether each is positive, [n_fit], of both classes.
+        held: states of the validation rows, [n_held, d].
+        held_labels: whether each is positive, [n_held].
+        test: states of the test rows, [n_test, d].
+        seed: of the solver, which finds the one optimum whatever the seed.
+
+    Returns:
+        Scores of the validation and of the test rows.
+
+    Example:
+        >>> import numpy as np
+        >>> states, labels = np.array([[0.0], [1.0], [2.0], [3.0]], np.float32), np.array([False, False, True, True])
+        >>> on_held, on_test = head_scores(states, labels, states, labels, np.array([[9.0]], np.float32))
+        >>> bool(on_test[0] > on_held.max())
+        True
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    x_fit, x_held, x_test = (head.of(rows.windows) for rows in (fit, held, test))
     best: tuple[float, Scores] | None = None
     for strength in STRENGTHS:
         model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000, random_state=seed))
-        model.fit(x_fit, fit.labels)
-        scores = model.decision_function(x_held), model.decision_function(x_test)
-        reached = auprc(held.labels, scores[0])
+        model.fit(fit, fit_labels)
+        scores = model.decision_function(held), model.decision_function(test)
+        reached = auprc(held_labels, scores[0])
         if best is None or reached > best[0]:
             best = reached, scores
     assert best is not None

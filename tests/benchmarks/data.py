@@ -5,7 +5,9 @@ None of it is part of this project. Each entry says where it comes from, so that
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -44,7 +46,10 @@ class ForeignData:
             raise DatasetError(f"{path} is not the file that is expected (sha256 {self.sha256}); see {self.origin}")
         content = path.read_bytes()
         text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
-        yield from (json.loads(line) for line in text.splitlines() if line.strip())
+        if ".csv" in path.suffixes:
+            yield from csv.DictReader(io.StringIO(text, newline=""))
+        else:
+            yield from (json.loads(line) for line in text.splitlines() if line.strip())
 
 
 TOXICITY = ForeignData(
@@ -53,6 +58,13 @@ TOXICITY = ForeignData(
     "https://github.com/openai/moderation-api-release, data/samples-1680.jsonl.gz",
     "MIT",
     "1,680 prompts with human labels of eight harms",
+)
+DAVIDSON = ForeignData(
+    "toxicity/davidson-tweets-24783.csv.gz",
+    "013b5fd791257fe28e1b32f7c74cbb1b10c1abd0fcbec3a1db525ba2b6aff1ef",
+    "https://github.com/t-davidson/hate-speech-and-offensive-language, data/labeled_data.csv",
+    "MIT",
+    "24,783 tweets, hate speech (class 0), offensive (1) or neither (2) by majority of at least three people",
 )
 PREFERENCE = ForeignData(
     "preference/hh-rlhf-harmless-base-test.jsonl.gz",

@@ -7,6 +7,7 @@ first. `RIVALS` lists them by name:
 - `longest_first`: by own tokens, as in Zhao et al. 2024, "Long is more for alignment" (arXiv 2402.04833);
 - `kmeans_on_embeddings`: the row nearest to each centre of as many clusters;
 - `semhash_representatives`: those of the package semhash, which is installed apart: `pip install semhash==0.5.0`;
+- `novelsum_greedy`: the row that is most novel to those chosen, as NovelSum counts (arXiv 2502.17184);
 - `greedy_of_2502_14050`: the longest rows that bring a feature which no row before has.
 """
 
@@ -21,6 +22,7 @@ from sklearn.cluster import MiniBatchKMeans
 
 from fac_datasets.coverage.active_rows import ActiveRows, rows_with_features, token_counts
 from fac_datasets.diversity.embeddings import embeddings_of, unit_vectors
+from fac_datasets.diversity.novelsum import local_density
 from fac_datasets.errors import MissingExtra, OptionError
 from fac_datasets.feature_space import Threshold
 from fac_datasets.rows.reader import row_texts
@@ -113,6 +115,32 @@ class _Encoder:
         return embeddings_of([str(text) for text in inputs])
 
 
+def novelsum_greedy(pool: Pool, size: int, seed: int) -> list[int]:
+    """The row with the largest term of NovelSum among those chosen and itself, after a first row that the seed draws.
+
+    "NovelSelect" of Yang et al. 2025 (arXiv 2502.17184). The term is that of `fac_datasets.diversity.novelsum`: the
+    average of the distances to the rows chosen, where near ones weigh most, times the square root of the density around
+    the row in the pool, as the authors advise. Their code (github.com/UmeanNever/NovelSum, novelselect.py at 11b146c)
+    draws the first row too, but adds the density around each chosen row, and leaves out that a row is its own nearest.
+    """
+    _require_size(pool, size)
+    units = unit_vectors(embeddings_of(pool.texts)).astype(np.float64)
+    density = local_density(np.sort(np.maximum(0, 2 - 2 * units @ units.T), axis=1), _NEIGHBORS) ** _DENSITY_POWER
+    chosen = [int(np.random.default_rng(seed).integers(len(units)))]
+    # Of each row to those chosen, ascending.
+    distances = np.empty((len(units), 0))
+    while len(chosen) < size:
+        distances = np.sort(np.column_stack([distances, 1 - units @ units[chosen[-1]]]), axis=1)
+        novelty = density * (distances @ (1 / np.arange(2, len(chosen) + 2)))
+        novelty[chosen] = -np.inf
+        chosen.append(int(novelty.argmax()))
+    return chosen
+
+
+_NEIGHBORS, _DENSITY_POWER = 10, 0.5
+"""The authors' density."""
+
+
 def greedy_of_2502_14050(pool: Pool, size: int, seed: int) -> list[int]:
     """Greedy selection by SAE features after Yang et al. 2025 (arXiv 2502.14050, section 3, "SAE-GreedSelect").
 
@@ -147,7 +175,14 @@ def greedy_of_2502_14050(pool: Pool, size: int, seed: int) -> list[int]:
 Rival = Callable[[Pool, int, int], list[int]]
 RIVALS: dict[str, Rival] = {
     rival.__name__: rival
-    for rival in (random_rows, longest_first, kmeans_on_embeddings, semhash_representatives, greedy_of_2502_14050)
+    for rival in (
+        random_rows,
+        longest_first,
+        kmeans_on_embeddings,
+        semhash_representatives,
+        novelsum_greedy,
+        greedy_of_2502_14050,
+    )
 }
 
 

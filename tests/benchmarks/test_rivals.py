@@ -19,6 +19,7 @@ from tests.benchmarks.rivals import (
     greedy_of_2502_14050,
     kmeans_on_embeddings,
     longest_first,
+    novelsum_greedy,
     random_rows,
     semhash_representatives,
 )
@@ -30,7 +31,7 @@ CODE = ["Sort a list in Python.", "Write a Python function that sorts a list.", 
 TEXTS = COOKING + WEATHER + CODE
 TOPICS = ["cooking"] * len(COOKING) + ["weather"] * len(WEATHER) + ["code"] * len(CODE)
 
-EMBEDS = ("kmeans_on_embeddings", "semhash_representatives")
+EMBEDS = ("kmeans_on_embeddings", "semhash_representatives", "novelsum_greedy")
 
 
 def pool_of(texts: list[str], features: list[list[int]] | None = None) -> Pool:
@@ -112,6 +113,43 @@ def test_without_semhash_it_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "semhash", None)
     with pytest.raises(MissingExtra, match=r"pip install semhash==0\.5\.0"):
         semhash_representatives(pool_of(CODE), 1, 0)
+
+
+def embed(monkeypatch: pytest.MonkeyPatch, vectors: Any) -> Pool:
+    """A pool of rows with these embeddings."""
+    monkeypatch.setattr("tests.benchmarks.rivals.embeddings_of", lambda texts: np.asarray(vectors))
+    return pool_of([f"text {row}" for row in range(len(vectors))])
+
+
+def test_each_row_has_the_largest_term_of_novelsum_among_those_chosen_and_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vectors = np.random.default_rng(0).normal(size=(30, 4))
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    chosen = novelsum_greedy(embed(monkeypatch, vectors), 12, 0)
+
+    def term(row: int, others: list[int]) -> float:
+        nearest = sorted([0.0, *(1 - units[row] @ units[other] for other in others)])
+        weights = [1 / rank for rank in range(1, len(nearest) + 1)]
+        squared = sorted(2 - 2 * units[row] @ units[other] for other in range(30) if other != row)[:10]
+        novelty = sum(w * d for w, d in zip(weights, nearest, strict=True)) / sum(weights)
+        return float(np.mean(squared) ** -0.5 * novelty)
+
+    for place in range(1, 12):
+        left = [row for row in range(30) if row not in chosen[:place]]
+        assert chosen[place] == max(left, key=lambda row: term(row, chosen[:place]))
+
+
+def test_novelsum_prefers_a_row_of_a_crowd_to_a_lone_one_as_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    crowd = [[0.0, 1.0, 0.01 * place] for place in range(11)]
+    lone = [[0.0, 0.0, -1.0]]
+    chosen = novelsum_greedy(embed(monkeypatch, [[1.0, 0.0, 0.0], *crowd, *lone]), 2, _seed_that_draws(0, of=13))
+    assert chosen[0] == 0
+    assert chosen[1] in range(1, 12)
+
+
+def _seed_that_draws(row: int, of: int) -> int:
+    return next(seed for seed in range(1000) if np.random.default_rng(seed).integers(of) == row)
 
 
 def greedily(texts: list[str], features: list[list[int]]) -> Any:
