@@ -8,9 +8,12 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from fac_datasets.files.atomic import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("fac-datasets", "torch", "transformers", "datasets", "numpy", "pyarrow")
@@ -31,6 +34,13 @@ def write_result(name: str, figures: dict[str, Any]) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(record, indent=2) + "\n")
     return path
+
+
+def landed(path: Path, make: Callable[[], Any]) -> Any:
+    """What a unit of a study found, read where it has landed, else made and kept there as JSON."""
+    if not path.exists():
+        write_atomically(path, json.dumps(make()).encode())
+    return json.loads(path.read_text())
 
 
 def machine() -> dict[str, Any]:
