@@ -21,6 +21,7 @@ import datasets
 import typer
 
 from fac_datasets import EndpointGenerator
+from fac_datasets.backbone.bundled import write_embedded_gguf
 from fac_datasets.files.atomic import write_atomically
 from fac_datasets.generation.base import TextGenerator
 from fac_datasets.pipeline import Settings, run
@@ -35,6 +36,7 @@ from tests.benchmarks.data import (
     ForeignData,
 )
 from tests.benchmarks.record import machine, write_result
+from tests.servers.llama import serve
 from tests.tiny import make_tiny_backbone
 
 HARMS = ("S", "H", "V", "HR", "SH", "S3", "H2", "V2")
@@ -43,9 +45,6 @@ SHOWN = ("text", "instruction")
 """Kinds of which rows are kept in the record."""
 
 KEPT_ROWS = 3
-
-_SERVERS: list[Any] = []
-"""A server stops when nothing refers to it any more."""
 
 
 class Cut(NamedTuple):
@@ -102,17 +101,8 @@ def _short(data: ForeignData) -> list[dict[str, Any]]:
 
 def _server(folder: Path) -> TextGenerator:
     """The embedded model behind llama.cpp's server on this machine."""
-    import xllamacpp
-
-    from fac_datasets.backbone.bundled import write_embedded_gguf
-
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(write_embedded_gguf(folder))
-    parameters.model_alias = {"smollm2"}
-    parameters.n_ctx, parameters.n_parallel = 4 * 2048, 4
-    parameters.port, parameters.verbosity = 0, -1
-    _SERVERS.append(xllamacpp.Server(parameters))
-    return EndpointGenerator("smollm2", base_url=f"{_SERVERS[-1].listening_address}/v1")
+    address = serve(write_embedded_gguf(folder), "smollm2")
+    return EndpointGenerator("smollm2", base_url=f"{address}/v1")
 
 
 def trained(kind: str, train: datasets.Dataset, folder: Path) -> str:

@@ -26,7 +26,7 @@ def write_result(name: str, figures: dict[str, Any]) -> Path:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "command": " ".join(["python -m tests.benchmarks." + Path(sys.argv[0]).stem, *sys.argv[1:]]),
+        "command": " ".join(["python -m tests.benchmarks." + Path(sys.argv[0]).stem, *map(_said, sys.argv[1:])]),
         "machine": machine(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         **figures,
@@ -59,6 +59,11 @@ def machine() -> dict[str, Any]:
         "memory_gib": round(memory / 2**30, 1),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def _said(argument: str) -> str:
+    """An argument of the command; of a folder somewhere on this machine only its name."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def _git(*arguments: str) -> str:

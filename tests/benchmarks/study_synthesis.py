@@ -22,8 +22,8 @@ the features that the seed is missing 100 are drawn, in equal parts from rare to
 Intervals are 95 % of 2,000 bootstraps over the features, the same draws for all arms, over the samples for fluency. An
 arm wins over another where the interval of the difference leaves out 0.
 
-`--endpoint URL --model NAME` adds a run of `prompted` and `auto` with another model, on `topics`, whose figures stand
-under `other_model`.
+`--endpoint URL --model NAME` runs `prompted` and `auto` with another model instead, on `topics` and with 2,000 tokens
+each, and writes `results/synthesis_other_model.json`.
 """
 
 from __future__ import annotations
@@ -104,11 +104,14 @@ def run(work: Path, setting: str, arm: str) -> str:
     return f"{setting}: {arm}"
 
 
-def run_other(work: Path, generator: TextGenerator) -> None:
-    """Run the two arms of the other model."""
-    setting = Setting("topics", work / "topics")
+def run_other(work: Path, generator: TextGenerator) -> dict[str, Any]:
+    """Run two arms with another model; what came of them."""
+    setting, found = Setting("topics", work / "topics"), dict[str, Any]()
     for arm in ("prompted", "auto"):
-        run_arm(setting, ARMS[arm], generator, arm_folder(work, "other", arm), OTHER_BUDGET)
+        folder = arm_folder(work, "other", arm)
+        run_arm(setting, ARMS[arm], generator, folder, OTHER_BUDGET)
+        found[arm] = told_of_other(setting, folder)
+    return found
 
 
 @dataclass(frozen=True)
@@ -350,14 +353,16 @@ def main() -> None:
     parser.add_argument("--arms", default=",".join(ARMS), help="arms to run before the figures are made")
     parser.add_argument("--jobs", type=int, default=1, help="arms that run side by side")
     parser.add_argument("--only-run", action="store_true", help="make no figures, which need the metrics extra")
-    parser.add_argument("--endpoint", help="server of another model")
+    parser.add_argument("--endpoint", help="server of another model, which is run alone")
     parser.add_argument("--model", help="its name there")
     given = parser.parse_args()
     work: Path = given.work
     if given.endpoint:
         from fac_datasets.generation.endpoint import EndpointGenerator
 
-        run_other(work, EndpointGenerator(given.model, base_url=given.endpoint))
+        generator = EndpointGenerator(given.model, base_url=given.endpoint)
+        print(write_result("synthesis_other_model", {"budget": OTHER_BUDGET, "arms": run_other(work, generator)}))
+        return
     tasks = [(work, setting, arm) for arm in given.arms.split(",") if arm for setting in SETTINGS]
     tasks = [task for task in tasks if not (arm_folder(*task) / "outcome.json").exists()]
     if tasks:
@@ -380,11 +385,6 @@ def main() -> None:
         settings[name] = figures_of(setting, outcomes)
         if name == "topics":
             write_samples(setting, outcomes, samples)
-    other = {
-        arm: told_of_other(Setting("topics", work / "topics"), arm_folder(work, "other", arm))
-        for arm in ("prompted", "auto")
-        if (arm_folder(work, "other", arm) / "outcome.json").exists()
-    }
     figures = {
         "generated_on": json.loads((work / "machines.json").read_text()),
         "budget": BUDGET,
@@ -398,7 +398,6 @@ def main() -> None:
                 *("decoded_tokens", "prompt_tokens", "outcomes", "ways", "against"),
             )
         },
-        "other_model": other,
     }
     print(write_result("synthesis", figures))
     plot(settings, RESULTS / "synthesis.png")

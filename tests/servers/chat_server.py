@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.servers.llama import serve
+
 JSON = {"Content-Type": "application/json"}
 
 
@@ -175,24 +177,9 @@ def odd_server() -> Iterator[FaultyProxy]:
 @pytest.fixture(scope="session")
 def llama_server(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Address of llama.cpp's server with the embedded model."""
-    import xllamacpp
-
     from fac_datasets.backbone.bundled import write_embedded_gguf
 
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(write_embedded_gguf(tmp_path_factory.mktemp("gguf")))
-    parameters.model_alias = {"smollm2"}
-    parameters.n_ctx = 4 * 2048
-    parameters.n_parallel = 4
-    parameters.port = 0
-    parameters.verbosity = -1
-    server = xllamacpp.Server(parameters)
-    _KEPT.append(server)
-    return str(server.listening_address)
-
-
-_KEPT: list[Any] = []
-"""A server stops when nothing refers to it any more."""
+    return serve(write_embedded_gguf(tmp_path_factory.mktemp("gguf")), "smollm2")
 
 
 @pytest.fixture
