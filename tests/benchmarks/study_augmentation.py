@@ -114,8 +114,9 @@ def augmentation(added: Added) -> dict[str, Any]:
                 here = drawn(source, size, part)
                 of_here = interval(*here)
                 cell |= {f"auprc{part}": here[0], f"low{part}": of_here["low"], f"high{part}": of_here["high"]}
-                cell[f"gain{part}"] = difference(here, drawn(source, 0, part))
-                if source != PLAIN and PLAIN in rows and size <= len(rows[PLAIN].texts):
+                if size:
+                    cell[f"gain{part}"] = difference(here, drawn(source, 0, part))
+                if size and source != PLAIN and PLAIN in rows and size <= len(rows[PLAIN].texts):
                     cell[f"against_{PLAIN}{part}"] = difference(here, drawn(PLAIN, size, part))
             print(f"{source} {size}: {cell['auprc']:.3f}, left out {cell['auprc_left_out']:.3f}", flush=True)
     return {
@@ -171,56 +172,45 @@ def instructions(task: Instructions) -> dict[str, Any]:
     return {"instructions": found, "instruction_sets": pool}
 
 
+SHARE = "rows kept, % of the pool"
+PANELS = {
+    LEFT_OUT: ("samples added", "AUPRC of left-out categories", "auprc_left_out", ("low_left_out", "high_left_out")),
+    "selection": (SHARE, "AUPRC of toxicity", "auprc", ("low", "high")),
+    "instructions": (SHARE, "loss of held-out answers, nats a token", "response_loss", None),
+}
+"""Of what is measured: both axes, the figure shown, and its interval."""
+
+
 def plot(figures: Mapping[str, Any], path: Path) -> None:
-    """What samples add by their number, and what rows are worth by their share."""
+    """What samples add by their number, and what chosen rows are worth by their share, of the parts measured."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(15, 4.8), layout="constrained")
-    panels = figure.subplots(1, 3)
-    arms = figures.get(LEFT_OUT, {})
-    for place, (arm, cells) in enumerate(arms.items()):
-        # Beside each other, so that intervals can be told apart.
-        x = np.array([int(size) for size in cells]) + 3 * (place - len(arms) / 2)
-        _curve(panels[0], x, cells, ("auprc_left_out", "low_left_out", "high_left_out"), arm, REAL)
-    ways = {way: cells for way, cells in figures.get("selection", {}).items() if way != EVERYTHING}
-    for place, (way, cells) in enumerate(ways.items()):
-        x = 100 * np.array([float(share) for share in cells]) + 0.3 * (place - len(ways) / 2)
-        _curve(panels[1], x, cells, ("auprc", "low", "high"), way, RANDOM)
-    for way, cells in figures.get("instructions", {}).items():
-        losses = [cell["response_loss"] for cell in cells.values()]
-        panels[2].plot([100 * float(share) for share in cells], losses, marker="o", label=way.replace("_", " "))
-    labels = (
-        ("samples added", "AUPRC, left-out categories"),
-        ("rows kept, % of the pool", "AUPRC, toxicity"),
-        ("rows kept, % of the pool", "loss of held-out answers, nats a token"),
-    )
-    for axes, (x_label, y_label) in zip(panels, labels, strict=True):
+    shown = [name for name in PANELS if name in figures]
+    figure = Figure(figsize=(5.2 * len(shown), 4.8), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        x_label, y_label, value, ends = PANELS[name]
+        curves = {label: cells for label, cells in figures[name].items() if label != EVERYTHING}
+        scale, apart = (1, 3.0) if name == LEFT_OUT else (100, 0.3)
+        for place, (label, cells) in enumerate(curves.items()):
+            # Beside each other, so that intervals can be told apart.
+            x = [scale * float(at) + apart * (place - len(curves) / 2) for at in cells]
+            y, *bounds = (np.array([cell[one] for cell in cells.values()]) for one in (value, *(ends or ())))
+            axes.errorbar(
+                x,
+                y,
+                yerr=[abs(y - bound) for bound in bounds] or None,
+                marker="o",
+                markersize=3,
+                linewidth=2.5 if label in (REAL, RANDOM) else 1.2,
+                linestyle="--" if label.endswith(ALL_PASSED) else "-",
+                elinewidth=0.6,
+                label=label.replace("_", " "),
+            )
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.spines[["top", "right"]].set_visible(False)
-        if axes.lines:
-            axes.legend(frameon=False, fontsize=7)
+        axes.legend(frameon=False, fontsize=7)
     figure.savefig(path, dpi=120)
-
-
-def _curve(
-    axes: Any, x: NDArray[np.float64], cells: Mapping[str, Any], names: tuple[str, str, str], label: str, thick: str
-) -> None:
-    value, low, high = (np.array([cell[name] for cell in cells.values()]) for name in names)
-    width = 2.5 if label == thick else 1.2
-    style = "--" if label.endswith(ALL_PASSED) else "-"
-    axes.errorbar(
-        x,
-        value,
-        yerr=[value - low, high - value],
-        marker="o",
-        markersize=3,
-        linewidth=width,
-        linestyle=style,
-        elinewidth=0.6,
-        capsize=2,
-        label=label.replace("_", " "),
-    )
 
 
 def main() -> None:
