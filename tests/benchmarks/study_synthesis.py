@@ -53,6 +53,7 @@ from fac_datasets.sae.calibration import thresholds_of
 from fac_datasets.synthesis.judging import NOT_ACTIVE_OUTCOME, NOT_NEEDED
 from fac_datasets.synthesis.sample_journal import NO_FEATURE, VERIFIED, SampleJournal, Verdict, tallied
 from fac_datasets.synthesis.samples import Sample
+from tests.benchmarks.kmeans_arm import OUTSIDE
 from tests.benchmarks.record import RESULTS, machine, write_result
 from tests.benchmarks.synthesis_arms import ARMS, BATCH, BUDGET, SEED, SETTINGS, THRESHOLD, Setting, run_arm
 
@@ -67,8 +68,8 @@ THRESHOLDS = ("0", "1", "2", "q90")
 RIVALS = ("unguided", "magpie", "reference", "prompted")
 """Arms that every arm is compared with."""
 
-DROPPED = (NOT_ACTIVE_OUTCOME, NOT_NEEDED)
-"""What becomes of drafts that pass the filters and are not kept."""
+DROPPED = (NOT_ACTIVE_OUTCOME, NOT_NEEDED, OUTSIDE)
+"""What becomes of drafts that pass the filters and are not kept, those of `kmeans_arm` too."""
 
 SHOWN = ("covered_share", "fac_gain_per_1k_decoded")
 
@@ -98,7 +99,8 @@ def run(work: Path, setting: str, arm: str) -> str:
     from fac_datasets.generation.local import LocalGenerator
 
     datasets.disable_progress_bars()
-    run_arm(Setting(setting, work / setting), arm, LocalGenerator(batch_size=BATCH), arm_folder(work, setting, arm))
+    generator, budget = LocalGenerator(batch_size=BATCH), None if arm == "auto_alone" else BUDGET
+    run_arm(Setting(setting, work / setting), ARMS[arm], generator, arm_folder(work, setting, arm), budget)
     return f"{setting}: {arm}"
 
 
@@ -107,7 +109,7 @@ def run_other(work: Path, generator: TextGenerator) -> dict[str, Any]:
     setting, found = Setting("topics", work / "topics"), dict[str, Any]()
     for arm in ("prompted", "auto"):
         folder = arm_folder(work, "other", arm)
-        run_arm(setting, arm, generator, folder, OTHER_BUDGET)
+        run_arm(setting, ARMS[arm], generator, folder, OTHER_BUDGET)
         found[arm] = told_of_other(setting, folder)
     return found
 

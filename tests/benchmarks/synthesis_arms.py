@@ -246,10 +246,10 @@ def magpie(setting: Setting, generator: TextGenerator, book: Budget) -> Iterator
     like = setting.seed_rows[0]
     while True:
         requests = [Request((), int(seed)) for seed in seeds.integers(2**32, size=BATCH)]
-        for key, completion in _asked(book, generator, requests):
+        for key, completion in asked(book, generator, requests):
             sample = setting.kind.opened(completion.text, completion.finished, like)
             outcome = sample.reason if isinstance(sample, Rejected) else filters.reject(sample.whole)
-            _judge(book, key, completion, NO_FEATURE, 0.0, outcome or VERIFIED)
+            judge(book, key, completion, NO_FEATURE, 0.0, outcome or VERIFIED)
             if outcome is None and isinstance(sample, Sample):
                 filters.add(sample.whole)
                 yield Kept(sample.whole, NO_FEATURE)
@@ -273,23 +273,23 @@ def reference(setting: Setting, generator: TextGenerator, book: Budget) -> Itera
                 for target, spans, pair in zip(batch, examples, seeds[0], strict=True)
                 for seed in pair
             ]
-            candidates = _asked(book, generator, first)
+            candidates = asked(book, generator, first)
             found = measure(setting.extractor, [completion.text for _, completion in candidates])
             second = []
             for place, target in enumerate(batch):
                 pair = range(2 * place, 2 * place + 2)
                 scored = [(found[i].get(target.feature, NOT_ACTIVE), candidates[i]) for i in pair]
                 for activation, (key, completion) in scored:
-                    _judge(book, key, completion, target.feature, activation.activation, "candidate")
+                    judge(book, key, completion, target.feature, activation.activation, "candidate")
                 told = _told(target, *sorted(scored, key=lambda one: -one[0].activation))
                 messages = prompts.messages(setting.kind, examples[place], examples[place][0], told)
                 second += [Request(messages, seed) for seed in seeds[1][place]]
-            answers = _asked(book, generator, second)
+            answers = asked(book, generator, second)
             active = measure(setting.extractor, [completion.text for _, completion in answers])
             for place, (key, completion) in enumerate(answers):
                 feature = batch[place // 2].feature
                 value = active[place].get(feature, NOT_ACTIVE).activation
-                _judge(book, key, completion, feature, value, VERIFIED if completion.text else "empty")
+                judge(book, key, completion, feature, value, VERIFIED if completion.text else "empty")
                 if completion.text:
                     yield Kept(completion.text, feature)
 
@@ -342,21 +342,20 @@ ARMS: dict[str, Arm] = {
 """By name. `auto_alone` has no budget and ends after one pass of at most `ATTEMPTS` attempts a feature."""
 
 
-def run_arm(setting: Setting, name: str, generator: TextGenerator, folder: Path, budget: int = BUDGET) -> None:
+def run_arm(setting: Setting, arm: Arm, generator: TextGenerator, folder: Path, budget: int | None = BUDGET) -> None:
     """Run an arm and keep its samples with their features and likelihood, unless they are kept already."""
     result = folder / "outcome.json"
     if result.exists():
         return
-    most = None if name == "auto_alone" else budget
     # A batch that begins within the budget is written to its end; what lies beyond is cut off below.
-    book, kept = Budget(folder / "journal.jsonl", most), list[Kept]()
+    book, kept = Budget(folder / "journal.jsonl", budget), list[Kept]()
     with contextlib.suppress(LimitReached):
-        for one in ARMS[name](setting, generator, book):
+        for one in arm(setting, generator, book):
             kept.append(one)
     book.close()
     verdicts, decoded = [], 0
     for verdict in book.judged.values():
-        if most is None or decoded + verdict.decoded_tokens <= most:
+        if budget is None or decoded + verdict.decoded_tokens <= budget:
             decoded += verdict.decoded_tokens
             verdicts.append(verdict)
         else:
@@ -380,11 +379,13 @@ def run_arm(setting: Setting, name: str, generator: TextGenerator, folder: Path,
 _KEPT = datasets.Features({"text": datasets.Value("string"), "feature": datasets.Value("int64")})
 
 
-def _asked(book: Budget, generator: TextGenerator, requests: list[Request]) -> list[tuple[str, Completion]]:
+def asked(book: Budget, generator: TextGenerator, requests: list[Request]) -> list[tuple[str, Completion]]:
+    """Keys and completions of requests, as all arms ask."""
     return book.generate(generator, requests, max_new_tokens=SAMPLE_TOKENS, temperature=TEMPERATURE)
 
 
-def _judge(book: Budget, key: str, completion: Completion, feature: int, activation: float, outcome: str) -> None:
+def judge(book: Budget, key: str, completion: Completion, feature: int, activation: float, outcome: str) -> None:
+    """Record what became of a completion that is a draft by itself."""
     book.judge(
         key,
         Verdict(
