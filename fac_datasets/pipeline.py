@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from fac_datasets.backbone.identity import EMBEDDED
 from fac_datasets.backbone.pretrained import require_dtype
@@ -33,8 +32,6 @@ from fac_datasets.coverage.shares import shares_in_words
 from fac_datasets.diversity.all_measures import all_measures
 from fac_datasets.errors import (
     DatasetError,
-    FacDatasetsError,
-    GenerationError,
     OptionError,
     OutputError,
     SynthesisError,
@@ -49,7 +46,7 @@ from fac_datasets.feature_space import (
 from fac_datasets.features.bad_rows import bad_rows
 from fac_datasets.features.extractor import FeatureExtractor
 from fac_datasets.files.atomic import remove_leftovers, write_atomically
-from fac_datasets.files.output_folder import claim, give_up
+from fac_datasets.files.output_folder import alone_in, claim
 from fac_datasets.files.parquet_layout import write_tables
 from fac_datasets.files.sealed_folder import is_whole, seal
 from fac_datasets.generation.base import counts_in_words
@@ -92,6 +89,9 @@ _SCORES = (
 """What a report keeps of each coverage."""
 
 REPORT, PLOT, CARD, RUN, WORK, JOURNAL = "report.json", "coverage.png", "README.md", "run.json", ".work", "journal"
+PARTS = (WORK, JOURNAL, "data", "provenance", "feature_table", REPORT, PLOT, CARD)
+"""What a run leaves in its folder."""
+
 
 _EFFORT = ("max_features", "max_attempts", "max_samples", "limits")
 """Settings that say how much is tried; with more of it a finished run goes on."""
@@ -245,7 +245,7 @@ def run(
         folder,
         RUN,
         job.identity(),
-        parts=(WORK, JOURNAL, "data", "provenance", "feature_table", REPORT, PLOT, CARD),
+        parts=PARTS,
         overwrite=overwrite,
     )
     report = _finished(folder, say)
@@ -333,22 +333,16 @@ def _finished(folder: Path, say: Callable[[str], None]) -> dict[str, Any] | None
 
 
 def _alone(job: _Run, folder: Path, claimed: bool, do: Callable[[], T]) -> T:
-    """Do the run, alone in its folder; a run that cannot succeed gives up a folder that it has just claimed."""
-    lock = FileLock(folder / WORK / "lock", timeout=0)
+    """Do the run, alone in its folder."""
     try:
         (folder / WORK).mkdir(exist_ok=True)
-        with lock, progress_said(job.say):
+        with (
+            alone_in(folder, RUN, claimed=claimed, lock=f"{WORK}/lock", parts=PARTS, dear=(JOURNAL,)),
+            progress_said(job.say),
+        ):
             remove_leftovers(folder)
             return do()
-    except Timeout as error:
-        raise OutputError(f"another process is at work in {folder}; wait for it, or choose another folder") from error
-    except (OutputError, GenerationError):
-        # A server that is back, or room on the disk, is all that is missing.
-        raise
-    except FacDatasetsError:
-        has_answers = any(path.stat().st_size for path in (folder / JOURNAL).glob("*"))
-        if claimed and not has_answers:
-            give_up(folder, RUN, (WORK, JOURNAL))
+    except OutputError:
         raise
     except OSError as error:
         raise OutputError(f"the run in {folder} cannot go on: {error}; the same command continues it") from error

@@ -41,11 +41,9 @@ def synthesize(
     from contextlib import closing
     from importlib.metadata import version
 
-    from filelock import FileLock, Timeout
-
     from fac_datasets.coverage.gap import Gap
-    from fac_datasets.errors import OptionError, OutputError, SynthesisError
-    from fac_datasets.files.output_folder import TABLE, claim, give_up, write_table
+    from fac_datasets.errors import OptionError
+    from fac_datasets.files.output_folder import TABLE, alone_in, claim, write_table
     from fac_datasets.files.parquet_layout import write_tables
     from fac_datasets.generation.base import counts_in_words
     from fac_datasets.generation.journal import limit_together
@@ -127,64 +125,55 @@ def synthesize(
     language = options.pop("sample_language")
     # Chosen above, which can take long where they are planned.
     options["targets"] = [one.target for one in pursuits]
-    try:
-        with (
-            FileLock(out / LOCK, timeout=0),
-            closing(SampleJournal(out / JOURNAL, generation.limits)) as journal,
-            closing(SampleJournal(out / UNGUIDED if fluency else None, generation.limits)) as unguided,
-            progress_said(print),
-        ):
-            limit_together([journal, unguided])
-            fluent = None
-            if fluency and pursuits:
-                known = [
-                    text for rows in (columns, shown) if rows is not None for text in row_texts(rows, reading.column)
-                ]
-                plain = synthesize_unguided(
-                    kind,
-                    rows_shown,
-                    known=known,
-                    most=CALIBRATION_SAMPLES,
-                    extractor=extractor,
-                    generator=generator,
-                    seed=seed,
-                    journal=unguided,
-                    **{name: options[name] for name in ("prompts", "max_new_tokens", "temperature")},
-                )
-                nll = likelihood_under(
-                    extractor.feature_space, extraction.backbone, generator, device=device, dtype=extraction.dtype
-                )
-                fluent = calibrated(nll, kind, plain)
-            found = write_samples(
-                gap,
-                features,
+    with (
+        alone_in(out, RECORD, claimed=claimed, lock=LOCK, parts=parts, dear=(JOURNAL, UNGUIDED)),
+        closing(SampleJournal(out / JOURNAL, generation.limits)) as journal,
+        closing(SampleJournal(out / UNGUIDED if fluency else None, generation.limits)) as unguided,
+        progress_said(print),
+    ):
+        limit_together([journal, unguided])
+        fluent = None
+        if fluency and pursuits:
+            known = [text for rows in (columns, shown) if rows is not None for text in row_texts(rows, reading.column)]
+            plain = synthesize_unguided(
+                kind,
+                rows_shown,
+                known=known,
+                most=CALIBRATION_SAMPLES,
                 extractor=extractor,
                 generator=generator,
-                schema_of=columns,
-                column=reading.column,
-                examples=shown,
-                responder=responder,
-                verifier=None
-                if verifier is None
-                else Verifier(verifier, journal, options["prompts"], answer_tokens=others.answer_tokens),
-                language=language,
-                fluency=fluent,
                 seed=seed,
-                journal=journal,
-                **options,
+                journal=unguided,
+                **{name: options[name] for name in ("prompts", "max_new_tokens", "temperature")},
             )
-            outcomes, ways = journal.outcomes(), journal.by_way()
-            decoded, read = (
-                journal.decoded_tokens() + unguided.decoded_tokens(),
-                journal.prompt_tokens() + unguided.prompt_tokens(),
+            nll = likelihood_under(
+                extractor.feature_space, extraction.backbone, generator, device=device, dtype=extraction.dtype
             )
-            told = with_sensitivity(features, journal.tries())
-    except Timeout as error:
-        raise OutputError(f"another process is at work in {out}; wait for it, or choose another folder") from error
-    except (OptionError, SynthesisError):
-        if claimed:
-            give_up(out, RECORD, (*parts, LOCK))
-        raise
+            fluent = calibrated(nll, kind, plain)
+        found = write_samples(
+            gap,
+            features,
+            extractor=extractor,
+            generator=generator,
+            schema_of=columns,
+            column=reading.column,
+            examples=shown,
+            responder=responder,
+            verifier=None
+            if verifier is None
+            else Verifier(verifier, journal, options["prompts"], answer_tokens=others.answer_tokens),
+            language=language,
+            fluency=fluent,
+            seed=seed,
+            journal=journal,
+            **options,
+        )
+        outcomes, ways = journal.outcomes(), journal.by_way()
+        decoded, read = (
+            journal.decoded_tokens() + unguided.decoded_tokens(),
+            journal.prompt_tokens() + unguided.prompt_tokens(),
+        )
+        told = with_sensitivity(features, journal.tries())
     write_tables({"feature_table": {"train": told}}, out)
     write_table(out, found)
     reached = len(set(found["target_feature"]))

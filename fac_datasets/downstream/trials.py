@@ -12,11 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from fac_datasets.errors import DownstreamError, FacDatasetsError, GenerationError, OptionError, OutputError
+from fac_datasets.errors import DownstreamError, OptionError
 from fac_datasets.files.atomic import write_atomically
-from fac_datasets.files.output_folder import claim, give_up
+from fac_datasets.files.output_folder import alone_in, claim
 
 SEEDS = (42, 43, 44)
 """The seeds of the paper's trials."""
@@ -82,36 +80,25 @@ def over_seeds(
     known = json.loads(json.dumps({**identity, "seeds": list(seeds), "version": version("fac-datasets")}))
     left = (TRIALS, REPORT, PLOT, *parts)
     claimed = claim(out, RECORD, known, parts=left, kept=(LOCK, *kept), overwrite=overwrite)
-    try:
-        with FileLock(out / LOCK, timeout=0):
-            if (out / REPORT).exists():
-                logger.info("%s holds this finished run", out)
-                return _read(out / REPORT)
-            landed = {seed: _landed(out / TRIALS / f"{seed}.json", seed, trial) for seed in seeds}
-            figures = {seed: found["figures"] for seed, found in landed.items()}
-            report = {
-                **{name: value for name, value in known.items() if name not in ("seeds", "version")},
-                "seeds": {str(seed): found for seed, found in figures.items()},
-                **_over_all(list(figures.values())),
-                "seconds": {str(seed): found["seconds"] for seed, found in landed.items()},
-                **json.loads(json.dumps(about(figures))),
-                "versions": _versions(),
-            }
-            if plot is not None:
-                write_atomically(out / PLOT, plot(report))
-            # Last, since it says that the rest is there.
-            write_atomically(out / REPORT, (json.dumps(report, indent=2) + "\n").encode())
-            return report
-    except Timeout as error:
-        raise OutputError(f"another process is at work in {out}; wait for it, or choose another folder") from error
-    except (OutputError, GenerationError):
-        # What was made until then stays for the next call, such as answers that were paid for.
-        raise
-    except FacDatasetsError:
-        # With other data or options the run may succeed.
-        if claimed and not (out / TRIALS).exists():
-            give_up(out, RECORD, (*left, LOCK))
-        raise
+    with alone_in(out, RECORD, claimed=claimed, lock=LOCK, parts=left, dear=(TRIALS, *kept)):
+        if (out / REPORT).exists():
+            logger.info("%s holds this finished run", out)
+            return _read(out / REPORT)
+        landed = {seed: _landed(out / TRIALS / f"{seed}.json", seed, trial) for seed in seeds}
+        figures = {seed: found["figures"] for seed, found in landed.items()}
+        report = {
+            **{name: value for name, value in known.items() if name not in ("seeds", "version")},
+            "seeds": {str(seed): found for seed, found in figures.items()},
+            **_over_all(list(figures.values())),
+            "seconds": {str(seed): found["seconds"] for seed, found in landed.items()},
+            **json.loads(json.dumps(about(figures))),
+            "versions": _versions(),
+        }
+        if plot is not None:
+            write_atomically(out / PLOT, plot(report))
+        # Last, since it says that the rest is there.
+        write_atomically(out / REPORT, (json.dumps(report, indent=2) + "\n").encode())
+        return report
 
 
 def in_words(report: Mapping[str, Any]) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fac_datasets.errors import OutputError
+from filelock import FileLock, Timeout
+
+from fac_datasets.errors import FacDatasetsError, GenerationError, OutputError
 from fac_datasets.files.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -66,17 +69,50 @@ def claim(
     return True
 
 
-def give_up(folder: Path, record: str, parts: Sequence[str]) -> None:
-    """Leave a folder that was just claimed, for a run that cannot succeed.
+@contextmanager
+def alone_in(
+    folder: Path, record: str, *, claimed: bool, lock: str, parts: Sequence[str], dear: Sequence[str]
+) -> Iterator[None]:
+    """Work in a claimed folder, alone.
+
+    A run that cannot succeed with its data or options gives up a folder that it has just claimed, unless something dear
+    is in it. Where a server or the disk failed, which may be back for the next call, everything stays.
 
     Args:
         folder: see `claim`.
         record: see `claim`.
-        parts: files and folders that the run left there.
+        claimed: what `claim` returned.
+        lock: file in the folder that tells other processes.
+        parts: files and folders that the run leaves there.
+        dear: of these, what costs to make again, such as answers.
+
+    Raises:
+        OutputError: another process is at work there.
+
+    Example:
+        >>> folder = Path("a-run")
+        >>> claimed = claim(folder, "run.json", {"seed": 0}, parts=["log"], overwrite=False)
+        >>> with alone_in(folder, "run.json", claimed=claimed, lock=".lock", parts=["log"], dear=["log"]):
+        ...     _ = (folder / "log").write_text("an answer")
     """
-    _remove(folder, record, parts)
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    try:
+        with FileLock(folder / lock, timeout=0):
+            yield
+    except Timeout as error:
+        raise OutputError(f"another process is at work in {folder}; wait for it, or choose another folder") from error
+    except (OutputError, GenerationError):
+        raise
+    except FacDatasetsError:
+        if claimed and not any(_holds_something(folder / part) for part in dear):
+            _remove(folder, record, (*parts, lock))
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        raise
+
+
+def _holds_something(part: Path) -> bool:
+    files = part.rglob("*") if part.is_dir() else (part,)
+    return any(path.is_file() and path.stat().st_size for path in files)
 
 
 def _remove(folder: Path, record: str, parts: Sequence[str]) -> None:
