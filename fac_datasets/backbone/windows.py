@@ -119,16 +119,38 @@ def _mark_own_tokens(
     return Window(row, token_ids, own, starts, ends, messages)
 
 
+def beginning(tokenizer: Any, token_ids: Sequence[int] | NDArray[np.int64]) -> list[int]:
+    """The special token that goes before the tokens of a text without a template, unless they begin with one.
+
+    The first position is an attention sink, whose features say nothing of the text.
+
+    Args:
+        tokenizer: of the backbone.
+        token_ids: of the text.
+
+    Returns:
+        One token, the end token where the tokenizer has none for beginnings; none where it has neither, where the text
+        begins with a special token, and where there is no text.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> tokenizer = SimpleNamespace(bos_token_id=1, eos_token_id=2, all_special_ids=[1, 2])
+        >>> beginning(tokenizer, [504, 282]), beginning(tokenizer, [1, 504, 282])
+        ([1], [])
+    """
+    first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if first is None or not len(token_ids) or token_ids[0] in tokenizer.all_special_ids:
+        return []
+    return [int(first)]
+
+
 def _with_beginning(tokenizer: Any, window: Window) -> Window:
-    """Put a special token first: the first position is an attention sink, whose features say nothing of the text."""
-    beginning = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    if beginning is None or not len(window.token_ids) or window.token_ids[0] in tokenizer.all_special_ids:
-        return window
-    zero = np.zeros(1, dtype=np.int32)
+    first = beginning(tokenizer, window.token_ids)
+    zero = np.zeros(len(first), dtype=np.int32)
     return Window(
         window.row,
-        np.concatenate([np.array([beginning], dtype=np.int64), window.token_ids]),
-        np.concatenate([np.array([False]), window.own]),
+        np.concatenate([np.array(first, dtype=np.int64), window.token_ids]),
+        np.concatenate([zero.astype(bool), window.own]),
         np.concatenate([zero, window.starts]),
         np.concatenate([zero, window.ends]),
         np.concatenate([zero, window.messages]),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fac_datasets.backbone.identity import EMBEDDED, BackboneInfo, backbone_info
 from fac_datasets.backbone.left_padding import pad_left
 from fac_datasets.backbone.pretrained import load_model, load_tokenizer, torch_device
+from fac_datasets.backbone.windows import beginning
 from fac_datasets.downstream.judge import (
     ANSWER_TOKENS,
     JudgeCheck,
@@ -346,6 +347,8 @@ class _Model:
         response = str(last["content"])
         prompt, behind = self._rendered([dict(message) for message in asked], response)
         prompt_ids, response_ids = (self._tokens(text) for text in (prompt, behind))
+        if not self.info.has_template:
+            prompt_ids = beginning(self.tokenizer, prompt_ids) + prompt_ids
         token_ids = [*prompt_ids, *response_ids]
         if len(prompt_ids) >= self.max_length:
             return NO_ROOM

@@ -14,6 +14,7 @@ import numpy as np
 from fac_datasets.backbone.identity import EMBEDDED, backbone_info
 from fac_datasets.backbone.left_padding import pad_left, positions_of
 from fac_datasets.backbone.pretrained import decoder_blocks, load_model, load_tokenizer, torch_device
+from fac_datasets.backbone.windows import beginning
 from fac_datasets.downstream.ab_questions import ABQuestion, read_questions, split_by_claim, without_claims_of
 from fac_datasets.downstream.reading import drawn, drawn_places
 from fac_datasets.downstream.trials import SEEDS, over_seeds
@@ -373,14 +374,16 @@ class SteeredModel:
             )
             if matching is not None and other is not None:
                 n_behind = sum(start >= end for start, _ in encoded["offset_mapping"])
-                return _Prompt(list(encoded["input_ids"]), max(n_behind, 1), matching, other)
+                token_ids = list(encoded["input_ids"])
+                first = [] if self.info.has_template else beginning(self.tokenizer, token_ids)
+                return _Prompt([*first, *token_ids], max(n_behind, 1), matching, other)
         raise BackboneError(
             f"the tokenizer of {self.info.name} has no token of its own for the option letters {question.matching} and "
             f"{question.other} behind {(rendered + before)[-12:]!r}; take another model, or answers with other brackets"
         )
 
     def _encoded(self, text: str) -> Any:
-        return self.tokenizer(text, add_special_tokens=not self.info.has_template, return_offsets_mapping=True)
+        return self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
 
     def _next_token(self, token_ids: Sequence[int], text: str) -> int | None:
         """The one token of a text behind those that are known; None where it is not one, or they change."""

@@ -55,24 +55,39 @@ def test_training_lowers_the_loss_of_responses_like_those(finished: Path) -> Non
     assert figures["response_loss"] < figures["response_loss_before"]
 
 
-def test_the_loss_before_is_that_of_the_responses_tokens_alone(finished: Path, tiny_backbone: str) -> None:
+def loss_of(backbone: str, prompt: str, end: str, *, begun: bool) -> float:
+    """What a model gives the responses of the test rows behind a prompt, in nats a token."""
     import transformers
 
-    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(tiny_backbone)
-    model: Any = transformers.AutoModelForCausalLM.from_pretrained(tiny_backbone, dtype=torch.float32)
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(backbone)
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(backbone, dtype=torch.float32)
     model.eval()
     losses = []
     for row in ROWS.select(range(4)):
-        asked = "\n\n".join(filter(None, (row["instruction"], row["input"])))
-        prompt = f"<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n"
+        asked = prompt.format("\n\n".join(filter(None, (row["instruction"], row["input"]))))
         first, second = (
-            tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, f"{row['output']}<|im_end|>\n")
+            tokenizer(text, add_special_tokens=False)["input_ids"] for text in (asked, f"{row['output']}{end}")
         )
+        first = [tokenizer.bos_token_id, *first] if begun else first
         with torch.inference_mode():
             likelihood = model(torch.tensor([first + second])).logits[0].log_softmax(dim=-1)
         losses += [-float(likelihood[len(first) + place - 1, token]) for place, token in enumerate(second)]
-    expected = sum(losses) / len(losses)
+    return sum(losses) / len(losses)
+
+
+def test_the_loss_before_is_that_of_the_responses_tokens_alone(finished: Path, tiny_backbone: str) -> None:
+    prompt = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+    expected = loss_of(tiny_backbone, prompt, "<|im_end|>\n", begun=False)
     assert report_of(finished)["mean"]["response_loss_before"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_prompt_without_a_template_begins_with_the_special_token(plain_backbone: str, tmp_path: Path) -> None:
+    import transformers
+
+    end = transformers.AutoTokenizer.from_pretrained(plain_backbone).eos_token
+    expected = loss_of(plain_backbone, "{}\n\n", end, begun=True)
+    report = follow(tmp_path / "run", plain_backbone)
+    assert report["mean"]["response_loss_before"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_answers_are_in_the_format_of_alpaca_eval(finished: Path) -> None:

@@ -170,6 +170,8 @@ def test_a_layer_that_there_is_not_is_refused(tiny_backbone: str, tmp_path: Path
 
 def test_a_model_without_a_template_is_asked_in_plain_text(plain_backbone: str) -> None:
     model = SteeredModel(plain_backbone)
+    asked = model.tokenizer.decode(model._prompt(questions(3)[0]).token_ids)
+    assert asked.startswith(f"{model.tokenizer.bos_token}{questions(3)[0].text.strip()}")
     vectors = model.mean_differences(questions(3), [2])
     assert np.isfinite(model.margins(questions(3), vectors, (1.0,))[2][1.0]).all()
 
