@@ -213,8 +213,16 @@ class Pairs(Task):
     @cached_property
     def material(self) -> Material:
         ones = np.ones(len(self.texts), np.int64)
-        columns = self.spaces[0].columns(self.texts[: self.n_pool], ones)
-        return Material(self.texts, ones.astype(bool), ones, {True: PAIRS}, self.repeats, columns, self.embeddings, {})
+        return Material(
+            self.texts,
+            ones.astype(bool),
+            ones,
+            {True: PAIRS},
+            self.repeats,
+            lambda: self.spaces[0].columns(self.texts[: self.n_pool], ones),
+            self.embeddings,
+            {},
+        )
 
     def sets(self) -> list[Chosen]:
         return exploratory_sets(self.material)
