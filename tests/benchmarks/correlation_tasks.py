@@ -20,6 +20,7 @@ import numpy as np
 from fac_datasets.diversity.embeddings import embeddings_of, unit_vectors
 from fac_datasets.downstream.hidden_states import HiddenStates
 from fac_datasets.downstream.measures import pairwise_accuracy
+from fac_datasets.errors import DatasetError
 from tests.benchmarks.correlation_measures import Anchor, Space, spaces, write_npz
 from tests.benchmarks.correlation_sets import (
     NEAR_DUPLICATES,
@@ -41,7 +42,7 @@ BUDGETS = {"toxicity": {True: 5_000, False: 10_000}, "tweets": {True: 1_200, Fal
 """Own tokens of a set, by label; at most what the rows of one category, or of one cluster, fill. At 4,000 and 8,000 of
 toxicity planted differences were not seen."""
 
-PAIRS, POOL_PAIRS, HELD_PAIRS, PAIR_LENGTH = 150, 300, 100, 96
+PAIRS, POOL_PAIRS, HELD_PAIRS, PAIR_LENGTH = 150, 300, 100, 128
 """Pairs of a set, of the pool, of validation (and twice as many of test), and tokens that a side of a preference has
 at most, those of the template too."""
 
@@ -182,8 +183,10 @@ class Pairs(Task):
     def __init__(self, name: str, work: Path) -> None:
         super().__init__(name, folder_of(name, work))
         self.states = HiddenStates("embedded", pooling="last", max_length=MAX_LENGTH, cache=work / "states")
-        pairs = self.read()
-        drawn = np.random.default_rng(0).permutation(len(pairs))[: POOL_PAIRS + 3 * HELD_PAIRS]
+        pairs, needed = self.read(), POOL_PAIRS + 3 * HELD_PAIRS
+        if len(pairs) < needed:
+            raise DatasetError(f"{name} has {len(pairs)} pairs to use, of {needed} that are needed; allow longer ones")
+        drawn = np.random.default_rng(0).permutation(len(pairs))[:needed]
         self.pool = [pairs[row] for row in drawn[:POOL_PAIRS]]
         held = [pairs[row] for row in drawn[POOL_PAIRS:]]
         self.held = {"validation": held[:HELD_PAIRS], "test": held[HELD_PAIRS:]}

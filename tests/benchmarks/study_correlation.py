@@ -62,6 +62,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 DEFAULT = "fac/q90/sae/trained/all"
+CHANGES = (("trained", "random"), ("sae/", "relu/"), ("all", "relevant"), ("q90", "q50"), ("q90", "q99"))
+"""What of the default coverage is exchanged for another, one at a time."""
+
 PLANTED_SIZES = {"toxicity": (4_000, 5_000), "tweets": (400, 800, 1_200, 1_600, 2_400)}
 """Own tokens of the positive rows of planted sets; the first of toxicity was too small, and no size does for tweets."""
 
@@ -195,12 +198,13 @@ def figures_of(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         }
         for kind in KINDS
     }
+    measures = [one["measure"] for one in chosen.values()]
     figures["of_sets"] = [
         {
             **{key: row[key] for key in ("variant", "seed", "own_tokens", "left")},
             "rows": int(row["measures"]["n_rows"]),
             **{part: row["scores"][part] for part in ("validation", "test")},
-            "fac": row["measures"][DEFAULT],
+            "measures": {measure: row["measures"][measure] for measure in sorted({DEFAULT, *measures})},
         }
         for row in rows
     ]
@@ -229,11 +233,14 @@ def chosen_on(validation: Floats, values: dict[str, Floats]) -> dict[str, Any]:
 def compared(chosen: dict[str, Any], values: dict[str, Floats]) -> list[tuple[str, str]]:
     """Pairs of measures whose correlations are compared: coverage with the rest, and each choice within coverage."""
     ours, texts = chosen["sae/trained/all"]["measure"], chosen["texts"]["measure"]
-    kinds = [chosen[kind]["measure"] for kind in chosen if kind not in ("sae/trained/all", "texts")]
-    pairs = [(ours, texts), (DEFAULT, texts), (DEFAULT, "n_rows"), *((ours, kind) for kind in kinds)]
-    pairs += [(DEFAULT, DEFAULT.replace("trained", "random")), (DEFAULT, DEFAULT.replace("sae/", "relu/"))]
-    pairs += [(DEFAULT, DEFAULT.replace("/all", "/relevant"))]
-    return [(one, other) for one, other in pairs if one in values and other in values and one != other]
+    pairs = [(DEFAULT, texts), (DEFAULT, "n_rows")]
+    pairs += [(DEFAULT, DEFAULT.replace(*change)) for change in CHANGES]
+    pairs += [(ours, chosen[kind]["measure"]) for kind in chosen if kind != "sae/trained/all"]
+    if "sae/trained/relevant" in chosen:
+        relevant = chosen["sae/trained/relevant"]["measure"]
+        pairs += [(relevant, chosen["sae/random/relevant"]["measure"]), (relevant, texts)]
+        pairs += [(relevant, DEFAULT), (relevant, DEFAULT.replace("all", "relevant"))]
+    return [(one, other) for one, other in dict.fromkeys(pairs) if one in values and other in values and one != other]
 
 
 def lora(found: Detection, work: Path) -> dict[str, Any]:
@@ -277,18 +284,19 @@ def plot(rows: dict[str, list[dict[str, Any]]], figures: dict[str, Any], path: P
     """Scores against coverage, that of a random SAE, and the strongest measure of texts, by family."""
     from matplotlib.figure import Figure
 
+    families = [*dict.fromkeys(row["family"] for sets in rows.values() for row in sets)]
     figure = Figure(figsize=(11, 3.2 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), 3, sharey="row", squeeze=False)
     for line, (name, sets) in zip(axes, rows.items(), strict=True):
         texts = figures["chosen"][name]["texts"]["measure"]
-        families = [row["family"] for row in sets]
+        of = np.array([row["family"] for row in sets])
         test = column(sets, "test", "scores")
         for axis, measure in zip(line, (DEFAULT, DEFAULT.replace("trained", "random"), texts), strict=True):
             of_sets = column(sets, measure)
-            for place, family in enumerate(dict.fromkeys(families)):
-                of_family = np.array([one == family for one in families])
-                colour = f"C{place}" if place < 10 else "black"
-                axis.scatter(of_sets[of_family], test[of_family], s=14, color=colour, label=family)
+            for place, family in enumerate(families):
+                if (of == family).any():
+                    shown = {"color": f"C{place % 10}", "marker": "o" if place < 10 else "x", "s": 14}
+                    axis.scatter(of_sets[of == family], test[of == family], label=family, **shown)
             r = figures["pearson"][f"{name}/{measure}"]
             axis.set_title(f"{name}: r = {r['value']:.2f}" if r else name, loc="left", fontsize=9)
             axis.set_xlabel(measure)
