@@ -2,15 +2,15 @@
 
     FAC_DATASETS_DATA=FOLDER python -m tests.benchmarks.study_augmentation --work FOLDER --synthesis FOLDER
 
-writes `results/augmentation.json` and `augmentation.png`, in three parts, of which `--parts` names some:
+writes `results/augmentation.json` and `augmentation.png`, in parts, of which `--parts` names some:
 
 - A, `added_samples`: the seed of the setting `toxicity` of `study_synthesis` has no row of some harm categories. To it
   are added n samples of each arm, from the folder that `--synthesis` names, with labels of one labeller, or n real rows
   of the anchor with human labels. `auprc` is that of the library's logistic head on the half of the anchor which lent
   nothing, `auprc_left_out` that of the toxic rows of the left-out categories against all rows that are not toxic.
   `low`, `high`, `low_left_out` and `high_left_out` are their intervals; `gain` and `gain_left_out` what the samples add
-  to the seed alone, `against_unguided` and `against_unguided_left_out` what they add over as many unguided ones. The
-  arm `kmeans` of `kmeans_arm` runs here, unless it has.
+  to the seed alone, `against_unguided` and `against_unguided_left_out` what they add over as many unguided ones. Arms
+  that have not run stand under `not_run`; K runs `kmeans`, that of `kmeans_arm`.
 - B, `selected_rows`: `auprc` of the same head on the test rows of `detection`, trained on 5 to 40 % of the train pool
   as each way of choosing keeps it; `against_random` is the difference to as many random rows.
 - C, `selected_rows`: the loss of held-out answers after LoRA on 10 and 40 % of a pool of instructions, one epoch.
@@ -216,7 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--work", type=Path, required=True, help="folder where each unit lands")
     parser.add_argument("--synthesis", type=Path, required=True, help="the folder of study_synthesis")
-    parser.add_argument("--parts", default="A,B,C", help="parts to measure; the result has no others")
+    parser.add_argument("--parts", default="K,A,B,C", help="parts to do; the result has no others")
     given = parser.parse_args()
     work: Path = given.work
     parts = given.parts.split(",")
@@ -227,11 +227,12 @@ def main() -> None:
         figures |= selection(Detection(toxicity_rows(), states, work))
     if "C" in parts:
         figures |= instructions(Instructions(work))
-    if "A" in parts:
+    added = Added(given.synthesis, states, work)
+    if "K" in parts:
         from fac_datasets.generation.local import LocalGenerator
 
-        added = Added(given.synthesis, states, work)
         run_arm(added.setting, kmeans, LocalGenerator(batch_size=BATCH), arm_folder(given.synthesis, SETTING, "kmeans"))
+    if "A" in parts:
         figures |= {"budget": BUDGET, **augmentation(added)}
     print(write_result("augmentation", figures))
     plot(figures, RESULTS / "augmentation.png")
