@@ -146,6 +146,8 @@ def beginning(tokenizer: Any, token_ids: Sequence[int] | NDArray[np.int64]) -> l
 
 def _with_beginning(tokenizer: Any, window: Window) -> Window:
     first = beginning(tokenizer, window.token_ids)
+    if not first:
+        return window
     zero = np.zeros(len(first), dtype=np.int32)
     return Window(
         window.row,

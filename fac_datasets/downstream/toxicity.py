@@ -36,6 +36,7 @@ from fac_datasets.rows.reader import ColumnChoice
 if TYPE_CHECKING:
     import datasets
     from numpy.typing import NDArray
+    from sklearn.pipeline import Pipeline
 
 VALIDATION_SHARE = 0.2
 """Part of the training rows that chooses settings, where no other rows do."""
@@ -298,6 +299,24 @@ def _scores_of_head(fit: _Labelled, held: _Labelled, test: _Labelled, head: Hidd
     return head_scores(x_fit, fit.labels, x_held, held.labels, x_test, seed=seed)
 
 
+def linear_head(strength: float, seed: int = 0) -> Pipeline:
+    """A logistic regression on standardised states, not fitted.
+
+    Args:
+        strength: inverse strength of its L2 penalty, one of `STRENGTHS`.
+        seed: see `head_scores`.
+
+    Example:
+        >>> [*linear_head(0.1).named_steps]
+        ['standardscaler', 'logisticregression']
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000, random_state=seed))
+
+
 def head_scores(
     fit: NDArray[np.float32],
     fit_labels: NDArray[np.bool_],
@@ -327,14 +346,9 @@ def head_scores(
         >>> bool(on_test[0] > on_held.max())
         True
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     best: tuple[float, Scores] | None = None
     for strength in STRENGTHS:
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000, random_state=seed))
-        model.fit(fit, fit_labels)
+        model = linear_head(strength, seed).fit(fit, fit_labels)
         scores = model.decision_function(held), model.decision_function(test)
         reached = auprc(held_labels, scores[0])
         if best is None or reached > best[0]:

@@ -20,15 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict, train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from fac_datasets.downstream.measures import auprc, best_threshold, f1
-from fac_datasets.downstream.toxicity import STRENGTHS, VALIDATION_SHARE
+from fac_datasets.downstream.toxicity import STRENGTHS, VALIDATION_SHARE, linear_head
 from fac_datasets.rows.reader import row_texts
-from tests.benchmarks.data import TOXICITY
+from tests.benchmarks.data import TOXICITY, plain
 from tests.benchmarks.detection import detect
 from tests.benchmarks.record import landed
 from tests.benchmarks.study_synthesis import Outcome, arm_folder
@@ -87,10 +84,10 @@ def human_rows(texts: Sequence[str], labelled: Sequence[Mapping[str, Any]]) -> R
 
 def unseen(texts: Sequence[str], seen: Sequence[str]) -> list[int]:
     """The texts that neither repeat one of those seen nor one before them, but for case and spaces."""
-    known, found = {_plain(text) for text in seen}, []
+    known, found = {plain(text) for text in seen}, []
     for place, text in enumerate(texts):
-        if _plain(text) not in known:
-            known.add(_plain(text))
+        if plain(text) not in known:
+            known.add(plain(text))
             found.append(place)
     return found
 
@@ -108,7 +105,7 @@ class Labeller(NamedTuple):
     def of(cls, states: NDArray[np.float32], labels: NDArray[np.bool_]) -> Labeller:
         """A logistic head, whose penalty is that with the best AUPRC on held-out folds."""
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED)
-        heads = [make_pipeline(StandardScaler(), LogisticRegression(C=one, max_iter=1000)) for one in STRENGTHS]
+        heads = [linear_head(strength) for strength in STRENGTHS]
         held = [cross_val_predict(head, states, labels, cv=folds, method="decision_function") for head in heads]
         best = max(range(len(heads)), key=lambda place: auprc(labels, held[place]))
         threshold = best_threshold(labels, held[best])
@@ -221,7 +218,3 @@ class Added:
 
     def _folder(self, source: str) -> Path:
         return arm_folder(self.synthesis, SETTING, source.removesuffix(ALL_PASSED))
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split())

@@ -10,10 +10,10 @@ Rows of the sets that hold harmful text are never shown: only those of texts and
 from __future__ import annotations
 
 import importlib
-import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -22,7 +22,6 @@ import typer
 
 from fac_datasets import EndpointGenerator
 from fac_datasets.backbone.bundled import write_embedded_gguf
-from fac_datasets.files.atomic import write_atomically
 from fac_datasets.generation.base import TextGenerator
 from fac_datasets.pipeline import Settings, run
 from fac_datasets.synthesis.sample_journal import SampleJournal
@@ -35,7 +34,7 @@ from tests.benchmarks.data import (
     USER_INSTRUCTIONS,
     ForeignData,
 )
-from tests.benchmarks.record import machine, write_result
+from tests.benchmarks.record import landed, machine, write_result
 from tests.servers.llama import serve
 from tests.tiny import make_tiny_backbone
 
@@ -140,16 +139,18 @@ def trained(kind: str, train: datasets.Dataset, folder: Path) -> str:
     return type(trainer).__name__
 
 
-def measured(kind: str, cut: Cut, generator: TextGenerator | None, out: Path, max_features: int) -> dict[str, Any]:
-    """One run, and a training on its result."""
+def measured(kind: str, cut: Cut, where: str, folder: Path, max_features: int) -> dict[str, Any]:
+    """One run, below a folder, and a training on its result."""
+    generator = _server(folder / "gguf") if where == "endpoint" else None
+    out = folder / f"{kind}-{where}"
     settings = Settings(column=cut.column, max_features=max_features, max_samples=cut.least + 2)
     seed, anchor = datasets.Dataset.from_list(cut.seed), datasets.Dataset.from_list(cut.anchor)
     started = time.monotonic()
     report = run(seed, anchor, out, settings, generator=generator)
     seconds = time.monotonic() - started
     rows = datasets.load_dataset(str(out), split="synthetic")
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = trained(kind, datasets.load_dataset(str(out), split="train"), Path(folder))
+    with tempfile.TemporaryDirectory() as temporary:
+        trainer = trained(kind, datasets.load_dataset(str(out), split="train"), Path(temporary))
     journal = SampleJournal(out / "journal" / "guided.jsonl", read_only=True)
     return {
         "accepted": len(rows),
@@ -162,6 +163,7 @@ def measured(kind: str, cut: Cut, generator: TextGenerator | None, out: Path, ma
         "features_covered": len(report["targets"]["covered"]),
         "trained_by": trainer,
         "rows": rows.select(range(min(KEPT_ROWS, len(rows)))).to_list() if kind in SHOWN else [],
+        "machine": machine(),
     }
 
 
@@ -176,12 +178,9 @@ def main(
     for name in kinds.split(","):
         cut = cuts()[name]()
         for where in on.split(","):
-            landed = out / f"{name}-{where}.json"
-            if not landed.exists():
-                generator = _server(out / "gguf") if where == "endpoint" else None
-                figures_of_run = measured(name, cut, generator, out / f"{name}-{where}", max_features)
-                write_atomically(landed, json.dumps({**figures_of_run, "machine": machine()}).encode())
-            found = figures.setdefault(name, {})[where] = json.loads(landed.read_text())
+            found = figures.setdefault(name, {})[where] = landed(
+                out / f"{name}-{where}.json", partial(measured, name, cut, where, out, max_features)
+            )
             print(f"{name}, {where}: {found['accepted']} accepted of {found['tried']} tried: {found['outcomes']}")
             assert found["accepted"] >= cut.least, f"fewer than {cut.least} rows"
     print(write_result("kinds", {"kinds": figures}))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import scipy.stats
 
+from tests.benchmarks.record import interval
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -51,18 +53,15 @@ def draws(variants: Sequence[str]) -> NDArray[np.int64]:
     return of[drawn].reshape(DRAWS, -1)
 
 
-def interval(value: float, drawn: Floats) -> Interval | None:
-    """A figure with its 95 % percentile interval; None where it has no value."""
-    if not np.isfinite(value):
-        return None
-    low, high = np.nanquantile(drawn, (0.025, 0.975))
-    return {"value": float(value), "low": float(low), "high": float(high)}
+def known_interval(value: float, drawn: Floats) -> Interval | None:
+    """The interval of a figure by the bootstraps in which it has a value; None where it has none itself."""
+    return interval(value, drawn[np.isfinite(drawn)]) if np.isfinite(value) else None
 
 
 def correlated(values: Floats, scores: Floats, variants: Sequence[str], kind: str) -> Interval | None:
     """The correlation of a measure with the scores, both [n_sets]; None where one is constant."""
     drawn = draws(variants)
-    return interval(float(correlation(values, scores, kind)), correlation(values[drawn], scores[drawn], kind))
+    return known_interval(float(correlation(values, scores, kind)), correlation(values[drawn], scores[drawn], kind))
 
 
 def difference(one: Floats, other: Floats, scores: Floats, variants: Sequence[str], kind: str) -> Interval | None:
@@ -72,7 +71,7 @@ def difference(one: Floats, other: Floats, scores: Floats, variants: Sequence[st
         abs(correlation(one[rows], scores[rows], kind)) - abs(correlation(other[rows], scores[rows], kind))
         for rows in (np.arange(len(scores)), drawn)
     )
-    return interval(float(measured), drawn_values)
+    return known_interval(float(measured), drawn_values)
 
 
 def within(values: Floats, families: Sequence[str]) -> Floats:

@@ -19,6 +19,11 @@ from fac_datasets.errors import DatasetError
 from fac_datasets.files.digests import sha256
 
 
+def plain(text: str) -> str:
+    """A text but for case and spaces, by which rows that repeat another are known."""
+    return " ".join(text.lower().split())
+
+
 @dataclass(frozen=True)
 class ForeignData:
     """One file of rows."""

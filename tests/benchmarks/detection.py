@@ -14,7 +14,7 @@ import numpy as np
 from fac_datasets.downstream.hidden_states import HiddenStates
 from fac_datasets.downstream.measures import auprc
 from fac_datasets.downstream.toxicity import head_scores
-from tests.benchmarks.data import DAVIDSON, TOXICITY
+from tests.benchmarks.data import DAVIDSON, TOXICITY, plain
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -49,7 +49,7 @@ class LabelledRows(NamedTuple):
         """Rows without repetitions, split at random with both labels in proportion."""
         first: dict[str, int] = {}
         for row, text in enumerate(texts):
-            first.setdefault(" ".join(text.lower().split()), row)
+            first.setdefault(plain(text), row)
         kept = list(first.values())
         toxic = np.asarray(labels, dtype=bool)[kept]
         generator = np.random.default_rng(SEED)

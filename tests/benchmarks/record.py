@@ -11,9 +11,14 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fac_datasets.files.atomic import write_atomically
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("fac-datasets", "torch", "transformers", "datasets", "numpy", "pyarrow")
@@ -41,6 +46,12 @@ def landed(path: Path, make: Callable[[], Any]) -> Any:
     if not path.exists():
         write_atomically(path, json.dumps(make()).encode())
     return json.loads(path.read_text())
+
+
+def interval(value: float, drawn: NDArray[np.float64]) -> dict[str, float]:
+    """A figure with the 95 % percentile interval of its bootstraps."""
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return {"value": float(value), "low": float(low), "high": float(high)}
 
 
 def machine() -> dict[str, Any]:

@@ -36,7 +36,7 @@ from fac_datasets.errors import MissingExtra
 from tests.benchmarks.added_samples import ALL_PASSED, REAL, SETTING, SOURCES, Added, sizes_of
 from tests.benchmarks.detection import hidden_states, toxicity_rows
 from tests.benchmarks.kmeans_arm import kmeans
-from tests.benchmarks.record import RESULTS, write_result
+from tests.benchmarks.record import RESULTS, interval, write_result
 from tests.benchmarks.selected_rows import (
     EVERYTHING,
     INSTRUCTION_LENGTH,
@@ -50,7 +50,7 @@ from tests.benchmarks.selected_rows import (
     Detection,
     Instructions,
 )
-from tests.benchmarks.study_synthesis import arm_folder, interval
+from tests.benchmarks.study_synthesis import arm_folder
 from tests.benchmarks.synthesis_arms import BATCH, BUDGET, REMOVED, SEED, run_arm
 
 if TYPE_CHECKING:

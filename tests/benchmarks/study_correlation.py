@@ -157,11 +157,12 @@ def figures_of(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     values = {measure: column(rows, measure) for measure in rows[0]["measures"] if measure != "seconds"}
     others = [row for row, family in enumerate(sets.families) if family != "coverage"]
     few = [sets.variants[row] for row in others]
+    scattered = scatter(test, sets.variants)
     figures: dict[str, Any] = {
         "sets": len(rows),
         "test": {"mean": float(test.mean()), "lowest": float(test.min()), "highest": float(test.max())},
-        **dict(zip(("spread", "deviation", "reliability"), scatter(test, sets.variants), strict=True)),
-        "verdict": scatter(test, sets.variants).verdict,
+        **scattered._asdict(),
+        "verdict": scattered.verdict,
     }
     for kind in KINDS:
         figures[kind] = {

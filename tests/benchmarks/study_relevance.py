@@ -33,7 +33,7 @@ from sklearn.preprocessing import StandardScaler
 from fac_datasets import FeatureExtractor, contrast_relevance, distinct_features, load_sae
 from fac_datasets.coverage.active_rows import flatten
 from fac_datasets.sae.random_control import random_sae
-from tests.benchmarks.data import TOXICITY
+from tests.benchmarks.data import TOXICITY, plain
 from tests.benchmarks.record import RESULTS, write_result
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def extracted(cache: Path, name: str) -> Rows:
     shape = (len(kept), load_sae("embedded").config.d_sae)
     matrix = scipy.sparse.csr_matrix((values, ids, np.concatenate([[0], lengths.cumsum()])), shape=shape)
     names = [column for column in kept.column_names if column.startswith("feature_")]
-    texts = np.unique([" ".join(text.lower().split()) for text in kept["text"]], return_inverse=True)[1]
+    texts = np.unique([plain(text) for text in kept["text"]], return_inverse=True)[1]
     return Rows(kept.select_columns(names), matrix.toarray(), np.array(kept["toxic"]), texts)
 
 

@@ -54,7 +54,7 @@ from fac_datasets.synthesis.judging import NOT_ACTIVE_OUTCOME, NOT_NEEDED
 from fac_datasets.synthesis.sample_journal import NO_FEATURE, VERIFIED, SampleJournal, Verdict, tallied
 from fac_datasets.synthesis.samples import Sample
 from tests.benchmarks.kmeans_arm import OUTSIDE
-from tests.benchmarks.record import RESULTS, machine, write_result
+from tests.benchmarks.record import RESULTS, interval, machine, write_result
 from tests.benchmarks.synthesis_arms import ARMS, BATCH, BUDGET, SEED, SETTINGS, THRESHOLD, Setting, run_arm
 
 if TYPE_CHECKING:
@@ -211,12 +211,6 @@ def active_features(rows: datasets.Dataset, setting: Setting) -> NDArray[np.bool
     if len(rows):
         found[active_rows(rows, Cutoffs(setting.extractor.feature_space, THRESHOLD)).ids] = True
     return found
-
-
-def interval(value: float, drawn: NDArray[np.float64]) -> dict[str, float]:
-    """A figure with what the bootstrap says of it."""
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return {"value": float(value), "low": float(low), "high": float(high)}
 
 
 def figures_of(setting: Setting, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
